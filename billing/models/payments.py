@@ -1,0 +1,121 @@
+"""Money in: payments, the attempts that stand before each gateway call, and allocations, the only source of what is paid."""
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from billing.models.customers import Customer, PaymentMethod
+from billing.models.entities import LegalEntity
+from billing.models.invoices import Invoice
+from gtm.shared.models import Resource, Row
+
+
+class Payment(Resource):
+    """Money from a payer, by card or by hand. It settles invoices through allocations."""
+
+    PREFIX = "pay"
+
+    class Status(models.TextChoices):
+        PENDING = "pending", "Pending"
+        PROCESSING = "processing", "Processing"
+        REQUIRES_ACTION = "requires_action", "Requires action"
+        SUCCEEDED = "succeeded", "Succeeded"
+        FAILED = "failed", "Failed"
+
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="payments")
+    legal_entity = models.ForeignKey(LegalEntity, on_delete=models.PROTECT, related_name="+")
+    currency = models.CharField(max_length=3)
+    amount = models.BigIntegerField()
+    amount_refunded = models.BigIntegerField(default=0)
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
+    method = models.CharField(max_length=20)
+    payment_method = models.ForeignKey(PaymentMethod, null=True, on_delete=models.PROTECT, related_name="payments")
+    gateway = models.CharField(max_length=20, blank=True)
+    gateway_reference = models.CharField(max_length=200, blank=True)
+    reference = models.CharField(max_length=200, blank=True)
+    failure_code = models.CharField(max_length=60, blank=True)
+    failure_message = models.CharField(max_length=300, blank=True)
+    attempt = models.PositiveIntegerField(default=0)
+    next_retry_at = models.DateTimeField(null=True, blank=True)
+    paid_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(Resource.Meta):
+        indexes = [
+            models.Index(fields=["customer", "-created_at"], name="billing_payment_of_customer"),
+            models.Index(fields=["created_at", "id"], name="billing_payment_listed"),
+        ]
+        constraints = [
+            *Resource.Meta.constraints,
+            models.CheckConstraint(condition=Q(amount__gt=0), name="billing_payment_is_positive"),
+            models.CheckConstraint(condition=Q(amount_refunded__gte=0, amount_refunded__lte=F("amount")), name="billing_payment_refund_bounded"),
+            models.UniqueConstraint(
+                fields=["gateway", "gateway_reference"], condition=~Q(gateway_reference=""), name="billing_payment_gateway_reference_once"
+            ),
+        ]
+
+
+class PaymentAttempt(Row):
+    """Stands before each gateway call and commits first; its id is the idempotency key. At most one live attempt per invoice."""
+
+    class Status(models.TextChoices):
+        LIVE = "live", "Live"
+        SUCCEEDED = "succeeded", "Succeeded"
+        FAILED = "failed", "Failed"
+        REQUIRES_ACTION = "requires_action", "Requires action"
+
+    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="attempts")
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="payment_attempts")
+    payment_method = models.ForeignKey(PaymentMethod, on_delete=models.PROTECT, related_name="+")
+    amount = models.BigIntegerField()
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.LIVE)
+    failure_code = models.CharField(max_length=60, blank=True)
+    started_at = models.DateTimeField()
+    created_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["invoice"], condition=Q(status="live"), name="billing_paymentattempt_one_live"),
+        ]
+        indexes = [models.Index(fields=["created_at"], name="billing_attempt_live", condition=Q(status="live"))]
+
+
+class SandboxCharge(models.Model):
+    """What the sandbox gateway "remembers" on its side of the wire: one answer per idempotency key."""
+
+    idempotency_key = models.CharField(max_length=100, primary_key=True)
+    reference = models.CharField(max_length=100, unique=True)
+    outcome = models.CharField(max_length=20)
+    failure_code = models.CharField(max_length=60, blank=True)
+    amount = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    created_at = models.DateTimeField(db_default=Now())
+
+
+class Allocation(Row):
+    """What settles an invoice. Append-only: a dispute or a returned debit appends a reversal with a negative amount."""
+
+    class Kind(models.TextChoices):
+        PAYMENT = "payment", "Payment"
+        CREDIT_NOTE = "credit_note", "Credit note"
+        BALANCE = "balance", "Balance"
+        WITHHELD_TAX = "withheld_tax", "Withheld tax"
+        WRITE_OFF = "write_off", "Write-off"
+        REVERSAL = "reversal", "Reversal"
+
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="allocations")
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    payment = models.ForeignKey(Payment, null=True, on_delete=models.PROTECT, related_name="allocations")
+    reverses = models.OneToOneField("self", null=True, on_delete=models.PROTECT, related_name="reversal")
+    amount = models.BigIntegerField()
+    allocated_at = models.DateTimeField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(kind="reversal", amount__lt=0, reverses__isnull=False) | (~Q(kind="reversal") & Q(amount__gt=0, reverses=None)),
+                name="billing_allocation_sign_fits_kind",
+            ),
+            models.CheckConstraint(condition=~Q(kind="payment") | Q(payment__isnull=False), name="billing_allocation_names_its_payment"),
+        ]

@@ -1,0 +1,119 @@
+"""Accounts: the companies that reps own, their domains, the customers they pay through, and the people there."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from billing.models import Customer
+from crm.models.routing import Engagement, Motion
+from crm.models.teams import Queue, TeamMembership
+from gtm.shared.models import Resource, Row, User
+
+
+class AccountQuerySet(models.QuerySet["Account"]):
+    def visible_to(self, user: User | None) -> "AccountQuerySet":
+        """The one rule of row scope: one's own, what waits in one's teams' queues, and all of the teams one manages. None: the installation."""
+        if user is None or user.sees_all:
+            return self
+        if not user.sells:
+            return self.none()
+        return self.filter(Q(owner=user) | Q(queue__team__memberships__user=user) | Q(owner__in=managed_users(user))).distinct()
+
+
+def managed_users(user: User) -> models.QuerySet[TeamMembership, object]:
+    """Ids of the members of teams that ``user`` manages, and of the teams right below those."""
+    managed = Q(team__memberships__user=user, team__memberships__is_manager=True)
+    above = Q(team__parent__memberships__user=user, team__parent__memberships__is_manager=True)
+    return TeamMembership.objects.filter(managed | above).values("user")
+
+
+class Account(Resource):
+    """The company that a rep owns. Segment, motion and owner repeat the open decision; the decisions are the history."""
+
+    PREFIX = "acct"
+
+    name = models.CharField(max_length=200)
+    name_key = models.CharField(max_length=200, editable=False, help_text="The name folded for sorting and search.")
+    employee_count = models.PositiveIntegerField(null=True, blank=True)
+    industry = models.CharField(max_length=100, blank=True)
+    country = models.CharField(max_length=2, blank=True)
+    needs = models.JSONField(default=list, blank=True)
+    target_list = models.BooleanField(default=False)
+    personal = models.BooleanField(default=False, help_text="Of one person with a free-mail address; no company behind it.")
+    segment = models.CharField(max_length=40, blank=True, editable=False)
+    motion = models.CharField(max_length=20, choices=Motion.choices, default=Motion.SELF_SERVE, editable=False)
+    engagement_policy = models.CharField(max_length=12, choices=Engagement.choices, default=Engagement.NONE, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="accounts", editable=False)
+    queue = models.ForeignKey(Queue, null=True, blank=True, on_delete=models.PROTECT, related_name="accounts", editable=False)
+    first_source = models.CharField(max_length=60, blank=True, editable=False)
+    score = models.DecimalField(max_digits=5, decimal_places=1, null=True, blank=True, editable=False)
+    objects = AccountQuerySet.as_manager()
+
+    class Meta(Resource.Meta):
+        indexes = [
+            models.Index(fields=["owner", "name_key", "id"], name="crm_account_of_owner"),
+            models.Index(fields=["queue", "name_key", "id"], name="crm_account_of_queue"),
+            models.Index(fields=["name_key", "id"], name="crm_account_by_name"),
+            models.Index(fields=["created_at", "id"], name="crm_account_listed"),
+        ]
+        constraints = [
+            *Resource.Meta.constraints,
+            models.CheckConstraint(condition=Q(owner=None) | Q(queue=None), name="crm_account_owner_or_queue"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AccountDomain(Row):
+    """A registrable domain belongs to one account (per test clock). An unverified one only suggests."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="domains")
+    domain = models.CharField(max_length=253)
+    is_primary = models.BooleanField(default=True)
+    verified_at = models.DateTimeField(null=True, blank=True)
+    test_clock = models.ForeignKey("shared.TestClock", null=True, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["domain", "test_clock"], nulls_distinct=False, name="crm_accountdomain_once"),
+            models.UniqueConstraint(fields=["account"], condition=Q(is_primary=True), name="crm_accountdomain_one_primary"),
+        ]
+
+    def __str__(self) -> str:
+        return self.domain
+
+
+class AccountCustomer(Row):
+    """Which account a customer belongs to, from when to when; one at a time."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="customer_links")
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="account_links")
+    valid_from = models.DateTimeField()
+    valid_to = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["customer"], condition=Q(valid_to=None), name="crm_accountcustomer_one_account_at_a_time"),
+            models.CheckConstraint(condition=Q(valid_to=None) | Q(valid_to__gte=F("valid_from")), name="crm_accountcustomer_ends_after_start"),
+        ]
+
+
+class Contact(Resource):
+    """A person at an account."""
+
+    PREFIX = "ctc"
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="contacts")
+    name = models.CharField(max_length=200)
+    email = models.EmailField(blank=True)
+    title = models.CharField(max_length=200, blank=True)
+
+    class Meta(Resource.Meta):
+        constraints = [
+            *Resource.Meta.constraints,
+            models.UniqueConstraint(fields=["account", "email"], condition=~Q(email=""), name="crm_contact_email_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.email

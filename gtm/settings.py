@@ -1,0 +1,250 @@
+"""All settings in one file; every variable is read through a typed reader of ``gtm.env``."""
+
+from pathlib import Path
+
+import structlog
+from csp.constants import NONCE, NONE, SELF
+from django.utils.translation import gettext_lazy as _
+
+from gtm import env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(env.text("DATA_DIR") or BASE_DIR / ".data").expanduser().resolve()
+
+# --- where it runs -----------------------------------------------------------------------------
+DEBUG = env.flag("DEBUG", default=False)
+SECRET_KEY = env.secret_key(DATA_DIR)
+PORT = env.number("PORT", 8000)
+BASE_URL = env.text("BASE_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
+ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS", BASE_URL)
+TRUSTED_PROXY = env.flag("TRUSTED_PROXY", default=False)
+HTTPS = BASE_URL.startswith("https://")
+
+ROOT_URLCONF = "gtm.urls"
+WSGI_APPLICATION = "gtm.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+INSTALLED_APPS = [
+    "gtm.shared.admin_config.TandemAdminConfig",
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django_htmx",
+    "template_partials",
+    "heroicons",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "django_structlog",
+    "gtm.shared",
+    "billing",
+    "crm",
+    "signals",
+    "gtm.apps.GtmConfig",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+    "gtm.shared.context.ContextMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "csp.context_processors.nonce",
+                "gtm.shared.context.template_context",
+            ],
+            "builtins": ["gtm.shared.templatetags.tandem", "django.templatetags.i18n"],
+        },
+    }
+]
+
+# --- database, broker, cache -------------------------------------------------------------------
+# Without DATABASE_URL / REDIS_URL the embedded servers are used; manage.py starts them and sets both.
+DATABASE_URL = env.text("DATABASE_URL") or "postgresql://postgres@/tandem?host=/nonexistent"
+DATABASES = {"default": env.database(DATABASE_URL) | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}}
+REDIS_URL = env.text("REDIS_URL") or "redis://127.0.0.1:1/0"
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "tandem"}}
+
+# --- queue -------------------------------------------------------------------------------------
+CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600, "socket_timeout": 5, "socket_connect_timeout": 2}
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_max": 0.2}
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {
+    "beat heartbeat": {"task": "gtm.shared.tasks.beat_heartbeat", "schedule": 10, "options": {"queue": "default", "expires": 30}},
+    "relay facts": {"task": "gtm.shared.tasks.relay_facts", "schedule": 3, "options": {"queue": "signals", "expires": 10}},
+    "send mail": {"task": "gtm.shared.tasks.send_queued_mail", "schedule": 10, "options": {"queue": "delivery", "expires": 30}},
+    "bill what is due": {"task": "billing.tasks.bill_due", "schedule": 60, "options": {"queue": "billing", "expires": 120}},
+    "render documents": {"task": "billing.tasks.render_missing_documents", "schedule": 60, "options": {"queue": "delivery", "expires": 120}},
+    "expire unfinished subscriptions": {"task": "billing.tasks.expire_incomplete", "schedule": 300, "options": {"queue": "billing", "expires": 600}},
+    "settle attempts": {"task": "billing.tasks.settle_attempts", "schedule": 60, "options": {"queue": "billing", "expires": 120}},
+    "make partitions": {"task": "billing.tasks.make_partitions", "schedule": 3600, "options": {"queue": "billing", "expires": 3600}},
+    "wake snoozed alerts": {"task": "crm.tasks.wake_snoozed_alerts", "schedule": 60, "options": {"queue": "default", "expires": 120}},
+    "sweep": {"task": "gtm.shared.tasks.sweep", "schedule": 3600, "options": {"queue": "default", "expires": 3600}},
+}
+OUTBOX_WIRING = "gtm.wiring.HANDLERS"
+
+# --- sign-in -----------------------------------------------------------------------------------
+AUTH_USER_MODEL = "shared.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator", "OPTIONS": {"user_attributes": ["email", "name"]}},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "home"
+ACCOUNT_ADAPTER = "gtm.shared.accounts.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "optional"
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_LOGIN_ON_PASSWORD_RESET = True
+ACCOUNT_SESSION_REMEMBER = True
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+
+# --- safety ------------------------------------------------------------------------------------
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_SAMESITE = "Lax"
+SECURE_SSL_REDIRECT = HTTPS and TRUSTED_PROXY
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY else None
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 12 * 1024 * 1024  # 10,000 usage events
+CONTENT_SECURITY_POLICY = {
+    "EXCLUDE_URL_PREFIXES": ["/admin/", "/api/v1/docs/"],
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, NONCE],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    },
+}
+
+# --- API ---------------------------------------------------------------------------------------
+API_RATE = env.text("API_RATE", "6000/min")
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["gtm.shared.api.authentication.ApiKeyAuthentication", "gtm.shared.api.authentication.StaffSessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["gtm.shared.api.permissions.HasScope"],
+    "DEFAULT_PAGINATION_CLASS": "gtm.shared.api.pagination.StableCursorPagination",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_THROTTLE_CLASSES": ["gtm.shared.api.throttling.KeyThrottle"],
+    "DEFAULT_THROTTLE_RATES": {"key": API_RATE},
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["gtm.shared.api.parsing.StrictJSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "gtm.shared.api.schema.TandemSchema",
+    "EXCEPTION_HANDLER": "gtm.shared.api.errors.handle",
+    "COERCE_DECIMAL_TO_STRING": True,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Tandem API",
+    "DESCRIPTION": "Billing and CRM in one place. Authenticate with `Authorization: Bearer <key>`.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
+
+# --- words, numbers, times ---------------------------------------------------------------------
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("de", _("German")), ("fr", _("French")), ("id", _("Indonesian"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+# --- files -------------------------------------------------------------------------------------
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "gtm" / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": DATA_DIR / "media"}},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage" if not DEBUG else "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+WHITENOISE_MANIFEST_STRICT = False
+
+# --- mail, payments ----------------------------------------------------------------------------
+EMAIL_URL = env.text("EMAIL_URL")
+for _name, _value in env.email(EMAIL_URL).items():
+    globals()[_name] = _value
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", "Tandem <billing@localhost>")
+STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY")
+DEMO = env.flag("DEMO", default=True)
+
+# --- logs --------------------------------------------------------------------------------------
+LOG_FORMAT = env.text("LOG_FORMAT", "console")
+LOG_PROCESSORS = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.StackInfoRenderer(),
+]
+structlog.configure(
+    processors=[structlog.stdlib.filter_by_level, *LOG_PROCESSORS, structlog.processors.format_exc_info, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    cache_logger_on_first_use=True,
+)
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "structured": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "processor": structlog.processors.JSONRenderer() if LOG_FORMAT == "json" else structlog.dev.ConsoleRenderer(colors=False),
+            "foreign_pre_chain": LOG_PROCESSORS,
+        }
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "structured"}},
+    "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
+    "loggers": {"django.server": {"handlers": ["console"], "level": "WARNING", "propagate": False}},
+}
+
+UNFOLD: dict[str, object] = {"SITE_TITLE": "Tandem", "SITE_HEADER": "Tandem", "SITE_URL": "/"}
