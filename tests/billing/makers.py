@@ -1,0 +1,77 @@
+"""Makers of billing's nouns, through the operations that make them in earnest: keyword-only, with the defaults of a small example.
+
+The example: the plan "Pro" at 49.00 USD a month or 490.00 USD a year, with 1,000 API calls in each billing period.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from billing import catalog, customers
+from billing.catalog import EntitlementTerms
+from billing.models import Customer, Feature, LegalEntity, Meter, PaymentMethod, Plan, Price
+from gtm.shared.models import TestClock
+from tests.world import JAN_1
+
+
+def legal_entity(**fields: Any) -> LegalEntity:
+    """The default entity, in Berlin unless told otherwise; the one there is, if there is one already."""
+    defaults = {
+        "name": "Vendor GmbH",
+        "country": "DE",
+        "timezone": "Europe/Berlin",
+        "address": {"line1": "Hauptstr. 1", "postal_code": "10115", "city": "Berlin", "country": "DE"},
+        "tax_ids": ["DE136695976"],
+        "is_default": True,
+    }
+    return LegalEntity.objects.get_or_create(code="main", defaults=defaults | fields)[0]
+
+
+def clock(*, frozen_time: datetime = JAN_1, **fields: Any) -> TestClock:
+    return TestClock.objects.create(frozen_time=frozen_time, **fields)
+
+
+def meter(*, at: datetime = JAN_1, code: str = "api_calls", **fields: Any) -> Meter:
+    """Counts events named ``api.call``."""
+    return catalog.create_meter(
+        at=at, code=code, **{"name": "API calls", "event_name": "api.call", "unit": "API calls"} | fields
+    )
+
+
+def feature(*, at: datetime = JAN_1, code: str = "api_calls", meter: Meter | None = None, **fields: Any) -> Feature:
+    """A limit on ``meter``; a switch without one."""
+    defaults = {"name": "API calls", "type": Feature.Type.LIMIT if meter else Feature.Type.BOOLEAN}
+    return catalog.create_feature(at=at, code=code, meter=meter, **defaults | fields)
+
+
+def plan(*, at: datetime = JAN_1, code: str = "pro", **fields: Any) -> Plan:
+    """A draft: not published, without prices and entitlements."""
+    return catalog.create_plan(at=at, code=code, **{"name": "Pro"} | fields)
+
+
+def price(*, plan: Plan, at: datetime = JAN_1, code: str = "pro-month", **terms: Any) -> Price:
+    """49.00 USD a month, flat and in advance."""
+    defaults = {"currency": "USD", "interval": "month", "model": "flat", "unit_amount": 4900}
+    return catalog.create_price(plan=plan, at=at, code=code, **defaults | terms)
+
+
+def published_plan(*, at: datetime = JAN_1, code: str = "pro", limit: int | None = 1000, **fields: Any) -> Plan:
+    """The example: a monthly and a yearly price, and ``limit`` API calls in each billing period (None: unlimited)."""
+    found = Feature.objects.filter(code="api_calls").first() or feature(
+        meter=Meter.objects.filter(code="api_calls").first() or meter(at=at), at=at
+    )
+    made = plan(at=at, code=code, **fields)
+    price(plan=made, at=at, code=f"{code}-month")
+    price(plan=made, at=at, code=f"{code}-year", interval="year", unit_amount=49000)
+    catalog.set_entitlements(plan=made, entitlements=[EntitlementTerms(feature=found, limit=limit)], at=at)
+    return catalog.publish(plan=made, at=at)
+
+
+def customer(*, at: datetime = JAN_1, name: str = "Acme", **fields: Any) -> Customer:
+    """In the United States, paying in USD by card."""
+    return customers.create(at=at, name=name, **{"currency": "USD", "country": "US"} | fields)
+
+
+def card(
+    customer: Customer, token: str = "pm_card_visa", *, at: datetime = JAN_1, default: bool = True
+) -> PaymentMethod:
+    return customers.attach_payment_method(customer=customer, gateway_token=token, default=default, at=at)
