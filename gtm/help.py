@@ -1,0 +1,44 @@
+"""The manual for the vendor's people: the policies that decide amounts and routing, and one page per step of the quick start."""
+
+from typing import NamedTuple
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import path
+
+from gtm.shared.guards import staff_only
+
+
+class Page(NamedTuple):
+    slug: str
+    title: str
+    summary: str
+
+
+PAGES = (
+    Page("plans", "1. Create your plans", "Plans, prices, features and limits; publish and archive."),
+    Page("payments", "2. Set up payments", "Legal entity, taxes, card gateway, invoices on terms."),
+    Page("checkout", "3. Let customers buy", "The price page, checkout, and what the customer sees afterwards."),
+    Page("sales", "4. Route bigger companies to sales", "The contact form, segments, motion, owners and queues."),
+    Page("usage", "5. Send usage", "Events, meters, limits, and asking for entitlements."),
+    Page("alerts", "6. Act on signals", "The 80 % rule, alerts on Today, prompts in the portal."),
+    Page("clocks", "7. Try a year in a minute", "Test clocks: invoices to come, without waiting for them."),
+    Page("operations", "8. Run it", "Health, doctor, backups, keys, and what to do when something stops."),
+    Page("policies", "Policies", "How every amount, date and decision is arrived at."),
+)
+
+
+@staff_only
+def index(request: HttpRequest) -> HttpResponse:
+    return render(request, "help/index.html", {"pages": PAGES})
+
+
+@staff_only
+def page(request: HttpRequest, slug: str) -> HttpResponse:
+    found = next((entry for entry in PAGES if entry.slug == slug), None)
+    if found is None:
+        raise Http404
+    return render(request, f"help/{slug}.html", {"page": found, "pages": PAGES})
+
+
+urlpatterns = [path("", index, name="help"), path("<slug:slug>/", page, name="help_page")]
