@@ -58,6 +58,22 @@ def money(amount: int | None, currency: str) -> str:
 
 
 @register.filter
+def price(amount: int | None, currency: str) -> str:
+    """A list price as it is advertised: whole amounts lose their empty places ($49, but $49.50)."""
+    if amount is None:
+        return ABSENT
+    whole, rest = divmod(amount, 10 ** exponent(currency))
+    if rest:
+        return money(amount, currency)
+    return format_currency(whole, currency, locale=reader_locale(), format=_whole_pattern(), currency_digits=False)
+
+
+def _whole_pattern() -> str:
+    """The reader's pattern of a currency amount without its places: ¤#,##0."""
+    return str(reader_locale().currency_formats["standard"].pattern).replace("0.00", "0")
+
+
+@register.filter
 def unit_price(rate: Decimal | str | int | None, currency: str) -> str:
     """A rate in decimal minor units with all the places it has, never fewer than the currency's: 0.2 USD is $0.002."""
     if rate is None:
@@ -146,7 +162,8 @@ def _instant_text(local: dt.datetime) -> str:
     locale = reader_locale()
     pattern = str(get_datetime_format("medium", locale=locale)).replace("'", "")
     clock = f"{format_time(local, 'short', locale=locale)} {_zone_text(local)}"
-    return pattern.replace("{1}", format_date(local, "medium", locale=locale)).replace("{0}", clock)
+    text = pattern.replace("{1}", format_date(local, "medium", locale=locale)).replace("{0}", clock)
+    return text.replace("\u202f", "\u00a0")  # CLDR's narrow space is missing from many fonts
 
 
 @register.filter
