@@ -3,8 +3,10 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psutil
@@ -12,7 +14,23 @@ import pytest
 
 from gtm import embedded
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+    from tests.running import Processes
+
 _PREFIX = "tandem-tests-"
+_CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_CHROMIUM_OPTIONS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+]
 _for_this_run = ExitStack()
 
 
@@ -73,3 +91,87 @@ def _empty_broker(request: pytest.FixtureRequest) -> None:
         from django.core.cache import cache
 
         cache.clear()
+
+
+@pytest.fixture
+def processes(tmp_path: Path, transactional_db: None) -> "Iterator[Processes]":
+    """Starts Tandem's own processes over the test's database: ``processes.start("worker")``."""
+    from django.core.cache import cache
+
+    from tests.running import Processes
+
+    cache.clear()  # the broker's numbered database too: no message of an earlier test waits there
+    running = Processes(tmp_path)
+    yield running
+    running.end()
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    from playwright.sync_api import sync_playwright
+
+    path = next(filter(None, map(shutil.which, _CHROMIUM)), None)
+    if not path:
+        missing = pytest.fail if os.environ.get("CI") else pytest.skip
+        missing(f"no browser: none of {', '.join(_CHROMIUM)} is installed")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=_CHROMIUM_OPTIONS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def new_page(browser: "Browser", live_server: Any, settings: Any) -> "Iterator[Callable[..., Page]]":
+    """Opens a page of a new visitor: ``new_page(color_scheme="dark", viewport={"width": 360, "height": 800})``."""
+    settings.BASE_URL = live_server.url
+    settings.CSRF_TRUSTED_ORIGINS = [live_server.url]
+    complaints: list[str] = []
+    contexts = []
+
+    def open_page(**options: Any) -> "Page":
+        context = browser.new_context(base_url=live_server.url, **options)
+        context.set_default_timeout(10_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "console", lambda line: complaints.append(line.text) if "Content Security Policy" in line.text else None
+        )
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not complaints, f"the browser complained: {complaints}"
+
+
+@pytest.fixture
+def page(new_page: "Callable[..., Page]") -> "Page":
+    """A visitor's page on the live server, whose addresses may be given without the host."""
+    return new_page()
+
+
+@pytest.fixture
+def axe() -> "Callable[[Page], None]":
+    """Fails on any serious or critical finding of axe-core on the page as it stands."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    def check(page: "Page") -> None:
+        found = [f for f in Axe().run(page).response["violations"] if f["impact"] in {"serious", "critical"}]
+        told = [f"{f['id']} ({f['impact']}): {[node['html'] for node in f['nodes'][:3]]}" for f in found]
+        assert not told, f"{page.url}: " + "; ".join(told)
+
+    return check
+
+
+@pytest.fixture
+def screenshot(tmp_path: Path) -> "Callable[[Page, str], Path]":
+    """Keeps a picture of the whole page, in ``SCREENSHOTS`` where that folder is named, and returns its path."""
+    folder = Path(os.environ.get("SCREENSHOTS") or tmp_path)
+
+    def take(page: "Page", name: str) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=folder / f"{name}.png", full_page=True)
+        return folder / f"{name}.png"
+
+    return take
