@@ -27,6 +27,7 @@ DATABASE = "tandem"
 _PATIENCE_SECONDS = 120  # a crash recovery may take this long before the server answers
 _POLL_SECONDS = 0.02
 _ATTEMPTS = 4
+_SHORT = 80  # of the about 100 bytes that a socket's whole path may have
 _FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
 
 
@@ -153,8 +154,9 @@ class Postgres:
 
     def _start(self) -> bool:
         if self._sockets is None:
-            self._sockets = processes.make_socket_folder()
-        elif not self._sockets.exists():
+            here = self._private and len(str(self.folder)) < _SHORT
+            self._sockets = self.folder / "sockets" if here else processes.make_socket_folder()
+        if not self._sockets.exists():
             processes.make_server_folder(self._sockets)
         settings = [
             "listen_addresses=",
