@@ -829,7 +829,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='invoice',
-            constraint=models.UniqueConstraint(fields=('legal_entity', 'number'), name='billing_invoice_number_once'),
+            constraint=models.UniqueConstraint(condition=models.Q(('number__isnull', False)), fields=('legal_entity', 'number', 'test_clock'), name='billing_invoice_number_once', nulls_distinct=False),
         ),
         migrations.AddConstraint(
             model_name='invoice',

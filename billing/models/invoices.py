@@ -86,7 +86,12 @@ class Invoice(Resource):
         ]
         constraints = [
             *Resource.Meta.constraints,
-            models.UniqueConstraint(fields=["legal_entity", "number"], name="billing_invoice_number_once"),
+            models.UniqueConstraint(
+                fields=["legal_entity", "number", "test_clock"],
+                nulls_distinct=False,
+                condition=Q(number__isnull=False),  # drafts have none
+                name="billing_invoice_number_once",
+            ),
             models.CheckConstraint(
                 condition=Q(status="draft", number=None) | (~Q(status="draft") & Q(number__isnull=False, finalized_at__isnull=False)),
                 name="billing_invoice_numbered_when_finalized",

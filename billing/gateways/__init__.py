@@ -1,0 +1,40 @@
+"""The payment gateways by name, and which of them a customer uses."""
+
+from django.conf import settings
+
+from billing.gateways.base import AttachedMethod, ChargeResult, Gateway, GatewayUnavailable, RefundResult, UnknownToken
+from billing.gateways.sandbox import SandboxGateway
+from billing.models import Customer
+
+__all__ = [
+    "AttachedMethod",
+    "ChargeResult",
+    "Gateway",
+    "GatewayUnavailable",
+    "RefundResult",
+    "UnknownToken",
+    "named",
+    "of_customer",
+]
+
+_GATEWAYS: dict[str, Gateway] = {"sandbox": SandboxGateway()}
+
+
+def named(name: str) -> Gateway:
+    """The gateway that keeps a payment method (``PaymentMethod.gateway``)."""
+    return _GATEWAYS[name]
+
+
+def of_customer(customer: Customer) -> Gateway:
+    """The gateway for a customer's new payment methods and charges.
+
+    The sandbox, which moves no money, is refused where a live key says that money is meant; test clocks always use it.
+    """
+    if customer.test_clock_id is None and is_live():
+        raise GatewayUnavailable("Payments by card are not set up: the sandbox can't be used together with a live key.")
+    return _GATEWAYS["sandbox"]
+
+
+def is_live() -> bool:
+    """Whether the installation holds a live Stripe key."""
+    return settings.STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
