@@ -146,10 +146,11 @@ def _per_transaction(
         "raised": sum(after > before for before, after in zip(fees, bounded, strict=True)),
         "capped": sum(after < before for before, after in zip(fees, bounded, strict=True)),
         "fixed_amount": _text(terms.fixed_amount or _ZERO),
+        "amount": _text(amount),
     }
     free = quantity - base
     included = [_step("included", {"quantity": quantity, "included": free, "rest": base})] if free else []
-    return amount, [*included, _percentage_step(terms, base, amount), Step("transactions", counts)]
+    return amount, [*included, _percentage_step(terms, base, _percent_of(base, terms)), Step("transactions", counts)]
 
 
 def _charged_parts(terms: PriceTerms, transactions: Sequence[Decimal]) -> list[Decimal | None]:

@@ -198,8 +198,13 @@ class TestRatePercentage:
     def test_counts_free_raised_and_capped_transactions(self) -> None:
         terms = replace(self.MINMAX, per_transaction_min=D(175), per_transaction_max=D(1200), free_units=D(1))
         rated = pricing.rate(terms, D(1013000), (D(5000), D(1000), D(7000), D(1000000)))
-        assert rated.steps[-2].code == "transactions"
-        assert rated.steps[-2].params == {"count": 4, "free": 1, "raised": 1, "capped": 1, "fixed_amount": "0"}
+        assert steps_of(rated)[1:3] == [
+            ("percentage", {"base": "1008000", "percentage": "2.99", "amount": "30139.2"}),
+            (
+                "transactions",
+                {"count": 4, "free": 1, "raised": 1, "capped": 1, "fixed_amount": "0", "amount": "1584.3"},
+            ),
+        ]
 
 
 class TestSteps:
