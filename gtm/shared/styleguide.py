@@ -69,7 +69,7 @@ def _alerts() -> list[Sample]:
             state="open",
             value_at_stake=1_188_000,
             stake_label="a year",
-            evidence="Used 842 of 1,000 API calls (84.2 %), crossed 80 % on Mar 12, 8:05 AM; 9 days left in the period.",
+            evidence="Used 842 of 1,000 API calls (84.2 %), crossed 80 % on Mar 12 at 8:05 AM; 9 days left.",
             play="Offer the Business plan; at this pace they reach the limit on March 16.",
             **common,
         ),
