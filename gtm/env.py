@@ -50,7 +50,11 @@ def secret_key(data_dir: Path) -> str:
 
 def database(url: str) -> dict[str, object]:
     """Django's settings for a ``postgresql://user:password@host:port/name`` address."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = str(parts.port or "")
+    except ValueError as error:
+        raise BadSetting(f"DATABASE_URL is not an address: {error}.") from error
     if parts.scheme not in {"postgres", "postgresql"}:
         raise BadSetting("DATABASE_URL must start with postgresql:// (Tandem runs on PostgreSQL only).")
     query = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair)
@@ -60,13 +64,16 @@ def database(url: str) -> dict[str, object]:
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
         "HOST": unquote(query.pop("host", parts.hostname or "")),
-        "PORT": str(parts.port or ""),
+        "PORT": query.pop("port", port),
         "OPTIONS": {key: unquote(value) for key, value in query.items()},
     }
 
 
 def email(url: str) -> dict[str, object]:
-    """Django's e-mail settings for ``smtp://user:password@host:port`` (``smtps://``, ``smtp+tls://``); without one, mail is kept and not sent."""
+    """Django's e-mail settings for ``smtp://user:password@host:port`` (``smtps://``, ``smtp+tls://``).
+
+    Without an address mail is kept and not sent.
+    """
     if not url:
         return {"EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend"}
     parts = urlsplit(url)

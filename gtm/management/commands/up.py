@@ -77,17 +77,16 @@ def _is_loopback(host: str) -> bool:
 
 
 def _check_port(host: str, port: int) -> None:
+    if not 0 < port < 2**16:
+        raise env.BadSetting(f"PORT must be between 1 and 65535, not {port}.")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with closing(socket.socket(family, kind, protocol)) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
-        raise env.BadSetting(
-            f"Port {port} on {host} cannot be used ({error.strerror}); choose another with PORT."
-        ) from error
-    except OverflowError as error:
-        raise env.BadSetting(f"PORT must be between 1 and 65535, not {port}.") from error
+        words = f"Port {port} on {host} cannot be used ({error.strerror})"
+        raise env.BadSetting(f"{words}; choose another with PORT or HOST.") from error
 
 
 def _check_database() -> None:
