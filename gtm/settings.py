@@ -23,6 +23,7 @@ HTTPS = BASE_URL.startswith("https://")
 
 ROOT_URLCONF = "gtm.urls"
 WSGI_APPLICATION = "gtm.wsgi.application"
+FORM_RENDERER = "gtm.shared.renderers.TandemFormRenderer"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
@@ -36,6 +37,7 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "django.contrib.humanize",
+    "django.forms",
     "django_htmx",
     "template_partials",
     "heroicons",
@@ -94,7 +96,9 @@ TEMPLATES = [
 DATABASE_URL = env.text("DATABASE_URL") or "postgresql://postgres@/tandem?host=/nonexistent"
 DATABASES = {"default": env.database(DATABASE_URL) | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}}
 REDIS_URL = env.text("REDIS_URL") or "redis://127.0.0.1:1/0"
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "tandem"}}
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "tandem"}
+}
 
 # --- queue -------------------------------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL
@@ -108,15 +112,51 @@ CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
-    "beat heartbeat": {"task": "gtm.shared.tasks.beat_heartbeat", "schedule": 10, "options": {"queue": "default", "expires": 30}},
-    "relay facts": {"task": "gtm.shared.tasks.relay_facts", "schedule": 3, "options": {"queue": "signals", "expires": 10}},
-    "send mail": {"task": "gtm.shared.tasks.send_queued_mail", "schedule": 10, "options": {"queue": "delivery", "expires": 30}},
-    "bill what is due": {"task": "billing.tasks.bill_due", "schedule": 60, "options": {"queue": "billing", "expires": 120}},
-    "render documents": {"task": "billing.tasks.render_missing_documents", "schedule": 60, "options": {"queue": "delivery", "expires": 120}},
-    "expire unfinished subscriptions": {"task": "billing.tasks.expire_incomplete", "schedule": 300, "options": {"queue": "billing", "expires": 600}},
-    "settle attempts": {"task": "billing.tasks.settle_attempts", "schedule": 60, "options": {"queue": "billing", "expires": 120}},
-    "make partitions": {"task": "billing.tasks.make_partitions", "schedule": 3600, "options": {"queue": "billing", "expires": 3600}},
-    "wake snoozed alerts": {"task": "crm.tasks.wake_snoozed_alerts", "schedule": 60, "options": {"queue": "default", "expires": 120}},
+    "beat heartbeat": {
+        "task": "gtm.shared.tasks.beat_heartbeat",
+        "schedule": 10,
+        "options": {"queue": "default", "expires": 30},
+    },
+    "relay facts": {
+        "task": "gtm.shared.tasks.relay_facts",
+        "schedule": 3,
+        "options": {"queue": "signals", "expires": 10},
+    },
+    "send mail": {
+        "task": "gtm.shared.tasks.send_queued_mail",
+        "schedule": 10,
+        "options": {"queue": "delivery", "expires": 30},
+    },
+    "bill what is due": {
+        "task": "billing.tasks.bill_due",
+        "schedule": 60,
+        "options": {"queue": "billing", "expires": 120},
+    },
+    "render documents": {
+        "task": "billing.tasks.render_missing_documents",
+        "schedule": 60,
+        "options": {"queue": "delivery", "expires": 120},
+    },
+    "expire unfinished subscriptions": {
+        "task": "billing.tasks.expire_incomplete",
+        "schedule": 300,
+        "options": {"queue": "billing", "expires": 600},
+    },
+    "settle attempts": {
+        "task": "billing.tasks.settle_attempts",
+        "schedule": 60,
+        "options": {"queue": "billing", "expires": 120},
+    },
+    "make partitions": {
+        "task": "billing.tasks.make_partitions",
+        "schedule": 3600,
+        "options": {"queue": "billing", "expires": 3600},
+    },
+    "wake snoozed alerts": {
+        "task": "crm.tasks.wake_snoozed_alerts",
+        "schedule": 60,
+        "options": {"queue": "default", "expires": 120},
+    },
     "sweep": {"task": "gtm.shared.tasks.sweep", "schedule": 3600, "options": {"queue": "default", "expires": 3600}},
 }
 OUTBOX_WIRING = "gtm.wiring.HANDLERS"
@@ -125,7 +165,10 @@ OUTBOX_WIRING = "gtm.wiring.HANDLERS"
 AUTH_USER_MODEL = "shared.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator", "OPTIONS": {"user_attributes": ["email", "name"]}},
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ["email", "name"]},
+    },
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
@@ -168,7 +211,10 @@ CONTENT_SECURITY_POLICY = {
 # --- API ---------------------------------------------------------------------------------------
 API_RATE = env.text("API_RATE", "6000/min")
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["gtm.shared.api.authentication.ApiKeyAuthentication", "gtm.shared.api.authentication.StaffSessionAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "gtm.shared.api.authentication.ApiKeyAuthentication",
+        "gtm.shared.api.authentication.StaffSessionAuthentication",
+    ],
     "DEFAULT_PERMISSION_CLASSES": ["gtm.shared.api.permissions.HasScope"],
     "DEFAULT_PAGINATION_CLASS": "gtm.shared.api.pagination.StableCursorPagination",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
@@ -187,6 +233,7 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "PREPROCESSING_HOOKS": ["gtm.shared.api.schema.without_trailing_slash"],
     "COMPONENT_SPLIT_REQUEST": True,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
@@ -206,7 +253,11 @@ STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "gtm" / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": DATA_DIR / "media"}},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage" if not DEBUG else "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if not DEBUG
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
 }
 WHITENOISE_MANIFEST_STRICT = False
 
@@ -228,7 +279,12 @@ LOG_PROCESSORS = [
     structlog.processors.StackInfoRenderer(),
 ]
 structlog.configure(
-    processors=[structlog.stdlib.filter_by_level, *LOG_PROCESSORS, structlog.processors.format_exc_info, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+    processors=[
+        structlog.stdlib.filter_by_level,
+        *LOG_PROCESSORS,
+        structlog.processors.format_exc_info,
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ],
     logger_factory=structlog.stdlib.LoggerFactory(),
     cache_logger_on_first_use=True,
 )
@@ -238,7 +294,9 @@ LOGGING = {
     "formatters": {
         "structured": {
             "()": structlog.stdlib.ProcessorFormatter,
-            "processor": structlog.processors.JSONRenderer() if LOG_FORMAT == "json" else structlog.dev.ConsoleRenderer(colors=False),
+            "processor": structlog.processors.JSONRenderer()
+            if LOG_FORMAT == "json"
+            else structlog.dev.ConsoleRenderer(colors=False),
             "foreign_pre_chain": LOG_PROCESSORS,
         }
     },

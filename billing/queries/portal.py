@@ -1,0 +1,126 @@
+"""What a customer sees of itself. Each page is a constant number of queries."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Prefetch, QuerySet, Sum
+from django.utils.translation import gettext as _
+
+from billing import wording
+from billing.models import Customer, Invoice, PaymentMethod, Prompt, Subscription, SubscriptionItem
+from gtm.shared import ids
+from gtm.shared.models import User
+
+
+def of_member(user: User, customer: str) -> Customer | None:
+    """The customer by its id in the address, if the user belongs to it."""
+    try:
+        key = ids.decode(customer, prefix=Customer.PREFIX)
+    except ValueError:
+        return None
+    return Customer.objects.of_member(user).filter(pk=key).first()
+
+
+def subscriptions(customer: Customer) -> list[Subscription]:
+    """Newest first, without those that never started."""
+    items = SubscriptionItem.objects.filter(ended_at=None).select_related("price__meter").order_by("created_at", "id")
+    return list(
+        Subscription.objects.filter(customer=customer)
+        .exclude(status=Subscription.Status.EXPIRED)
+        .select_related("plan_version__plan")
+        .prefetch_related(Prefetch("items", queryset=items))
+        .order_by("-created_at", "-id")
+    )
+
+
+def summary(subscription: Subscription) -> str:
+    """``5 seats, billed monthly``: what is paid for, in a few words."""
+    paid = [item for item in subscription.items.all() if item.price.meter_id is None]
+    parts = [_("%(n)s units") % {"n": int(item.quantity)} for item in paid if wording.is_per_seat(item.price)]
+    return ", ".join([*parts, *(wording.billed(item.price.interval, item.price.interval_count) for item in paid[:1])])
+
+
+def invoices(customer: Customer) -> QuerySet[Invoice]:
+    """Finalized invoices, newest first."""
+    return (
+        Invoice.objects.filter(customer=customer).exclude(status=Invoice.Status.DRAFT).order_by("-finalized_at", "-id")
+    )
+
+
+def invoice(customer: Customer, public_id: str) -> Invoice | None:
+    """One of them, with everything that its page shows."""
+    try:
+        key = ids.decode(public_id, prefix=Invoice.PREFIX)
+    except ValueError:
+        return None
+    return invoices(customer).prefetch_related("lines", "taxes", "allocations__payment").filter(pk=key).first()
+
+
+def open_total(customer: Customer) -> int:
+    """Minor units that are due on open invoices."""
+    sums = (
+        invoices(customer)
+        .filter(status=Invoice.Status.OPEN)
+        .aggregate(
+            total=Sum("total", default=0),
+            paid=Sum("amount_paid", default=0),
+            credited=Sum("amount_credited", default=0),
+            balance=Sum("balance_applied", default=0),
+        )
+    )
+    return int(sums["total"] - sums["paid"] - sums["credited"] - sums["balance"])
+
+
+def payment_method(customer: Customer) -> PaymentMethod | None:
+    return PaymentMethod.objects.filter(customer=customer, is_default=True).first()
+
+
+def prompts(customer: Customer, at: datetime) -> list[Prompt]:
+    found = Prompt.objects.filter(customer=customer, dismissed_at=None).order_by("-created_at")
+    return [prompt for prompt in found if prompt.expires_at is None or prompt.expires_at > at]
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something that will happen, or that the customer should do."""
+
+    at: datetime
+    text: str
+    amount: int | None = None
+    currency: str = ""
+    tone: str = ""
+    invoice: Invoice | None = None
+
+
+def next_steps(found: list[Subscription], open_invoices: list[Invoice]) -> list[Step]:
+    """What happens next, soonest first: unpaid invoices, then renewals and ends."""
+    unpaid = [_unpaid(invoice) for invoice in open_invoices if invoice.finalized_at]
+    planned = [step for subscription in found if (step := _planned(subscription))]
+    return [*unpaid, *sorted(planned, key=lambda step: step.at)]
+
+
+def _unpaid(invoice: Invoice) -> Step:
+    failed = invoice.payment_status in {Invoice.PaymentStatus.FAILED, Invoice.PaymentStatus.REQUIRES_ACTION}
+    text = _("Payment of invoice %(number)s failed") if failed else _("Invoice %(number)s is due")
+    assert invoice.finalized_at is not None
+    due = (
+        datetime.combine(invoice.due_date, datetime.min.time(), tzinfo=invoice.finalized_at.tzinfo)
+        if invoice.due_date
+        else invoice.finalized_at
+    )
+    values: dict[str, Any] = {"number": invoice.number}
+    return Step(due, text % values, invoice.amount_due, invoice.currency, "negative" if failed else "caution", invoice)
+
+
+def _planned(subscription: Subscription) -> Step | None:
+    plan = {"plan": subscription.plan_version.plan.name}
+    if subscription.status not in Subscription.LIVE:
+        return None
+    if subscription.cancel_at:
+        return Step(subscription.cancel_at, _("%(plan)s ends") % plan, tone="caution")
+    if subscription.status == Subscription.Status.TRIALING and subscription.trial_end:
+        return Step(subscription.trial_end, _("The trial of %(plan)s ends and billing starts") % plan)
+    if subscription.next_bill_at:
+        return Step(subscription.next_bill_at, _("%(plan)s renews") % plan)
+    return None

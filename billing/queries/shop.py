@@ -1,0 +1,111 @@
+"""What the price page and the checkout show."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import Prefetch
+from django.utils.translation import gettext as _
+
+from billing import wording
+from billing.models import Entitlement, Feature, Plan, PlanVersion, Price
+from gtm.shared.templatetags.tandem import quantity
+
+INTERVALS = ("month", "year")
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A plan on the price page. ``buyable`` is the invariant: it depends on the plan alone, never on who looks."""
+
+    code: str
+    name: str
+    description: str
+    purchase_mode: str
+    buyable: bool
+    talk_to_us: bool
+    trial_days: int
+    price_lines: list[dict[str, Any]]
+    features: list[dict[str, str]]
+    intervals: tuple[str, ...] = field(default=())
+
+
+def current_versions(plans: Any) -> list[PlanVersion]:
+    """The newest version of each plan, with published prices and entitlements, in the order of the price page: three queries."""
+    prices = Price.objects.filter(published=True).select_related("meter").order_by("meter_id", "created_at", "id")
+    newest = PlanVersion.objects.filter(plan__in=plans).order_by("plan_id", "-number").distinct("plan_id").values("pk")
+    return list(
+        PlanVersion.objects.filter(pk__in=newest)
+        .select_related("plan")
+        .prefetch_related(
+            Prefetch("prices", queryset=prices, to_attr="published_prices"),
+            Prefetch(
+                "entitlements", queryset=Entitlement.objects.select_related("feature__meter").order_by("feature__name")
+            ),
+        )
+        .order_by("plan__position", "plan__code")
+    )
+
+
+def offers(*, interval: str, currency: str) -> list[Offer]:
+    """Every plan for sale, priced by ``interval`` where it has such a price, else by the one it has."""
+    return [
+        offer(version, interval=interval, currency=currency) for version in current_versions(Plan.objects.for_sale())
+    ]
+
+
+def offer(version: PlanVersion, *, interval: str, currency: str) -> Offer:
+    plan, prices = version.plan, published(version, currency)
+    shown = base_prices(prices, interval)
+    return Offer(
+        code=plan.code,
+        name=plan.name,
+        description=plan.description,
+        purchase_mode=plan.purchase_mode,
+        buyable=is_buyable(plan, prices),
+        talk_to_us=plan.talk_to_us or plan.purchase_mode != Plan.PurchaseMode.SELF_SERVE,
+        trial_days=version.trial_days,
+        price_lines=[wording.price_line(price) for price in shown],
+        features=[feature_line(entitlement) for entitlement in version.entitlements.all() if entitlement.granted],
+        intervals=tuple(
+            name for name in INTERVALS if any(_licensed(price) and price.interval == name for price in prices)
+        ),
+    )
+
+
+def published(version: PlanVersion, currency: str) -> list[Price]:
+    """The prices of one of ``current_versions`` that make up a purchase in that currency."""
+    prices: list[Price] = version.published_prices  # type: ignore[attr-defined]  # prefetched
+    return [price for price in prices if price.currency == currency and not price.add_on]
+
+
+def is_buyable(plan: Plan, prices: Sequence[Price]) -> bool:
+    """A plan with a published price can be bought alone, unless it is sold by quote, or asks for a demo first (never a self-serve plan)."""
+    needs_demo = plan.purchase_mode != Plan.PurchaseMode.SELF_SERVE and plan.demo_policy == Plan.DemoPolicy.REQUIRED
+    return bool(prices) and plan.purchase_mode != Plan.PurchaseMode.QUOTE_ONLY and not needs_demo
+
+
+def base_prices(prices: Sequence[Price], interval: str) -> list[Price]:
+    """The prices that a purchase by ``interval`` consists of: what is paid for by that interval, and all that is metered."""
+    licensed = [price for price in prices if _licensed(price)]
+    chosen = [price for price in licensed if price.interval == interval] or licensed[:1]
+    return chosen + [price for price in prices if price.meter_id is not None]
+
+
+def _licensed(price: Price) -> bool:
+    return price.meter_id is None and price.interval != Price.Interval.ONE_TIME
+
+
+def feature_line(entitlement: Entitlement) -> dict[str, str]:
+    """A feature and what the plan gives of it, in words."""
+    feature = entitlement.feature
+    if feature.type == Feature.Type.BOOLEAN:
+        return {"name": feature.name, "value": ""}
+    if entitlement.limit is None:
+        return {"name": feature.name, "value": _("unlimited")}
+    resets = {
+        "month": _("%(limit)s a month"),
+        "billing_period": _("%(limit)s each billing period"),
+        "never": "%(limit)s",
+    }
+    return {"name": feature.name, "value": resets[entitlement.reset] % {"limit": quantity(entitlement.limit)}}

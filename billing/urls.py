@@ -1,0 +1,17 @@
+from django.urls import path
+
+from billing.views import checkout, portal, pricing
+
+urlpatterns = [
+    path("pricing/", pricing.show, name="pricing"),
+    path("checkout/<slug:plan>/", checkout.show, name="checkout"),
+    path("portal/<str:customer>/", portal.overview, name="portal_overview"),
+    path("portal/<str:customer>/usage/", portal.usage, name="portal_usage"),
+    path("portal/<str:customer>/plan/", portal.plan, name="portal_plan"),
+    path("portal/<str:customer>/invoices/", portal.invoices, name="portal_invoices"),
+    path("portal/<str:customer>/invoices/<str:invoice>/", portal.invoice, name="portal_invoice"),
+    path("portal/<str:customer>/invoices/<str:invoice>/pdf/", portal.pdf, name="portal_invoice_pdf"),
+    path("portal/<str:customer>/invoices/<str:invoice>/pay/", portal.pay, name="portal_pay"),
+    path("portal/<str:customer>/details/", portal.details, name="portal_details"),
+    path("portal/<str:customer>/prompts/<uuid:prompt>/dismissal/", portal.dismiss, name="portal_dismiss"),
+]

@@ -1,0 +1,238 @@
+"""How amounts explain themselves to customers, in the reader's language.
+
+Explanations are stored as data, ``[{"code": "tier", "quantity": "500", ...}, ...]`` (the steps of ``billing.pricing``), and become
+sentences only when shown, so that an invoice from last year can be read in another language today.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from billing.models import Price
+from billing.pricing import Step
+from gtm.shared.templatetags.tandem import money, price, quantity, unit_price
+
+Values = Mapping[str, Any]
+
+
+def stored(steps: Iterable[Step]) -> list[dict[str, Any]]:
+    """The steps as an invoice line keeps them."""
+    return [{"code": step.code, **step.params} for step in steps]
+
+
+def explain(explanation: Iterable[Values], currency: str) -> list[str]:
+    """One sentence for each step that is worth saying."""
+    return [_SENTENCES[step["code"]](step, currency) for step in explanation if step.get("code") in _SENTENCES]
+
+
+def _rate(value: Any, currency: str) -> str:
+    return unit_price(Decimal(str(value)), currency)
+
+
+def _flat(step: Values, currency: str) -> str:
+    return _("Fixed price of %(amount)s") % {"amount": _rate(step["amount"], currency)}
+
+
+def _per_unit(step: Values, currency: str) -> str:
+    values = {
+        "units": quantity(step["quantity"]),
+        "rate": _rate(step["unit_amount"], currency),
+        "amount": _rate(step["amount"], currency),
+    }
+    return _("%(units)s × %(rate)s = %(amount)s") % values
+
+
+def _package(step: Values, currency: str) -> str:
+    values = {
+        "units": quantity(step["quantity"]),
+        "packages": quantity(step["packages"]),
+        "size": quantity(step["package_size"]),
+        "rate": _rate(step["unit_amount"], currency),
+        "amount": _rate(step["amount"], currency),
+    }
+    return _("%(units)s units are %(packages)s packages of %(size)s, × %(rate)s = %(amount)s") % values
+
+
+def _tier(step: Values, currency: str) -> str:
+    values = {
+        "above": quantity(step["above"]),
+        "up_to": quantity(step.get("up_to")),
+        "units": quantity(step["quantity"]),
+        "rate": _rate(step["unit_amount"], currency),
+        "amount": _rate(step["amount"], currency),
+    }
+    bounds = _("Above %(above)s, up to %(up_to)s") if "up_to" in step else _("Above %(above)s")
+    fee = _fee(step, currency)
+    return f"{bounds % values}: " + (_("%(units)s × %(rate)s") % values) + fee + f" = {values['amount']}"
+
+
+def _volume_tier(step: Values, currency: str) -> str:
+    values = {
+        "units": quantity(step["quantity"]),
+        "rate": _rate(step["unit_amount"], currency),
+        "amount": _rate(step["amount"], currency),
+    }
+    return (
+        _("All %(units)s at the price of the tier they reach, %(rate)s each") % values
+        + _fee(step, currency)
+        + f" = {values['amount']}"
+    )
+
+
+def _fee(step: Values, currency: str) -> str:
+    if not Decimal(str(step.get("flat_amount") or 0)):
+        return ""
+    return " " + _("plus %(fee)s") % {"fee": _rate(step["flat_amount"], currency)}
+
+
+def _included(step: Values, currency: str) -> str:
+    values = {
+        "units": quantity(step["quantity"]),
+        "included": quantity(step["included"]),
+        "rest": quantity(step["rest"]),
+    }
+    return _("Of %(units)s, %(included)s are included; %(rest)s are charged") % values
+
+
+def _flat_amount(step: Values, currency: str) -> str:
+    return _("Base fee of %(amount)s") % {"amount": _rate(step["amount"], currency)}
+
+
+def _percentage(step: Values, currency: str) -> str:
+    values = {
+        "percentage": quantity(step["percentage"]),
+        "base": _rate(step["base"], currency),
+        "amount": _rate(step["amount"], currency),
+    }
+    return _("%(percentage)s %% of %(base)s = %(amount)s") % values
+
+
+def _transactions(step: Values, currency: str) -> str:
+    count = int(step["count"])
+    text = ngettext("%(count)s transaction", "%(count)s transactions", count) % {"count": quantity(count)}
+    return text + (_(", %(free)s of them free") % {"free": quantity(step["free"])} if int(step["free"]) else "")
+
+
+def _minimum(step: Values, currency: str) -> str:
+    return _("Raised to the minimum of %(amount)s") % {"amount": money(int(step["minimum_amount"]), currency)}
+
+
+def _proration(step: Values, currency: str) -> str:
+    values = {"days": quantity(step["part"]), "of": quantity(step["whole"]), "amount": _rate(step["amount"], currency)}
+    unit = (
+        _("%(days)s of %(of)s days of %(amount)s")
+        if step.get("unit", "day") == "day"
+        else _("%(days)s of %(of)s seconds of %(amount)s")
+    )
+    return unit % values
+
+
+_SENTENCES: dict[str, Callable[[Values, str], str]] = {
+    "flat": _flat,
+    "per_unit": _per_unit,
+    "package": _package,
+    "tier": _tier,
+    "volume_tier": _volume_tier,
+    "included": _included,
+    "flat_amount": _flat_amount,
+    "percentage": _percentage,
+    "transactions": _transactions,
+    "minimum": _minimum,
+    "proration": _proration,
+}
+
+
+# --- prices as they are advertised -------------------------------------------------------------
+def per_interval(interval: str, count: int) -> str:
+    """``per month``, ``every 3 months``, ``once``."""
+    if count == 1:
+        return {
+            "week": _("per week"),
+            "month": _("per month"),
+            "quarter": _("per quarter"),
+            "year": _("per year"),
+            "one_time": _("once"),
+        }[interval]
+    words = {
+        "week": ngettext("every %(n)s week", "every %(n)s weeks", count),
+        "month": ngettext("every %(n)s month", "every %(n)s months", count),
+        "quarter": ngettext("every %(n)s quarter", "every %(n)s quarters", count),
+        "year": ngettext("every %(n)s year", "every %(n)s years", count),
+        "one_time": _("once"),
+    }
+    return words[interval] % {"n": count}
+
+
+def billed(interval: str, count: int) -> str:
+    """``billed monthly`` and the like, for summaries."""
+    if count == 1:
+        return {
+            "week": _("billed weekly"),
+            "month": _("billed monthly"),
+            "quarter": _("billed quarterly"),
+            "year": _("billed yearly"),
+            "one_time": _("billed once"),
+        }[interval]
+    return _("billed %(interval)s") % {"interval": per_interval(interval, count)}
+
+
+def is_per_seat(item: Price) -> bool:
+    """Charged for a quantity that the buyer chooses."""
+    return item.meter_id is None and item.model != Price.Model.FLAT
+
+
+def price_line(item: Price) -> dict[str, Any]:
+    """A price as the price page shows it: ``amount`` in minor units (None: only text), ``currency``, ``per`` and a sentence."""
+    per = per_interval(item.interval, item.interval_count)
+    if item.meter_id is None and item.model == Price.Model.FLAT:
+        return {"amount": _whole(item.unit_amount), "currency": item.currency, "per": per, "text": ""}
+    if item.meter_id is None and item.model == Price.Model.PER_UNIT:
+        per_seat = _("per unit %(interval)s") % {"interval": per}
+        return {
+            "amount": _whole(item.unit_amount),
+            "currency": item.currency,
+            "per": per_seat,
+            "text": _included_text(item),
+        }
+    return {"amount": None, "currency": item.currency, "per": per, "text": "; ".join(_usage_text(item))}
+
+
+def _whole(amount: Decimal | None) -> int | None:
+    return int(amount) if amount is not None and amount == amount.to_integral_value() else None
+
+
+def _included_text(item: Price) -> str:
+    return _("%(units)s included") % {"units": quantity(item.included_units)} if item.included_units else ""
+
+
+def _usage_text(item: Price) -> list[str]:
+    unit = item.meter.unit or item.meter.name if item.meter else _("units")
+    texts = [_included_text(item)] if item.included_units else []
+    return texts + [text for text in _model_texts(item, unit) if text]
+
+
+def _model_texts(item: Price, unit: str) -> list[str]:
+    rate = unit_price(item.unit_amount, item.currency) if item.unit_amount is not None else ""
+    if item.model in {Price.Model.GRADUATED, Price.Model.VOLUME}:
+        return [_tier_text(tier, item.currency, unit) for tier in item.tiers]
+    if item.model == Price.Model.PACKAGE:
+        return [
+            _("%(rate)s for each %(size)s %(unit)s") % {"rate": rate, "size": quantity(item.package_size), "unit": unit}
+        ]
+    if item.model == Price.Model.PERCENTAGE:
+        return [_("%(percentage)s %% of %(unit)s") % {"percentage": quantity(item.percentage), "unit": unit}]
+    return [_("%(rate)s for each of %(unit)s") % {"rate": rate, "unit": unit}]
+
+
+def _tier_text(tier: Values, currency: str, unit: str) -> str:
+    values = {
+        "rate": unit_price(tier.get("unit_amount") or 0, currency),
+        "unit": unit,
+        "up_to": quantity(tier.get("up_to")),
+    }
+    text = _("up to %(up_to)s: %(rate)s each") if tier.get("up_to") is not None else _("beyond: %(rate)s each")
+    fee = Decimal(str(tier.get("flat_amount") or 0))
+    return text % values + (" + " + price(int(fee), currency) if fee else "")

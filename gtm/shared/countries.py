@@ -1,0 +1,29 @@
+"""Countries by their ISO 3166 codes, named in the reader's language."""
+
+from functools import lru_cache
+
+from babel import Locale
+from django.utils.translation import get_language
+
+NOT_COUNTRIES = frozenset({"EU", "EZ", "UN", "XA", "XB", "ZZ", "QO"})
+
+
+@lru_cache(maxsize=16)
+def names(language: str) -> tuple[tuple[str, str], ...]:
+    """(code, name) of every country, sorted by name."""
+    territories = Locale.parse(language, sep="-").territories
+    rows = [
+        (code, name)
+        for code, name in territories.items()
+        if len(code) == 2 and code.isalpha() and code not in NOT_COUNTRIES
+    ]
+    return tuple(sorted(rows, key=lambda row: row[1]))
+
+
+def choices() -> list[tuple[str, str]]:
+    """For a form's select, in the reader's language."""
+    return list(names((get_language() or "en").partition("-")[0]))
+
+
+def is_country(code: str) -> bool:
+    return any(code == known for known, _name in names("en"))
