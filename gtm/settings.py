@@ -109,6 +109,13 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_ROUTES = {
+    "billing.tasks.render_missing_documents": {"queue": "delivery"},
+    "billing.tasks.*": {"queue": "billing"},
+    "gtm.shared.tasks.relay_facts": {"queue": "signals"},
+    "gtm.shared.tasks.send_queued_mail": {"queue": "delivery"},
+    "signals.tasks.*": {"queue": "signals"},
+}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {

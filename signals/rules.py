@@ -1,7 +1,7 @@
 """When usage is worth telling: a pure decision over figures that others have read.
 
 A threshold is a share of the limit and is passed strictly: 800 of 1,000 is not above 80 %. Of several that are passed
-only the highest tells, and each tells once per period (see ``dedup_key``). Without a limit nothing fires; a limit of zero
+only the highest tells, once per period (see ``dedup_key``). Without a limit nothing fires; a limit of zero
 cannot be evaluated and says so.
 """
 

@@ -34,11 +34,12 @@ def act_as(name: str) -> None:
 
 
 @contextmanager
-def acting(name: str, *, on_behalf_of: str = "") -> Iterator[None]:
-    """Let ``name`` act for the length of a block."""
+def acting(name: str, *, on_behalf_of: str = "", request_id: str = "") -> Iterator[None]:
+    """Let ``name`` act for the length of a block; ``request_id`` names the request that led to it, if not this one."""
     actor_token, behalf_token = _actor.set(name), _on_behalf_of.set(on_behalf_of)
     try:
-        yield
+        with structlog.contextvars.bound_contextvars(**({"request_id": request_id} if request_id else {})):
+            yield
     finally:
         _actor.reset(actor_token)
         _on_behalf_of.reset(behalf_token)

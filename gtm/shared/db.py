@@ -16,7 +16,8 @@ def now() -> datetime:
     """The database's wall-clock time, in UTC (not the transaction's start)."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
-        return cursor.fetchone()[0].astimezone(UTC)
+        time: datetime = cursor.fetchone()[0]
+        return time.astimezone(UTC)
 
 
 def now_for(thing: Resource | None) -> datetime:
@@ -34,8 +35,9 @@ def lock(model: type[M], keys: Iterable[object]) -> list[M]:
 
 
 def lock_one(instance: M) -> M:
-    """Lock the row and read it again: what was read before the lock may have changed."""
-    return lock(type(instance), [instance.pk])[0]
+    """Lock the row and read it again: what was read before the lock may have changed. DoesNotExist if it has gone."""
+    assert transaction.get_connection().in_atomic_block, "a lock needs a transaction"
+    return type(instance)._default_manager.select_for_update(of=("self",)).get(pk=instance.pk)
 
 
 def advisory_lock(*parts: object, wait: bool = True) -> bool:

@@ -1,10 +1,11 @@
 """Mail: written with the fact it tells of, sent afterwards, at most once.
 
-A row is committed as ``sending`` before SMTP is spoken to. When the process dies in between, nobody can know whether the message left:
-the row becomes ``unknown`` and a person decides to resend. Without ``EMAIL_URL`` rows stay ``queued`` and can be read in the admin;
-mail about clocked customers is ``kept``.
+A row is committed as ``sending`` before SMTP is spoken to. When the process dies in between, or the connection breaks
+while the message is handed over, nobody can know whether it left: the row becomes ``unknown`` and a person decides to
+resend. Without ``EMAIL_URL`` rows stay ``queued``, to be read in the admin; mail about clocked customers is ``kept``.
 """
 
+import smtplib
 import uuid
 from datetime import datetime, timedelta
 from email.utils import make_msgid
@@ -13,17 +14,21 @@ from urllib.parse import urlsplit
 
 import structlog
 from django.conf import settings
-from django.core.mail import EmailMultiAlternatives
+from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail.backends.base import BaseEmailBackend
 from django.db import transaction
 from django.template.loader import render_to_string
 from django.utils import translation
 
-from gtm.shared import db, vendors
+from gtm.shared import db, errors, nudges, outbox, vendors
 from gtm.shared.models import Event, Mail
 
 log = structlog.get_logger(__name__)
 STALE_SENDING = timedelta(minutes=10)
 RETRY_SECONDS = (30, 120, 600, 3600, 4 * 3600, 12 * 3600)
+_SEND_TASK = "gtm.shared.tasks.send_queued_mail"
+_PERMANENT = range(500, 600)
+_RESENDABLE = (Mail.Status.UNKNOWN, Mail.Status.FAILED, Mail.Status.QUEUED)
 
 
 def queue(
@@ -37,7 +42,10 @@ def queue(
     account_id: uuid.UUID | None = None,
     test_clock_id: uuid.UUID | None = None,
 ) -> Mail | None:
-    """Render ``emails/<template>.{subject,txt,html}`` and queue it in the caller's transaction; None when it was queued before."""
+    """Render ``emails/<template>.{subject,txt,html}`` and queue it in the caller's transaction.
+
+    Returns None when this recipient already has this template about this event.
+    """
     with translation.override(locale):
         values = {"vendor": vendors.current(), "base_url": settings.BASE_URL, **context}
         subject = " ".join(render_to_string(f"emails/{template}.subject", values).split())
@@ -56,20 +64,16 @@ def queue(
         account_id=account_id,
         test_clock_id=test_clock_id,
     )
-    written = Mail.objects.bulk_create([mail], ignore_conflicts=event is not None)
-    known = event is not None and not Mail.objects.filter(pk=mail.pk).exists()
-    if not known and mail.status == Mail.Status.QUEUED:
-        transaction.on_commit(_nudge, robust=True)
-    return None if known else written[0]
+    Mail.objects.bulk_create([mail], ignore_conflicts=event is not None)
+    if event is not None and not Mail.objects.filter(pk=mail.pk).exists():
+        return None
+    _nudge(mail)
+    return mail
 
 
-def _nudge() -> None:
-    from gtm.shared.tasks import send_queued_mail
-
-    try:
-        send_queued_mail.apply_async(retry=False)
-    except Exception as error:  # noqa: BLE001 -- whatever the broker's client raises, the mail is safe in the table
-        log.warning("mail_not_nudged", error=str(error))
+def _nudge(mail: Mail) -> None:
+    if settings.EMAIL_URL and mail.status == Mail.Status.QUEUED:
+        nudges.on_commit(_SEND_TASK)
 
 
 def send_queued(*, limit: int = 100) -> int:
@@ -98,39 +102,97 @@ def _claim() -> Mail | None:
 
 
 def _send(mail: Mail) -> bool:
+    """Hand one message over. Whether a failure is safe to repeat depends on how far the conversation had come."""
+    server = get_connection()
     try:
-        _message(mail).send()
-    except OSError as error:  # smtplib's errors are OSErrors: refused, unreachable, timed out
-        _postpone(mail, error)
-        return False
+        message = _message(mail)
+        message.message()
+        server.open()
+    except ValueError as error:  # an address or a header that no message can have
+        return _give_up(mail, error)
+    except OSError as error:  # refused, unreachable, wrong password: nothing has been handed over
+        return _postpone(mail, error)
+    return _hand_over(mail, message, server)
+
+
+def _hand_over(mail: Mail, message: EmailMultiAlternatives, server: BaseEmailBackend) -> bool:
+    try:
+        server.send_messages([message])
+    except (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused) as error:  # the server has said no
+        return _give_up(mail, error) if _is_permanent(error) else _postpone(mail, error)
+    except OSError as error:  # it broke off: the server may have the message or not
+        return _settle(mail, Mail.Status.UNKNOWN, error)
+    finally:
+        _hang_up(server)
     Mail.objects.filter(pk=mail.pk).update(status=Mail.Status.SENT, sent_at=db.now(), last_error="")
     return True
 
 
+def _hang_up(server: BaseEmailBackend) -> None:
+    try:
+        server.close()
+    except OSError as error:  # the answer to QUIT changes nothing
+        log.info("mail_server_hung_up_first", error=str(error))
+
+
 def _message(mail: Mail) -> EmailMultiAlternatives:
-    message = EmailMultiAlternatives(mail.subject, mail.text, settings.DEFAULT_FROM_EMAIL, [mail.recipient], headers={"Message-ID": mail.message_id})
+    headers = {"Message-ID": mail.message_id}
+    message = EmailMultiAlternatives(
+        mail.subject, mail.text, settings.DEFAULT_FROM_EMAIL, [mail.recipient], headers=headers
+    )
     if mail.html:
         message.attach_alternative(mail.html, "text/html")
     return message
 
 
-def _postpone(mail: Mail, error: Exception) -> None:
-    last = mail.attempts > len(RETRY_SECONDS)
-    delay = RETRY_SECONDS[min(mail.attempts, len(RETRY_SECONDS)) - 1]
-    Mail.objects.filter(pk=mail.pk).update(
-        status=Mail.Status.FAILED if last else Mail.Status.QUEUED,
-        next_attempt_at=db.now() + timedelta(seconds=delay),
-        last_error=f"{type(error).__name__}: {error}"[:2000],
-    )
-    log.warning("mail_not_sent", mail=str(mail.pk), error=str(error), final=last)
+def _is_permanent(error: smtplib.SMTPResponseException | smtplib.SMTPRecipientsRefused) -> bool:
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        return all(code in _PERMANENT for code, _words in error.recipients.values())
+    return error.smtp_code in _PERMANENT
+
+
+def _postpone(mail: Mail, error: Exception) -> bool:
+    """Try again later, at growing intervals; after the last one the message has failed."""
+    if mail.attempts > len(RETRY_SECONDS):
+        return _give_up(mail, error)
+    delay = timedelta(seconds=RETRY_SECONDS[mail.attempts - 1])
+    return _settle(mail, Mail.Status.QUEUED, error, next_attempt_at=db.now() + delay)
+
+
+def _give_up(mail: Mail, error: Exception) -> bool:
+    return _settle(mail, Mail.Status.FAILED, error)
+
+
+def _settle(mail: Mail, status: str, error: Exception, **changes: Any) -> bool:
+    """Write down how it ended. Only if it is still being sent: after ten minutes it counts as unknown."""
+    words = f"{type(error).__name__}: {error}"[:2000]
+    log.warning("mail_not_sent", mail=str(mail.pk), status=status, error=words)
+    Mail.objects.filter(pk=mail.pk, status=Mail.Status.SENDING).update(status=status, last_error=words, **changes)
+    return False
 
 
 def mark_unknown(*, at: datetime) -> int:
     """What is still ``sending`` after ten minutes: its sender died, and only the mail server knows."""
-    return Mail.objects.filter(status=Mail.Status.SENDING, next_attempt_at__lt=at).update(status=Mail.Status.UNKNOWN)
+    stale = Mail.objects.filter(status=Mail.Status.SENDING, next_attempt_at__lt=at)
+    return stale.update(status=Mail.Status.UNKNOWN, last_error="The sending process ended before the server answered.")
 
 
+@transaction.atomic
 def resend(*, mail: Mail, at: datetime) -> None:
-    """A person decided that an unknown, failed or queued message shall go out (again)."""
-    resendable = [Mail.Status.UNKNOWN, Mail.Status.FAILED, Mail.Status.QUEUED]
-    Mail.objects.filter(pk=mail.pk, status__in=resendable).update(status=Mail.Status.QUEUED, next_attempt_at=at, attempts=0)
+    """A person decided that an unknown, failed or waiting message shall go out (again). Conflict for any other."""
+    mail = db.lock_one(mail)
+    if mail.status not in _RESENDABLE:
+        raise errors.Conflict(f"This message is {mail.get_status_display().lower()} and can't be sent again.")
+    previous = {"status": mail.status}
+    mail.status, mail.next_attempt_at, mail.attempts = Mail.Status.QUEUED, at, 0
+    mail.save(update_fields=["status", "next_attempt_at", "attempts"])
+    outbox.publish(
+        "mail.resent",
+        mail,
+        at=at,
+        customer_id=mail.customer_id,
+        account_id=mail.account_id,
+        data={"status": mail.status},
+        previous=previous,
+    )
+    _nudge(mail)

@@ -1,16 +1,20 @@
 """Facts and their handlers: everything that is told upwards goes through here.
 
-A fact is written in the transaction of the change it tells of. ``gtm.wiring.HANDLERS`` maps fact types to the dotted paths of their
-handlers. A handler's writes and its ``HandledFact`` row commit together, so each handler deals with each fact exactly once, whatever
-is killed in between. ``PendingFact`` is the relay's work list: it is made with the fact and goes when every handler is done. The
-relay runs on commit (a nudge to the queue that may fail without harm) and from beat; a lost broker loses nothing. No order is promised
-between facts: handlers read the current state and make what they miss.
+A fact is written in the transaction of the change it tells of. ``gtm.wiring.HANDLERS`` maps fact types to the dotted
+paths of their handlers. A handler's writes and its ``HandledFact`` row commit together, so each handler deals with each
+fact exactly once, whatever is killed in between. ``PendingFact`` is the relay's work list: it is made with the fact and
+goes when every handler is done. The relay runs on commit (a nudge to the queue that may fail without harm) and from
+beat; a lost broker loses nothing. No order is promised between facts: handlers read the current state and make what
+they miss.
+
+Facts of a test clock don't wait for its next advance: the relay deals with them while the clock is at rest. During an
+advance they are left to whoever advances it, who drains them at each instant.
 """
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import structlog
@@ -19,8 +23,8 @@ from django.db import models, transaction
 from django.db.models import F
 from django.utils.module_loading import import_string
 
-from gtm.shared import context, db
-from gtm.shared.models import Event, HandledFact, PendingFact
+from gtm.shared import context, db, nudges
+from gtm.shared.models import Event, HandledFact, PendingFact, TestClock
 
 log = structlog.get_logger(__name__)
 Handler = Callable[[Event], None]
@@ -30,12 +34,14 @@ RETRY_SECONDS = (1, 5, 15, 60, 300, 900, 3600)
 @cache
 def wiring() -> Mapping[str, Sequence[str]]:
     """Fact type -> dotted paths of its handlers: the literal dict named by ``settings.OUTBOX_WIRING``."""
-    return import_string(settings.OUTBOX_WIRING)
+    handlers: Mapping[str, Sequence[str]] = import_string(settings.OUTBOX_WIRING)
+    return handlers
 
 
 @cache
 def _handler(path: str) -> Handler:
-    return import_string(path)
+    handler: Handler = import_string(path)
+    return handler
 
 
 def publish(
@@ -55,13 +61,30 @@ def publish(
     ``data`` holds ids, codes and amounts, never a name or an address. The test clock is the object's unless given.
     """
     event = fact(
-        type, obj, at=at, customer_id=customer_id, account_id=account_id, test_clock_id=test_clock_id, data=data, previous=previous, reason=reason
+        type,
+        obj,
+        at=at,
+        customer_id=customer_id,
+        account_id=account_id,
+        test_clock_id=test_clock_id,
+        data=data,
+        previous=previous,
+        reason=reason,
     )
     publish_many([event])
     return event
 
 
-def fact(type: str, obj: models.Model, *, at: datetime, test_clock_id: uuid.UUID | None = None, data: dict[str, Any] | None = None, previous: dict[str, Any] | None = None, **columns: Any) -> Event:  # noqa: A002
+def fact(
+    type: str,  # noqa: A002 -- the field's name
+    obj: models.Model,
+    *,
+    at: datetime,
+    test_clock_id: uuid.UUID | None = None,
+    data: dict[str, Any] | None = None,
+    previous: dict[str, Any] | None = None,
+    **columns: Any,
+) -> Event:
     """Build an Event without writing it, for ``publish_many``."""
     return Event(
         type=type,
@@ -86,44 +109,57 @@ def publish_many(events: Iterable[Event]) -> None:
     pending = [PendingFact(event_id=row.id, test_clock_id=row.test_clock_id) for row in rows if row.type in wiring()]
     if pending:
         PendingFact.objects.bulk_create(pending)
-    if any(row.test_clock_id is None for row in pending):
-        transaction.on_commit(_nudge, robust=True)
-
-
-def _nudge() -> None:
-    """Ask a worker to relay now. A broker that is away must not fail the request: beat asks again in seconds."""
-    from gtm.shared.tasks import relay_facts
-
-    try:
-        relay_facts.apply_async(retry=False)
-    except Exception as error:  # noqa: BLE001 -- whatever the broker's client raises, the fact is safe in the table
-        log.warning("relay_not_nudged", error=str(error))
+        nudges.on_commit("gtm.shared.tasks.relay_facts")
 
 
 def relay(*, limit: int = 500) -> int:
-    """Offer due unclocked facts to the handlers that lack them; return how many facts were finished."""
+    """Offer due facts to the handlers that lack them; return how many facts were finished."""
+    finished = _relay_up_to(limit, partial(_relay_next, PendingFact.objects.filter(test_clock_id=None)))
+    waiting = PendingFact.objects.filter(test_clock_id__isnull=False).values("test_clock_id")
+    at_rest = TestClock.objects.filter(pk__in=waiting, status=TestClock.Status.READY)
+    for clock_id in at_rest.values_list("pk", flat=True):
+        finished += _relay_up_to(limit, partial(_relay_next_at_rest, clock_id))
+    return finished
+
+
+def _relay_up_to(limit: int, step: Callable[[], bool | None]) -> int:
     finished = 0
     for _attempt in range(limit):
-        outcome = _relay_next(PendingFact.objects.filter(test_clock_id=None))
+        outcome = step()
         if outcome is None:
             break
         finished += outcome
     return finished
 
 
+@transaction.atomic
+def _relay_next_at_rest(clock_id: uuid.UUID) -> bool | None:
+    """Hold the clock's row meanwhile, so that nobody starts to advance it under the handlers."""
+    clocks = TestClock.objects.select_for_update(skip_locked=True, no_key=True)
+    if clocks.filter(pk=clock_id, status=TestClock.Status.READY).first() is None:
+        return None
+    return _relay_next(PendingFact.objects.filter(test_clock_id=clock_id))
+
+
 def drain(clock_id: uuid.UUID) -> int:
     """Deal with all facts of a test clock, inline; a handler that fails raises, and the clock stops there."""
     finished = 0
-    while (outcome := _relay_next(PendingFact.objects.filter(test_clock_id=clock_id), strict=True)) is not None:
-        finished += outcome
+    facts = PendingFact.objects.filter(test_clock_id=clock_id)
+    while _relay_next(facts, strict=True) is not None:
+        finished += 1
     return finished
 
 
 @transaction.atomic
 def _relay_next(queryset: models.QuerySet[PendingFact], *, strict: bool = False) -> bool | None:
-    """Deal with the next due fact under its lock: True when done, False when a handler failed, None when there is none."""
+    """Deal with the next due fact under its lock: True if done, False if a handler failed, None if there is none."""
     due = queryset if strict else queryset.filter(next_attempt_at__lte=db.now())
-    pending = due.select_for_update(skip_locked=True, of=("self",)).select_related("event").order_by("next_attempt_at", "event_id").first()
+    pending = (
+        due.select_for_update(skip_locked=True, of=("self",))
+        .select_related("event")
+        .order_by("next_attempt_at", "event_id")
+        .first()
+    )
     if pending is None:
         return None
     errors = [error for path in _missing(pending.event) if (error := _offer(pending.event, path, strict=strict))]
@@ -142,20 +178,23 @@ def _missing(event: Event) -> list[str]:
 def _offer(event: Event, path: str, *, strict: bool) -> str:
     """Run one handler in its own savepoint; return its error in words, or nothing."""
     try:
-        with transaction.atomic(), context.acting(context.SYSTEM, on_behalf_of=event.actor):
+        with (
+            transaction.atomic(),
+            context.acting(context.SYSTEM, on_behalf_of=event.actor, request_id=event.request_id),
+        ):
             HandledFact.objects.create(event=event, handler=path)
             _handler(path)(event)
-    except Exception as error:
+    except Exception as error:  # whatever a handler raises, the other facts go on
         if strict:
             raise
-        log.exception("handler_failed", handler=path, fact=event.type, event=event.public_id)
+        log.exception("handler_failed", handler=path, fact=event.type, id=event.public_id)
         return f"{path}: {type(error).__name__}: {error}"
     return ""
 
 
 def _postpone(pending: PendingFact, errors: list[str]) -> None:
     delay = RETRY_SECONDS[min(pending.attempts, len(RETRY_SECONDS) - 1)]
-    pending.attempts = F("attempts") + 1  # type: ignore[assignment]
+    pending.attempts = F("attempts") + 1
     pending.last_error = "\n".join(errors)[:4000]
     pending.next_attempt_at = db.now() + timedelta(seconds=delay)
     pending.save(update_fields=["attempts", "last_error", "next_attempt_at"])
@@ -163,8 +202,10 @@ def _postpone(pending: PendingFact, errors: list[str]) -> None:
 
 @transaction.atomic
 def replay(*, types: Sequence[str], since: datetime) -> int:
-    """Put past facts on the work list again, for handlers that were added to the wiring since; done ones are not repeated."""
+    """Put past facts on the work list again, for handlers added to the wiring since; none deals with one twice."""
     events = Event.objects.filter(type__in=types, recorded_at__gte=since).only("id", "test_clock_id")
-    pending = [PendingFact(event_id=event.id, test_clock_id=event.test_clock_id) for event in events.iterator(chunk_size=2000)]
+    pending = [
+        PendingFact(event_id=event.id, test_clock_id=event.test_clock_id) for event in events.iterator(chunk_size=2000)
+    ]
     PendingFact.objects.bulk_create(pending, ignore_conflicts=True, batch_size=2000)
     return len(pending)
