@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import path
 
 from gtm.shared import statuses
 
@@ -168,3 +169,6 @@ def styleguide(request: HttpRequest) -> HttpResponse:
         messages.warning(request, "The card expires this month.")
         messages.error(request, "The card was declined. Nothing was charged.")
     return render(request, "styleguide.html", _context(density))
+
+
+urlpatterns = [path("", styleguide, name="styleguide")]

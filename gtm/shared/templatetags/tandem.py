@@ -123,7 +123,7 @@ def left_of(whole: Decimal | float | str, part: Decimal | float | str) -> Decima
 
 
 @register.filter(name="abs")
-def magnitude(number: Decimal | int) -> Decimal | int:
+def magnitude(number: Decimal) -> Decimal:
     return abs(number)
 
 
