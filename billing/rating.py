@@ -28,7 +28,7 @@ def terms_of(price: Price) -> PriceTerms:
 
 
 def tier_of(row: dict[str, Any]) -> Tier:
-    """A tier as its column holds it, ``{"up_to": int | null, "unit_amount": "12.5", "flat_amount": "0"}``; rates are text."""
+    """A tier from its column: ``{"up_to": int | null, "unit_amount": "12.5", "flat_amount": "0"}``, rates as text."""
     return Tier(
         up_to=row["up_to"],
         unit_amount=Decimal(row.get("unit_amount") or _ZERO),

@@ -1,7 +1,7 @@
 """Write an object of the API so that a broken rule of its model becomes an anticipated refusal, and not a crash.
 
-Fields are checked before the write; uniqueness is left to the database, which alone decides between two at once. When it
-refuses, the whole model is checked again to say in words which rule was broken.
+Fields are checked before the write; uniqueness is left to the database, which alone decides between two at once. When
+it refuses, the whole model is checked again to say in words which rule was broken.
 """
 
 from typing import Any
@@ -14,8 +14,8 @@ from gtm.shared.models import Resource, write
 
 
 def insert(instance: models.Model) -> None:
-    """Insert a new row. Raises Invalid for a field that doesn't fit, and (code ``unique``) for a value that is taken."""
-    _check(instance)
+    """Insert a new row. Raises Invalid for a field that doesn't fit, and for a value that is taken (``unique``)."""
+    clean(instance)
     try:
         with transaction.atomic():
             instance.save(force_insert=True)
@@ -34,35 +34,32 @@ def change(instance: Resource, **changes: Any) -> dict[str, Any]:
         return {}
     for name in previous:
         setattr(instance, name, changes[name])
-    _check(instance, only=set(previous))
+    clean(instance, only=set(previous))
     try:
         with transaction.atomic():
-            write(instance, **{name: changes[name] for name in previous})
+            write(instance, **{name: getattr(instance, name) for name in previous})
     except IntegrityError:
         _check_rules(instance)
         raise
     return previous
 
 
-def refusal(error: ValidationError) -> Invalid:
-    """The first complaint of Django's validation, as an error of the domain."""
-    if not hasattr(error, "error_dict"):
-        return Invalid(" ".join(error.messages), code=_code(error))
-    field, problems = next(iter(error.error_dict.items()))
-    attr = None if field == NON_FIELD_ERRORS else field
-    return Invalid(" ".join(problems[0].messages), code=_code(problems[0]), attr=attr)
-
-
-def _code(error: ValidationError) -> str:
-    return getattr(error, "code", None) or "invalid"
-
-
-def _check(instance: models.Model, *, only: set[str] | None = None) -> None:
+def clean(instance: models.Model, *, only: set[str] | None = None) -> None:
+    """Bring the fields to their types and check each by itself. Raises Invalid."""
     skipped = set() if only is None else {field.name for field in instance._meta.fields} - only
     try:
         instance.clean_fields(exclude=skipped)
     except ValidationError as error:
         raise refusal(error) from error
+
+
+def refusal(error: ValidationError) -> Invalid:
+    """The first complaint of Django's validation, as an error of the domain."""
+    if not hasattr(error, "error_dict"):
+        return Invalid(" ".join(error.messages), code=error.error_list[0].code or "invalid")
+    field, problems = next(iter(error.error_dict.items()))
+    attr = None if field == NON_FIELD_ERRORS else field
+    return Invalid(" ".join(problems[0].messages), code=problems[0].code or "invalid", attr=attr)
 
 
 def _check_rules(instance: models.Model) -> None:

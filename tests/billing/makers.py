@@ -1,4 +1,4 @@
-"""Makers of billing's nouns, through the operations that make them in earnest: keyword-only, with the defaults of a small example.
+"""Makers of billing's nouns, through the operations that make them in earnest, with the defaults of a small example.
 
 The example: the plan "Pro" at 49.00 USD a month or 490.00 USD a year, with 1,000 API calls in each billing period.
 """
@@ -50,7 +50,7 @@ def plan(*, at: datetime = JAN_1, code: str = "pro", **fields: Any) -> Plan:
 
 def price(*, plan: Plan, at: datetime = JAN_1, code: str = "pro-month", **terms: Any) -> Price:
     """49.00 USD a month, flat and in advance."""
-    defaults = {"currency": "USD", "interval": "month", "model": "flat", "unit_amount": 4900}
+    defaults: dict[str, Any] = {"currency": "USD", "interval": "month", "model": "flat", "unit_amount": 4900}
     return catalog.create_price(plan=plan, at=at, code=code, **defaults | terms)
 
 
@@ -72,6 +72,10 @@ def customer(*, at: datetime = JAN_1, name: str = "Acme", **fields: Any) -> Cust
 
 
 def card(
-    customer: Customer, token: str = "pm_card_visa", *, at: datetime = JAN_1, default: bool = True
+    customer: Customer,
+    token: str = "pm_card_visa",  # noqa: S107 -- a test card's name
+    *,
+    at: datetime = JAN_1,
+    default: bool = True,
 ) -> PaymentMethod:
     return customers.attach_payment_method(customer=customer, gateway_token=token, default=default, at=at)
