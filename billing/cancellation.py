@@ -1,0 +1,110 @@
+"""Cancellation: at the end of the period, at a time, or now; until then it can be undone."""
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from billing import charges, drafting, invoices, standing
+from billing.models import Customer, Subscription, SubscriptionChange
+from billing.standing import Status
+from gtm.shared import db, vendors
+from gtm.shared.errors import Conflict, Invalid
+from gtm.shared.models import write
+
+Origin = SubscriptionChange.Origin
+PERIOD_END, NOW = "period_end", "now"
+MAX_AHEAD = timedelta(days=5 * 366)
+
+
+@transaction.atomic
+def cancel(
+    *,
+    subscription: Subscription,
+    when: str | datetime = PERIOD_END,
+    reason: str = "",
+    origin: str = Origin.API,
+    at: datetime,
+) -> Subscription:
+    """End the subscription at the end of its period (of its trial), at a time, or now; nothing is credited.
+
+    Usage until then is billed with the closing invoice. Raises Conflict where it has ended or waits for its first payment, Invalid for a
+    time that is past or absurd.
+    """
+    subscription = _locked(subscription)
+    if subscription.status not in (*Subscription.LIVE, Status.PAUSED, Status.UNPAID):
+        raise Conflict(f"A subscription that is {subscription.get_status_display().lower()} can't be canceled.")
+    subscription.cancel_at = _end_of(subscription, when, at)
+    subscription.canceled_at = at
+    _replan(subscription)
+    before = standing.monthly_revenue(subscription)
+    standing.change(
+        subscription,
+        kind="cancellation_scheduled",
+        at=at,
+        effective_at=subscription.cancel_at,
+        mrr_before=before,
+        origin=origin,
+        reason=reason,
+    ).save()
+    standing.fact(subscription, "cancellation_scheduled", at=at, reason=reason, publish=True)
+    if subscription.cancel_at <= at:
+        _end_now(subscription, origin=origin, reason=reason, at=at)
+    return subscription
+
+
+def _end_of(subscription: Subscription, when: str | datetime, at: datetime) -> datetime:
+    if when == NOW:
+        return at
+    if isinstance(when, datetime):
+        if not at <= when <= at + MAX_AHEAD:
+            raise Invalid("A cancellation lies within the next five years.", attr="when")
+        return when
+    if when != PERIOD_END:
+        raise Invalid("Cancel at period_end, now, or at a time.", attr="when")
+    end = subscription.trial_end if subscription.status == Status.TRIALING else subscription.current_period_end
+    return max(end or at, at)
+
+
+def _replan(subscription: Subscription) -> None:
+    """Set when each item is due next with the end as it is known now, and save."""
+    vendor = vendors.current()
+    for item in charges.live_items(subscription):
+        state = charges.state_of(
+            item, timezone=subscription.customer.timezone, vendor=vendor, alignment=subscription.alignment
+        )
+        charges.place(item, state, ends_at=subscription.cancel_at)
+    charges.write_items([subscription])
+    standing.save(subscription, "cancel_at", "canceled_at")
+
+
+def _end_now(subscription: Subscription, *, origin: str, reason: str, at: datetime) -> None:
+    vendor = vendors.current()
+    charges.accrue(subscriptions=[subscription], until=at, vendor=vendor)
+    standing.end(subscription, at=at, origin=origin, reason=reason)
+    context = drafting.context(vendor=vendor, at=at)
+    invoices.bill_pending(payers=[subscription.payer], subscriptions=[subscription], context=context)
+
+
+@transaction.atomic
+def undo_cancellation(
+    *, subscription: Subscription, origin: str = Origin.API, reason: str = "", at: datetime
+) -> Subscription:
+    """Let a subscription go on that was to end. Raises Conflict where no cancellation is scheduled or it took effect."""
+    subscription = _locked(subscription)
+    if subscription.cancel_at is None or subscription.status in Subscription.ENDED:
+        raise Conflict("No cancellation is scheduled.", code="not_scheduled")
+    subscription.cancel_at = subscription.canceled_at = None
+    _replan(subscription)
+    before = standing.monthly_revenue(subscription)
+    standing.change(
+        subscription, kind="cancellation_undone", at=at, mrr_before=before, origin=origin, reason=reason
+    ).save()
+    standing.fact(subscription, "cancellation_undone", at=at, reason=reason, publish=True)
+    return subscription
+
+
+def _locked(subscription: Subscription) -> Subscription:
+    """The subscription under its lock, after its payer's."""
+    db.lock(Customer, [subscription.payer_id])
+    db.lock_one(subscription)
+    return standing.loaded().get(pk=subscription.pk)

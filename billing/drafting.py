@@ -1,0 +1,172 @@
+"""From charges to draft invoices: which charges stand on one invoice, its lines, its taxes and its totals.
+
+Everything here builds unsaved rows; ``billing.invoices`` writes them.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from billing import entities, invoicing, taxation
+from billing.invoicing import GatheringKey, Line, Totals
+from billing.models import Charge, CollectionMethod, Customer, Invoice, InvoiceLine, InvoiceTax, LegalEntity, LineKind
+from billing.taxation import TaxBook
+from billing.tax import TaxDecision
+from gtm.shared import periods
+from gtm.shared.models import Vendor
+
+DEFAULT_TERMS_DAYS = 30
+TOTALS = ("subtotal", "discount_total", "tax_total", "total", "tax_treatment")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a run reads once."""
+
+    vendor: Vendor
+    taxes: TaxBook
+    default_entity: LegalEntity
+    at: datetime
+
+    def entity_of(self, payer: Customer) -> LegalEntity:
+        return payer.legal_entity or self.default_entity
+
+    def issue_date(self, entity: LegalEntity) -> date:
+        return periods.local_date(self.at, entity.timezone)
+
+
+@dataclass(slots=True)
+class Draft:
+    """An invoice with its parts, unsaved, and the charges that its lines are made of, in the same order."""
+
+    invoice: Invoice
+    charges: list[Charge]
+    lines: list[InvoiceLine]
+    taxes: list[InvoiceTax]
+
+    @property
+    def has_usage(self) -> bool:
+        return any(line.kind == LineKind.USAGE for line in self.lines)
+
+
+def context(*, vendor: Vendor, at: datetime) -> Context:
+    return Context(vendor=vendor, taxes=TaxBook(), default_entity=entities.default(), at=at)
+
+
+def gather(charges: Iterable[Charge], *, context: Context) -> list[Draft]:
+    """One draft for each gathering key. Raises PlaceUnknown where a payer's tax can't be decided."""
+    grouped: dict[GatheringKey, list[Charge]] = defaultdict(list)
+    for charge in charges:
+        grouped[_key(charge, context)].append(charge)
+    return [_draft(key, members, context) for key, members in grouped.items()]
+
+
+def _key(charge: Charge, context: Context) -> GatheringKey:
+    subscription, payer = charge.subscription, charge.payer
+    entity = context.entity_of(payer)
+    method = subscription.collection_method if subscription else payer.collection_method
+    return GatheringKey(
+        payer_id=payer.pk,
+        entity_id=entity.pk,
+        currency=charge.currency,
+        collection_method=method,
+        payment_method_id=subscription.payment_method_id if subscription else None,
+        net_terms_days=_terms(charge, method),
+        po_number=(subscription.po_number if subscription else "") or payer.po_number,
+        tax_treatment=_decide(charge, context).treatment,
+        test_clock_id=charge.test_clock_id,
+        instant=context.at,
+    )
+
+
+def _terms(charge: Charge, method: str) -> int:
+    """Days to pay: the subscription's, else the payer's, else 30; a card is charged at once."""
+    if method == CollectionMethod.CHARGE_AUTOMATICALLY:
+        return 0
+    own = charge.subscription.net_terms_days if charge.subscription else None
+    known = [days for days in (own, charge.payer.net_terms_days) if days is not None]
+    return known[0] if known else DEFAULT_TERMS_DAYS
+
+
+def _decide(charge: Charge, context: Context) -> TaxDecision:
+    entity = context.entity_of(charge.payer)
+    return context.taxes.decide(
+        entity=entity, payer=charge.payer, tax_class=charge.tax_class, on=context.issue_date(entity)
+    )
+
+
+def _draft(key: GatheringKey, charges: list[Charge], context: Context) -> Draft:
+    payer = charges[0].payer
+    invoice = Invoice(
+        legal_entity=context.entity_of(payer),
+        customer=payer,
+        currency=key.currency,
+        collection_method=key.collection_method,
+        payment_method_id=key.payment_method_id,
+        net_terms_days=key.net_terms_days,
+        po_number=key.po_number,
+        test_clock_id=key.test_clock_id,
+        gathered_at=context.at,
+    )
+    lines = [_line(invoice, position, charge) for position, charge in enumerate(charges, start=1)]
+    draft = Draft(invoice=invoice, charges=charges, lines=lines, taxes=[])
+    total(draft, context=context)
+    return draft
+
+
+def _line(invoice: Invoice, position: int, charge: Charge) -> InvoiceLine:
+    line = InvoiceLine(invoice=invoice, position=position)
+    for name in _COPIED:
+        setattr(line, name, getattr(charge, name))
+    line.subscription_item_id = charge.item_id
+    return line
+
+
+_COPIED = (
+    "kind",
+    "reason",
+    "description",
+    "subscription_id",
+    "customer_id",
+    "price_id",
+    "meter_id",
+    "quantity",
+    "unit_amount",
+    "amount",
+    "period_start",
+    "period_end",
+    "explanation",
+)
+
+
+def total(draft: Draft, *, context: Context) -> None:
+    """Work out the taxes and totals of a draft from its charges, and set them on its rows."""
+    decisions = [_decide(charge, context) for charge in draft.charges]
+    totals = invoicing.assemble(
+        [Line(charge.amount, decision.rates) for charge, decision in zip(draft.charges, decisions, strict=True)],
+        tax_rounding=context.vendor.tax_rounding,  # type: ignore[arg-type]  # the vendor's choices
+    )
+    for name in ("subtotal", "discount_total", "tax_total", "total"):
+        setattr(draft.invoice, name, getattr(totals, name))
+    draft.invoice.tax_treatment = decisions[0].treatment if decisions else ""
+    _set_lines(draft, decisions, totals)
+    draft.taxes = [_tax_row(draft.invoice, tax) for tax in totals.taxes]
+
+
+def _set_lines(draft: Draft, decisions: Sequence[TaxDecision], totals: Totals) -> None:
+    for line, charge, decision, part in zip(draft.lines, draft.charges, decisions, totals.lines, strict=True):
+        line.quantity, line.amount, line.explanation = charge.quantity, charge.amount, charge.explanation
+        line.discount_amount, line.tax_amount = part.discount_amount, part.tax_amount
+        line.taxes = taxation.stored(decision, part)
+
+
+def _tax_row(invoice: Invoice, tax: invoicing.TaxSum) -> InvoiceTax:
+    return InvoiceTax(
+        invoice=invoice,
+        rate=tax.rate.code,
+        name=tax.rate.name,
+        percentage=tax.rate.percentage,
+        taxable=tax.taxable,
+        amount=tax.amount,
+    )

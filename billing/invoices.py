@@ -1,0 +1,283 @@
+"""Invoices: gathered from charges as drafts, numbered and frozen by finalization, void where nobody paid.
+
+The number is taken last in the transaction that finalizes, many at once, so that numbers have no gap and nobody waits long for one.
+"""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from billing import charges as charging
+from billing import drafting, entities, invoicing, numbering, standing
+from billing.drafting import Context, Draft
+from billing.models import (
+    Allocation,
+    Charge,
+    CollectionMethod,
+    Customer,
+    Invoice,
+    InvoiceLine,
+    InvoiceTax,
+    PaymentAttempt,
+    Subscription,
+)
+from gtm.shared import db, outbox, vendors
+from gtm.shared.errors import Conflict
+from gtm.shared.models import Event
+
+__all__ = ["bill_pending", "finalize", "finalize_all", "gather", "lock", "void"]
+
+Status, PaymentStatus = Invoice.Status, Invoice.PaymentStatus
+_FINALIZED = (
+    "number",
+    "status",
+    "payment_status",
+    "issue_date",
+    "due_date",
+    "finalize_at",
+    "finalized_at",
+    "paid_at",
+    "next_payment_attempt",
+    "seller",
+    "buyer",
+    "version",
+    "updated_at",
+)
+
+
+def bill_pending(
+    *, payers: Sequence[Customer], subscriptions: Sequence[Subscription], context: Context, wait: bool = True
+) -> list[Invoice]:
+    """Put all that payers owe by now on invoices, and finalize those that need not wait for stragglers' usage.
+
+    In the caller's transaction, which holds the locks of the payers and of the subscriptions.
+    """
+    made = gather(charges=charging.pending(payers=payers, by=context.at), context=context)
+    ready = [
+        invoice for invoice in made if not wait or invoice.finalize_at is None or invoice.finalize_at <= context.at
+    ]
+    finalize_all(invoices=ready, subscriptions=subscriptions, context=context)
+    return made
+
+
+def gather(*, charges: Sequence[Charge], context: Context) -> list[Invoice]:
+    """Write pending charges onto new invoices by their gathering key, in the caller's transaction.
+
+    Those with usage stay drafts for the vendor's grace; the others are to be finalized now, which is the caller's next step.
+    Raises PlaceUnknown where tax can't be decided.
+    """
+    drafts = drafting.gather(charges, context=context)
+    grace = timedelta(minutes=context.vendor.draft_grace_minutes)
+    for draft in drafts:
+        draft.invoice.finalize_at = context.at + (grace if draft.has_usage else timedelta())
+    Invoice.objects.bulk_create(draft.invoice for draft in drafts)
+    InvoiceLine.objects.bulk_create(line for draft in drafts for line in draft.lines)
+    InvoiceTax.objects.bulk_create(tax for draft in drafts for tax in draft.taxes)
+    _bill(drafts)
+    outbox.publish_many(_fact(draft.invoice, "created", at=context.at) for draft in drafts)
+    return [draft.invoice for draft in drafts]
+
+
+def _bill(drafts: Iterable[Draft]) -> None:
+    billed = []
+    for draft in drafts:
+        for charge, line in zip(draft.charges, draft.lines, strict=True):
+            charge.status, charge.invoice_line = Charge.Status.BILLED, line
+            billed.append(charge)
+    Charge.objects.bulk_update(billed, ["status", "invoice_line"])
+
+
+def lock(invoice: Invoice) -> tuple[Invoice, list[Subscription]]:
+    """The invoice under its lock, after those of its subscriptions, as the order of locks has it."""
+    subscriptions = lock_subscriptions([invoice])
+    return db.lock_one(invoice), subscriptions
+
+
+def lock_subscriptions(invoices: Sequence[Invoice]) -> list[Subscription]:
+    """The subscriptions that have lines on the invoices, locked by id."""
+    found = standing.of_invoices(invoices)
+    db.lock(Subscription, [subscription.pk for subscription in found])
+    return standing.of_invoices(invoices)  # read again: what was read before the lock may have changed
+
+
+@transaction.atomic
+def finalize(*, invoice: Invoice, at: datetime) -> Invoice:
+    """Number and freeze a draft: open, or paid where nothing is owed. Raises Conflict for anything but a draft."""
+    invoice, subscriptions = lock(invoice)
+    if invoice.status != Status.DRAFT:
+        raise Conflict("Only a draft can be finalized.", code="invoice_not_draft")
+    finalize_all(
+        invoices=[invoice], subscriptions=subscriptions, context=drafting.context(vendor=vendors.current(), at=at)
+    )
+    return invoice
+
+
+def finalize_all(*, invoices: Sequence[Invoice], subscriptions: Sequence[Subscription], context: Context) -> None:
+    """Number and freeze drafts whose locks the caller holds, with those of the subscriptions on them.
+
+    Usage is rated again first: what arrived since the period closed is billed with it.
+    """
+    if not invoices:
+        return
+    _rate_again(invoices, context)
+    facts = []
+    for invoice in invoices:
+        _settle_terms(invoice, context)
+        facts += [_fact(invoice, "finalized", at=context.at), *_paid_facts(invoice, context)]
+    outbox.publish_many(facts)
+    _let_begin(invoices, subscriptions, context)
+    _number(invoices)
+
+
+def _settle_terms(invoice: Invoice, context: Context) -> None:
+    """Dates, parties and what is to happen next; everything but the number."""
+    entity, at = invoice.legal_entity, context.at
+    issue_date = context.issue_date(entity)
+    if entity.closed_through is not None and issue_date <= entity.closed_through:
+        raise Conflict(f"The books are closed through {entity.closed_through}.", code="period_closed")
+    by_card = invoice.collection_method == CollectionMethod.CHARGE_AUTOMATICALLY
+    nothing_owed = invoice.total == 0
+    invoice.issue_date = issue_date
+    invoice.due_date = invoicing.due_date(issue_date, invoice.net_terms_days)
+    invoice.finalize_at, invoice.finalized_at = None, at
+    invoice.seller, invoice.buyer = entities.as_seller(entity), entities.as_buyer(invoice.customer)
+    invoice.status = Status.PAID if nothing_owed else Status.OPEN
+    invoice.payment_status = PaymentStatus.PAID if nothing_owed else PaymentStatus.NONE
+    invoice.paid_at = at if nothing_owed else None
+    invoice.next_payment_attempt = at if by_card and not nothing_owed else None
+    invoice.touch()
+
+
+def _paid_facts(invoice: Invoice, context: Context) -> list[Event]:
+    return [_fact(invoice, "paid", at=context.at)] if invoice.status == Status.PAID else []
+
+
+def _let_begin(invoices: Sequence[Invoice], subscriptions: Sequence[Subscription], context: Context) -> None:
+    """Subscriptions that don't wait for a card begin with their first invoice."""
+    waiting = [subscription for subscription in subscriptions if subscription.status == Subscription.Status.INCOMPLETE]
+    if not waiting:
+        return
+    free = {invoice.pk for invoice in invoices if not (invoice.next_payment_attempt and invoice.status == Status.OPEN)}
+    begin = Charge.objects.filter(invoice_line__invoice__in=free).values_list("subscription_id", flat=True)
+    for subscription in [one for one in waiting if one.pk in set(begin)]:
+        standing.activate(subscription, at=context.at)
+
+
+def _number(invoices: Sequence[Invoice]) -> None:
+    """Take the numbers, a block for each series, and write the invoices: the last two statements before the commit."""
+    series = defaultdict(list)
+    for invoice in invoices:
+        assert invoice.issue_date is not None
+        series[invoice.legal_entity_id, invoice.issue_date.year, invoice.test_clock_id].append(invoice)
+    for (_entity, year, clock_id), members in sorted(series.items(), key=str):
+        numbers = numbering.take(
+            entity=members[0].legal_entity, kind="invoice", year=year, test_clock_id=clock_id, count=len(members)
+        )
+        for invoice, number in zip(members, numbers, strict=True):
+            invoice.number = number
+    Invoice.objects.bulk_update(invoices, _FINALIZED)
+
+
+def _rate_again(invoices: Sequence[Invoice], context: Context) -> None:
+    """Bring the usage lines of waiting drafts up to date, with their taxes and totals."""
+    waited = [invoice for invoice in invoices if invoice.gathered_at < context.at]
+    if not waited:
+        return
+    drafts = _drafts(waited)
+    changed = charging.rate_again([charge for draft in drafts for charge in draft.charges], vendor=context.vendor)
+    late = [draft for draft in drafts if any(charge in changed for charge in draft.charges)]
+    for draft in late:
+        drafting.total(draft, context=context)
+    _write_again(late, changed)
+
+
+def _drafts(invoices: Sequence[Invoice]) -> list[Draft]:
+    """Written drafts with their charges and lines, two queries for all of them."""
+    lines = InvoiceLine.objects.filter(invoice__in=invoices).order_by("invoice_id", "position")
+    by_invoice = {key: list(rows) for key, rows in itertools.groupby(lines, key=lambda line: line.invoice_id)}
+    related = ("item__price__plan", "item__price__meter", "subscription", "payer__legal_entity")
+    found = Charge.objects.filter(invoice_line__invoice__in=invoices).select_related(*related)
+    by_line = {charge.invoice_line_id: charge for charge in found}
+    return [
+        Draft(invoice=invoice, charges=[by_line[line.pk] for line in rows], lines=rows, taxes=[])
+        for invoice in invoices
+        if (rows := by_invoice.get(invoice.pk, []))
+    ]
+
+
+def _write_again(drafts: Sequence[Draft], changed: Sequence[Charge]) -> None:
+    if not drafts:
+        return
+    InvoiceTax.objects.filter(invoice__in=[draft.invoice for draft in drafts]).delete()
+    InvoiceTax.objects.bulk_create(tax for draft in drafts for tax in draft.taxes)
+    lines = [line for draft in drafts for line in draft.lines]
+    InvoiceLine.objects.bulk_update(
+        lines, ["quantity", "amount", "explanation", "discount_amount", "tax_amount", "taxes"]
+    )
+    Charge.objects.bulk_update(changed, ["quantity", "amount", "explanation"])
+    Invoice.objects.bulk_update([draft.invoice for draft in drafts], drafting.TOTALS)
+
+
+@transaction.atomic
+def void(*, invoice: Invoice, at: datetime, reason: str = "", waive: bool = False) -> Invoice:
+    """Take back an open invoice that nobody paid.
+
+    Its charges are replaced by new pending ones, which the payer's next invoice gathers; with ``waive`` nothing is asked for again.
+    Raises Conflict unless it is open, unpaid and uncredited, with no payment under way.
+    """
+    invoice, subscriptions = lock(invoice)
+    _require_voidable(invoice)
+    invoice.status, invoice.payment_status, invoice.next_payment_attempt = Status.VOID, PaymentStatus.NONE, None
+    invoice.save(update_fields={"status", "payment_status", "next_payment_attempt", *invoice.touch()})
+    invoice.refresh_from_db(fields=["updated_at"])
+    _release(invoice, at=at, waive=waive)
+    outbox.publish_many([_fact(invoice, "voided", at=at, reason=reason)])
+    standing.on_paid(
+        [one for one in subscriptions if one.status == Subscription.Status.PAST_DUE], invoice=invoice, at=at
+    )
+    return invoice
+
+
+def _require_voidable(invoice: Invoice) -> None:
+    if invoice.status == Status.PAID:
+        raise Conflict("A paid invoice can't be voided; it gets a credit note.", code="invoice_paid")
+    if invoice.status != Status.OPEN:
+        raise Conflict("Only an open invoice can be voided.", code="invoice_not_open")
+    if Allocation.objects.filter(invoice=invoice).exists():
+        raise Conflict("Part of this invoice is paid or credited.", code="invoice_partly_paid")
+    if PaymentAttempt.objects.filter(invoice=invoice, status=PaymentAttempt.Status.LIVE).exists():
+        raise Conflict("A payment of this invoice is under way.", code="payment_in_progress")
+
+
+def _release(invoice: Invoice, *, at: datetime, waive: bool) -> None:
+    released = list(Charge.objects.filter(invoice_line__invoice=invoice).order_by("pk"))
+    ended = Charge.Status.WAIVED if waive else Charge.Status.REPLACED
+    Charge.objects.filter(pk__in=[charge.pk for charge in released]).update(status=ended, invoice_line=None)
+    if not waive:
+        Charge.objects.bulk_create(_successor(charge, at=at) for charge in released)
+
+
+def _successor(charge: Charge, *, at: datetime) -> Charge:
+    """The same amount for the same period once more, under the next revision of its natural key."""
+    copied = {
+        field.attname: getattr(charge, field.attname)
+        for field in Charge._meta.concrete_fields
+        if field.name not in {"id", "created_at", "status", "invoice_line", "invoice_at", "revision"}
+    }
+    return Charge(**copied, revision=charge.revision + 1, invoice_at=at)
+
+
+def _fact(invoice: Invoice, kind: str, *, at: datetime, reason: str = "") -> Event:
+    """The fact ``billing.invoice.<kind>``. It doesn't hold the number, which is taken after it is written."""
+    return outbox.fact(
+        f"billing.invoice.{kind}",
+        invoice,
+        at=at,
+        customer_id=invoice.customer_id,
+        account_id=invoice.customer.account_id,
+        data={"currency": invoice.currency, "total": invoice.total, "collection_method": invoice.collection_method},
+        reason=reason,
+    )

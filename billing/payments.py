@@ -1,0 +1,341 @@
+"""Money in: charging cards, recording transfers, and settling invoices by allocations.
+
+A card is charged in three steps: an attempt row is committed; the gateway is called, under no lock and in no transaction, with the
+attempt's id as idempotency key; its answer is written down. Killed after the first step, the janitor (``settle_attempts``) finds the
+attempt and asks the gateway what became of it. An invoice has at most one live attempt, so that it can't be charged twice at a time.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from django.db import transaction
+
+from billing import gateways, standing
+from billing.gateways import ChargeResult
+from billing.invoices import lock as lock_invoice
+from billing.invoices import lock_subscriptions
+from billing.models import (
+    Allocation,
+    CollectionMethod,
+    Customer,
+    Invoice,
+    Payment,
+    PaymentAttempt,
+    PaymentMethod,
+    Subscription,
+)
+from gtm.shared import db, outbox
+from gtm.shared.errors import Conflict, Invalid
+from gtm.shared.models import Event, write
+
+log = structlog.get_logger(__name__)
+RETRY_AFTER = timedelta(days=1)
+STALE_AFTER = timedelta(minutes=2)
+Status, Attempt = Payment.Status, PaymentAttempt.Status
+
+
+class NoPaymentMethod(Conflict):
+    """The payer has no card to charge."""
+
+    code = "no_payment_method"
+
+
+# --- by card -----------------------------------------------------------------------------------
+def collect(*, invoice: Invoice, at: datetime, payment_method: PaymentMethod | None = None) -> Payment:
+    """Charge the card for what is due on an open invoice, and settle it by the gateway's answer.
+
+    The method is the given one, else the subscription's, else the payer's default. A refused card raises nothing: see the payment's
+    ``status`` and ``failure_code``. Raises NoPaymentMethod, and Conflict where nothing is due or a payment is under way.
+    Not in a transaction: the attempt must be committed before the gateway is called.
+    """
+    attempt = _begin(invoice=invoice, at=at, payment_method=payment_method)
+    return _settle(attempt=attempt, result=_charge(attempt), at=at)
+
+
+@transaction.atomic(durable=True)
+def _begin(*, invoice: Invoice, at: datetime, payment_method: PaymentMethod | None) -> PaymentAttempt:
+    """Commit the attempt that stands before the gateway's call."""
+    invoice = db.lock_one(invoice)
+    method = payment_method or _method_for(invoice)
+    _require_due(invoice)
+    if method.customer_id != invoice.customer_id or method.detached_at is not None:
+        raise Invalid("This payment method is not the payer's.", attr="payment_method")
+    gateways.of_customer(invoice.customer)
+    attempt = PaymentAttempt(
+        payment=_payment_for(invoice, method),
+        invoice=invoice,
+        payment_method=method,
+        amount=invoice.amount_due,
+        started_at=at,
+    )
+    attempt.save()
+    write(invoice, payment_status=Invoice.PaymentStatus.PENDING, next_payment_attempt=None)
+    return attempt
+
+
+def _method_for(invoice: Invoice) -> PaymentMethod:
+    own = invoice.payment_method
+    default = PaymentMethod.objects.filter(customer=invoice.customer_id, is_default=True, detached_at=None).first()
+    method = own if own is not None and own.detached_at is None else default
+    if method is None:
+        raise NoPaymentMethod("There is no payment method to charge.", attr="payment_method")
+    return method
+
+
+def _require_due(invoice: Invoice) -> None:
+    if invoice.status != Invoice.Status.OPEN or invoice.amount_due <= 0:
+        raise Conflict("Nothing is due on this invoice.", code="nothing_due")
+    if PaymentAttempt.objects.filter(invoice=invoice, status=Attempt.LIVE).exists():
+        raise Conflict("A payment of this invoice is under way.", code="payment_in_progress")
+
+
+def _payment_for(invoice: Invoice, method: PaymentMethod) -> Payment:
+    """The unfinished payment of this amount with one more attempt, or a new one."""
+    tried = Payment.objects.filter(
+        attempts__invoice=invoice, amount=invoice.amount_due, status__in=[Status.FAILED, Status.REQUIRES_ACTION]
+    )
+    payment = tried.order_by("-created_at", "-id").first() or Payment(
+        customer=invoice.customer,
+        legal_entity=invoice.legal_entity,
+        currency=invoice.currency,
+        amount=invoice.amount_due,
+        test_clock_id=invoice.test_clock_id,
+    )
+    payment.status, payment.method, payment.payment_method = Status.PENDING, method.kind, method
+    payment.gateway, payment.attempt = method.gateway, payment.attempt + 1
+    payment.failure_code = payment.failure_message = ""
+    payment.next_retry_at = None
+    payment.save()
+    return payment
+
+
+def _charge(attempt: PaymentAttempt) -> ChargeResult:
+    """Call the gateway, under no lock. Repeating it takes no money twice: the attempt's id is the key."""
+    method = attempt.payment_method
+    return gateways.named(method.gateway).charge(
+        attempt_id=attempt.id,
+        amount=attempt.amount,
+        currency=attempt.payment.currency,
+        method=method.gateway_reference,
+    )
+
+
+@transaction.atomic
+def _settle(*, attempt: PaymentAttempt, result: ChargeResult, at: datetime) -> Payment:
+    """Write the gateway's answer down, once: whoever comes second finds the attempt settled."""
+    subscriptions = lock_subscriptions([attempt.invoice])
+    invoice, payment = db.lock_one(attempt.invoice), db.lock_one(attempt.payment)
+    attempt = db.lock_one(attempt)
+    if attempt.status != Attempt.LIVE or result.status == "processing":
+        return payment
+    attempt.status, attempt.failure_code, attempt.finished_at = Attempt(result.status), result.failure_code, at
+    attempt.save(update_fields=["status", "failure_code", "finished_at"])
+    settle = _succeeded if result.status == "succeeded" else _not_succeeded
+    settle(payment, invoice, subscriptions, result, at)
+    return payment
+
+
+def _succeeded(
+    payment: Payment, invoice: Invoice, subscriptions: list[Subscription], result: ChargeResult, at: datetime
+) -> None:
+    write(payment, status=Status.SUCCEEDED, gateway_reference=result.reference, paid_at=at)
+    outbox.publish_many([_fact(payment, "succeeded", invoice, at=at)])
+    _allocate(payment, [(invoice, payment.amount)], subscriptions, at=at)
+
+
+def _not_succeeded(
+    payment: Payment, invoice: Invoice, subscriptions: list[Subscription], result: ChargeResult, at: datetime
+) -> None:
+    """Declined, or the bank wants the holder's confirmation. What never began isn't tried again by itself."""
+    retry_at = at + RETRY_AFTER if any(one.status in standing.EARNING for one in subscriptions) else None
+    status = Status(result.status)
+    write(
+        payment,
+        status=status,
+        gateway_reference=result.reference,
+        failure_code=result.failure_code,
+        failure_message=result.message[:300],
+        next_retry_at=retry_at,
+    )
+    write(invoice, payment_status=Invoice.PaymentStatus(result.status), next_payment_attempt=retry_at)
+    outbox.publish_many([_fact(payment, str(status), invoice, at=at)])
+    standing.on_failed(subscriptions, at=at, reason=result.failure_code)
+
+
+def collect_all(*, invoices: Sequence[Invoice], at: datetime) -> None:
+    """Charge what a run has finalized, each invoice by itself. One that can't be charged is marked, and the others go on."""
+    for invoice in invoices:
+        try:
+            collect(invoice=invoice, at=at)
+        except NoPaymentMethod:
+            _mark_without_method(invoice, at=at)
+        except Conflict as refusal:
+            log.info("not_collected", invoice=invoice.public_id, code=refusal.code, detail=refusal.detail)
+
+
+def to_collect(*, at: datetime, test_clock_id: Any = None) -> list[Invoice]:
+    """Open invoices whose card has not been tried yet: what a run that was killed has left, too."""
+    waiting = Invoice.objects.filter(
+        status=Invoice.Status.OPEN,
+        payment_status=Invoice.PaymentStatus.NONE,
+        collection_method=CollectionMethod.CHARGE_AUTOMATICALLY,
+        next_payment_attempt__lte=at,
+        test_clock=test_clock_id,
+    )
+    return list(waiting.select_related("customer").order_by("next_payment_attempt", "id")[:1000])
+
+
+@transaction.atomic
+def _mark_without_method(invoice: Invoice, *, at: datetime) -> None:
+    """Nothing to charge is a failed payment, without a gateway having been asked."""
+    invoice, subscriptions = lock_invoice(invoice)
+    if invoice.status != Invoice.Status.OPEN or invoice.payment_status != Invoice.PaymentStatus.NONE:
+        return
+    write(invoice, payment_status=Invoice.PaymentStatus.FAILED, next_payment_attempt=at + RETRY_AFTER)
+    outbox.publish(
+        "billing.payment.failed",
+        invoice,
+        at=at,
+        customer_id=invoice.customer_id,
+        account_id=invoice.customer.account_id,
+        data={"failure_code": NoPaymentMethod.code, "amount": invoice.amount_due, "currency": invoice.currency},
+    )
+    standing.on_failed(subscriptions, at=at, reason=NoPaymentMethod.code)
+
+
+def settle_attempts(*, at: datetime) -> int:
+    """Find out what became of attempts that were left live for over two minutes, and settle them; return how many.
+
+    ``at`` is wall time. An attempt the gateway never saw is sent again with the same key: should the first call still arrive, it takes
+    nothing more.
+    """
+    stale = PaymentAttempt.objects.filter(status=Attempt.LIVE, created_at__lte=at - STALE_AFTER)
+    settled = 0
+    for attempt in stale.select_related("payment", "payment_method", "invoice").order_by("created_at")[:500]:
+        result = gateways.named(attempt.payment_method.gateway).lookup(attempt_id=attempt.id) or _charge(attempt)
+        _settle(attempt=attempt, result=result, at=db.now_for(attempt.invoice))
+        settled += result.status != "processing"
+    return settled
+
+
+# --- by hand -----------------------------------------------------------------------------------
+@transaction.atomic
+def record_manual(
+    *,
+    customer: Customer,
+    invoices: Sequence[Invoice],
+    method: str,
+    amount: int,
+    reference: str = "",
+    paid_at: datetime,
+    at: datetime,
+) -> Payment:
+    """Record money that came another way (a transfer, a cheque) for one or several open invoices, in full or in part.
+
+    ``amount`` in minor units goes to the invoices in the order given. Raises Invalid where it is more than they are open for or one
+    of them isn't the customer's, and Conflict where one isn't open or its card is being charged.
+    """
+    subscriptions = lock_subscriptions(invoices)
+    locked = {invoice.pk: invoice for invoice in db.lock(Invoice, [invoice.pk for invoice in invoices])}
+    ordered = [locked[pk] for pk in dict.fromkeys(invoice.pk for invoice in invoices)]
+    _require_payable(customer, ordered, amount)
+    payment = Payment(
+        customer=customer,
+        legal_entity=ordered[0].legal_entity,
+        currency=ordered[0].currency,
+        amount=amount,
+        status=Status.SUCCEEDED,
+        method=method,
+        reference=reference,
+        paid_at=paid_at,
+        test_clock_id=customer.test_clock_id,
+    )
+    payment.save()
+    outbox.publish_many([_fact(payment, "succeeded", *ordered, at=at)])
+    _allocate(payment, _shares(ordered, amount), subscriptions, at=at)
+    return payment
+
+
+def _require_payable(customer: Customer, invoices: Sequence[Invoice], amount: int) -> None:
+    if amount <= 0:
+        raise Invalid("An amount is more than 0.", attr="amount")
+    if not invoices:
+        raise Invalid("Name the invoices that are paid.", attr="invoices")
+    if any(invoice.customer_id != customer.pk for invoice in invoices):
+        raise Invalid("An invoice is not this customer's.", attr="invoices")
+    if len({(invoice.currency, invoice.legal_entity_id) for invoice in invoices}) > 1:
+        raise Invalid("The invoices differ in currency or in who issued them.", attr="invoices")
+    for invoice in invoices:
+        _require_due(invoice)
+    due = sum(invoice.amount_due for invoice in invoices)
+    if amount > due:
+        raise Invalid(f"Only {due} {invoices[0].currency} (minor units) are due.", code="overpayment", attr="amount")
+
+
+def _shares(invoices: Sequence[Invoice], amount: int) -> list[tuple[Invoice, int]]:
+    """The amount over the invoices in their order, as far as it goes."""
+    shares = []
+    for invoice in invoices:
+        part = min(amount, invoice.amount_due)
+        amount -= part
+        if part:
+            shares.append((invoice, part))
+    return shares
+
+
+def _allocate(
+    payment: Payment, shares: Sequence[tuple[Invoice, int]], subscriptions: Sequence[Subscription], *, at: datetime
+) -> None:
+    """Append what settles each invoice; where nothing is left to pay, it is paid, and what waited for it begins."""
+    Allocation.objects.bulk_create(
+        Allocation(invoice=invoice, kind=Allocation.Kind.PAYMENT, payment=payment, amount=part, allocated_at=at)
+        for invoice, part in shares
+    )
+    for invoice, part in shares:
+        invoice.amount_paid += part
+        if invoice.amount_due > 0:
+            write(invoice, amount_paid=invoice.amount_paid)
+        else:
+            _mark_paid(invoice, subscriptions, at=at)
+
+
+def _mark_paid(invoice: Invoice, subscriptions: Sequence[Subscription], *, at: datetime) -> None:
+    write(
+        invoice,
+        amount_paid=invoice.amount_paid,
+        status=Invoice.Status.PAID,
+        payment_status=Invoice.PaymentStatus.PAID,
+        paid_at=at,
+        next_payment_attempt=None,
+    )
+    data = {"currency": invoice.currency, "total": invoice.total}
+    outbox.publish(
+        "billing.invoice.paid",
+        invoice,
+        at=at,
+        customer_id=invoice.customer_id,
+        account_id=invoice.customer.account_id,
+        data=data,
+    )
+    concerned = set(invoice.lines.values_list("subscription_id", flat=True))
+    standing.on_paid([one for one in subscriptions if one.pk in concerned], invoice=invoice, at=at)
+
+
+def _fact(payment: Payment, kind: str, *settled: Invoice, at: datetime) -> Event:
+    return outbox.fact(
+        f"billing.payment.{kind}",
+        payment,
+        at=at,
+        customer_id=payment.customer_id,
+        account_id=payment.customer.account_id,
+        data={
+            "amount": payment.amount,
+            "currency": payment.currency,
+            "method": payment.method,
+            "attempt": payment.attempt,
+            "failure_code": payment.failure_code,
+            "invoices": [invoice.public_id for invoice in settled],
+        },
+    )

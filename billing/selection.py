@@ -1,0 +1,144 @@
+"""What a new subscription consists of: the plan's prices that were asked for, or its base prices of an interval."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from billing.models import Plan, PlanVersion, Price, SubscriptionChange
+from gtm.shared import vendors
+from gtm.shared.errors import Invalid
+
+MAX_QUANTITY = Decimal(1_000_000_000)
+_BY_BUYERS = (SubscriptionChange.Origin.CHECKOUT, SubscriptionChange.Origin.PORTAL)
+
+
+@dataclass(frozen=True, slots=True)
+class ItemTerms:
+    """One price at a quantity; a metered price takes what was used instead."""
+
+    price: Price
+    quantity: Decimal | int = 1
+
+
+def quantity_of(item: ItemTerms) -> Decimal:
+    return Decimal(1) if item.price.meter_id is not None else Decimal(item.quantity)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The plan version that is bought, and its prices: all of one currency, each once."""
+
+    plan_version: PlanVersion
+    items: tuple[ItemTerms, ...]
+    currency: str
+
+
+def default_items(
+    *, plan_version: PlanVersion, interval: str, currency: str, quantity: Decimal | int = 1
+) -> list[ItemTerms]:
+    """The published base prices of ``interval`` in ``currency`` at a quantity, with the plan's metered ones.
+
+    Where a meter is priced by several intervals, it is the one of ``interval``, else the shortest. Raises Invalid without a base price,
+    unless the plan is metered alone.
+    """
+    prices = _published(plan_version, currency)
+    recurring = [price for price in prices if price.meter_id is None and price.interval != Price.Interval.ONE_TIME]
+    base = [price for price in recurring if price.interval == interval]
+    metered = _one_for_each_meter([price for price in prices if price.meter_id is not None], interval)
+    if not base and (recurring or not metered):
+        detail = f"{plan_version.plan} has no published price in {currency or 'any currency'} by the {interval}."
+        raise Invalid(detail, code="no_price", attr="interval" if recurring else "plan")
+    return [*(ItemTerms(price, quantity) for price in base), *(ItemTerms(price) for price in metered)]
+
+
+def _published(plan_version: PlanVersion, currency: str) -> list[Price]:
+    prices = plan_version.prices.filter(published=True, add_on=False, currency=currency)
+    return list(prices.select_related("plan", "meter").order_by("created_at", "id"))
+
+
+def _one_for_each_meter(prices: Sequence[Price], interval: str) -> list[Price]:
+    lengths = [Price.Interval.WEEK, Price.Interval.MONTH, Price.Interval.QUARTER, Price.Interval.YEAR]
+    best: dict[object, Price] = {}
+    for price in sorted(
+        prices, key=lambda one: (one.interval != interval, lengths.index(Price.Interval(one.interval)))
+    ):
+        best.setdefault(price.meter_id, price)
+    return list(best.values())
+
+
+def resolve(
+    *,
+    plan: Plan | None,
+    plan_version: PlanVersion | None,
+    items: Sequence[ItemTerms] | None,
+    interval: str,
+    currency: str,
+    origin: str,
+) -> Selection:
+    """Find what is bought. ``currency`` is the payer's, empty where it has none yet. Raises Invalid with the field's name."""
+    version = plan_version or _version_of(plan, items)
+    _require_for_sale(version.plan, origin)
+    if items is None:
+        chosen_currency = currency or _first_currency(version, interval)
+        chosen = default_items(plan_version=version, interval=interval, currency=chosen_currency)
+    else:
+        chosen = list(items)
+        _require_known(chosen, version)
+    _require_sound(chosen, currency)
+    return Selection(plan_version=version, items=tuple(chosen), currency=chosen[0].price.currency)
+
+
+def _version_of(plan: Plan | None, items: Sequence[ItemTerms] | None) -> PlanVersion:
+    if plan is None and items:
+        plan = items[0].price.plan
+    if plan is None:
+        raise Invalid("Name a plan, or items with its prices.", code="required", attr="plan")
+    return plan.current_version
+
+
+def _require_for_sale(plan: Plan, origin: str) -> None:
+    """Staff and integrators may sell what the shop doesn't show, but nothing that left the catalogue."""
+    if plan.archived_at is not None:
+        raise Invalid(f"{plan} is archived.", code="plan_archived", attr="plan")
+    if origin not in _BY_BUYERS:
+        return
+    if not plan.published:
+        raise Invalid(f"{plan} is not for sale.", code="plan_not_published", attr="plan")
+    if plan.purchase_mode == Plan.PurchaseMode.QUOTE_ONLY:
+        raise Invalid(f"{plan} is sold by quote.", code="plan_quote_only", attr="plan")
+
+
+def _first_currency(version: PlanVersion, interval: str) -> str:
+    """The vendor's own currency where the plan has a price in it, else the first one it has."""
+    prices = version.prices.filter(published=True, add_on=False).order_by("created_at", "id")
+    known = list(prices.filter(interval=interval).values_list("currency", flat=True))
+    known = known or list(prices.values_list("currency", flat=True))
+    base = vendors.current().base_currency
+    return base if base in known or not known else known[0]
+
+
+def _require_known(items: Sequence[ItemTerms], version: PlanVersion) -> None:
+    known = set(version.price_rows.values_list("price_id", flat=True))
+    for position, item in enumerate(items):
+        if item.price.pk not in known:
+            detail = f"{item.price.code} is not a price of {version.plan}."
+            raise Invalid(detail, code="unknown_price", attr=f"items.{position}.price")
+
+
+def _require_sound(items: Sequence[ItemTerms], currency: str) -> None:
+    if not items:
+        raise Invalid("A subscription has at least one item.", code="required", attr="items")
+    expected = currency or items[0].price.currency
+    seen: set[object] = set()
+    for position, item in enumerate(items):
+        attr = f"items.{position}"
+        if item.price.currency != expected:
+            detail = f"{item.price.code} is in {item.price.currency}, not in {expected}."
+            raise Invalid(detail, code="currency_differs", attr=f"{attr}.price")
+        if item.price.interval == Price.Interval.ONE_TIME:
+            raise Invalid("A one-time price doesn't recur.", code="one_time_price", attr=f"{attr}.price")
+        if not 0 <= Decimal(item.quantity) <= MAX_QUANTITY:
+            raise Invalid(f"A quantity is 0 to {MAX_QUANTITY:f}.", attr=f"{attr}.quantity")
+        if (what := item.price.meter_id or item.price.pk) in seen:
+            raise Invalid(f"{item.price.code} is listed twice.", code="listed_twice", attr=f"{attr}.price")
+        seen.add(what)

@@ -1,0 +1,204 @@
+"""How a subscription stands: its status, its revenue and when it is due follow from its items and its invoices.
+
+Callers hold the subscription's lock.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from billing import charges, mrr, rating, schedule
+from billing.models import Invoice, Price, Subscription, SubscriptionChange, SubscriptionItem
+from billing.mrr import RecurringItem
+from gtm.shared import context, outbox, periods, vendors
+from gtm.shared.models import Event, write
+
+Status = Subscription.Status
+EARNING = (Status.ACTIVE, Status.PAST_DUE)
+NOT_BILLED = (Status.PAUSED, Status.UNPAID, Status.CANCELED, Status.EXPIRED)
+SCHEDULE = ("current_period_start", "current_period_end", "next_bill_at")
+
+
+def reschedule(subscription: Subscription) -> None:
+    """Set the current period and when the subscription is due next (unsaved): the one place where both are decided."""
+    items = charges.live_items(subscription)
+    leading = max(items, key=_current_period_end, default=None)
+    if leading is not None:
+        subscription.current_period_start = leading.current_period_start
+        subscription.current_period_end = leading.current_period_end
+    subscription.next_bill_at = _next_bill_at(subscription, items)
+
+
+def _current_period_end(item: SubscriptionItem) -> datetime:
+    return item.current_period_end
+
+
+def _next_bill_at(subscription: Subscription, items: list[SubscriptionItem]) -> datetime | None:
+    if subscription.status in NOT_BILLED:
+        return None
+    if subscription.status == Status.INCOMPLETE:
+        return None if has_begun(subscription, items) else subscription.start_at
+    return schedule.next_due(
+        [item.next_bill_at for item in items],
+        trial_end=subscription.trial_end if subscription.status == Status.TRIALING else None,
+        cancel_at=subscription.cancel_at,
+    )
+
+
+def has_begun(subscription: Subscription, items: list[SubscriptionItem]) -> bool:
+    """Whether an incomplete subscription has been billed; one that starts in the future has not."""
+    return any(item.billed_until is not None for item in items)
+
+
+def monthly_revenue(subscription: Subscription) -> int:
+    """The subscription's MRR now, in minor units of its currency; ``items`` with their prices prefetched."""
+    if subscription.status not in EARNING:
+        return 0
+    recurring = [item for item in charges.live_items(subscription) if item.price.meter_id is None]
+    return mrr.monthly(
+        RecurringItem(rating.terms_of(item.price), item.quantity, charges.interval_of(item.price))
+        for item in recurring
+        if item.price.interval != Price.Interval.ONE_TIME
+    )
+
+
+def activate(subscription: Subscription, *, at: datetime, reason: str = "") -> None:
+    """Let an incomplete subscription begin: its grants hold from now on, by its status."""
+    _move(subscription, Status.ACTIVE, kind="activated", at=at, reason=reason)
+
+
+def fall_behind(subscription: Subscription, *, at: datetime, reason: str = "") -> None:
+    _move(subscription, Status.PAST_DUE, kind="past_due", at=at, reason=reason)
+
+
+def recover(subscription: Subscription, *, at: datetime) -> None:
+    _move(subscription, Status.ACTIVE, kind="recovered", at=at)
+
+
+def expire(subscription: Subscription, *, at: datetime, reason: str) -> None:
+    """End a subscription that never began."""
+    _move(subscription, Status.EXPIRED, kind="expired", at=at, reason=reason, ended_at=at)
+
+
+def end(
+    subscription: Subscription, *, at: datetime, origin: str = SubscriptionChange.Origin.SYSTEM, reason: str = ""
+) -> None:
+    """End a canceled subscription; its items end with it."""
+    _move(subscription, Status.CANCELED, kind="canceled", at=at, reason=reason, origin=origin, ended_at=at)
+    subscription.items.filter(ended_at=None).update(ended_at=at, next_bill_at=None)
+
+
+def record_start(subscription: Subscription, *, origin: str, at: datetime) -> None:
+    """Say that the subscription was made."""
+    change(subscription, kind="created", at=at, mrr_before=0, effective_at=subscription.start_at, origin=origin).save()
+    fact(subscription, "created", at=at, publish=True)
+
+
+def save(subscription: Subscription, *names: str) -> None:
+    """Plan the subscription anew and save its status, its schedule and the fields named."""
+    reschedule(subscription)
+    write(subscription, **{name: getattr(subscription, name) for name in ("status", *SCHEDULE, *names)})
+
+
+def _move(
+    subscription: Subscription,
+    to: Status,
+    *,
+    kind: str,
+    at: datetime,
+    reason: str = "",
+    origin: str = SubscriptionChange.Origin.SYSTEM,
+    ended_at: datetime | None = None,
+) -> None:
+    before, previous = monthly_revenue(subscription), subscription.status
+    subscription.status, subscription.ended_at = to, ended_at
+    save(subscription, "ended_at")
+    change(subscription, kind=kind, at=at, mrr_before=before, reason=reason, origin=origin).save()
+    fact(subscription, kind, at=at, previous={"status": previous}, reason=reason, publish=True)
+
+
+def change(
+    subscription: Subscription,
+    *,
+    kind: str,
+    at: datetime,
+    mrr_before: int,
+    effective_at: datetime | None = None,
+    origin: str = SubscriptionChange.Origin.SYSTEM,
+    reason: str = "",
+) -> SubscriptionChange:
+    """The row (unsaved) that says what changed and what it did to the revenue."""
+    return SubscriptionChange(
+        subscription=subscription,
+        payer_id=subscription.payer_id,
+        kind=kind,
+        origin=origin,
+        actor=context.actor(),
+        reason=reason[:500],
+        currency=subscription.currency,
+        mrr_before=mrr_before,
+        mrr_after=monthly_revenue(subscription),
+        detail={"status": subscription.status},
+        effective_at=effective_at or at,
+        booked_on=periods.local_date(at, vendors.current().reporting_zone),
+    )
+
+
+def fact(subscription: Subscription, kind: str, *, at: datetime, publish: bool = False, **columns: Any) -> Event:
+    """The fact ``billing.subscription.<kind>``; written at once with ``publish``, else the caller's to write."""
+    event = outbox.fact(
+        f"billing.subscription.{kind}",
+        subscription,
+        at=at,
+        customer_id=subscription.customer_id,
+        account_id=subscription.customer.account_id,
+        data={
+            "status": subscription.status,
+            "plan": subscription.plan_version.plan.code,
+            "plan_version": subscription.plan_version.number,
+            "currency": subscription.currency,
+            "mrr": monthly_revenue(subscription),
+        },
+        **columns,
+    )
+    if publish:
+        outbox.publish_many([event])
+    return event
+
+
+def of_invoices(invoices: Iterable[Invoice]) -> "list[Subscription]":
+    """The subscriptions that have lines on the invoices, unlocked, with all that this module reads."""
+    ids = Subscription.objects.filter(charges__invoice_line__invoice__in=list(invoices)).values("pk")
+    return list(loaded().filter(pk__in=ids).order_by("pk"))
+
+
+def loaded() -> Any:
+    """Subscriptions with their items, prices, plan and parties, in a constant number of queries."""
+    return Subscription.objects.select_related(
+        "customer", "payer__legal_entity", "plan_version__plan", "payment_method"
+    ).prefetch_related("items__price__plan", "items__price__meter")
+
+
+def on_paid(subscriptions: Iterable[Subscription], *, invoice: Invoice, at: datetime) -> None:
+    """An invoice was settled: what waited for it begins, what was behind with it alone is in order again."""
+    for subscription in subscriptions:
+        if subscription.status == Status.INCOMPLETE:
+            activate(subscription, at=at)
+        elif subscription.status == Status.PAST_DUE and not _owes_more(subscription, invoice):
+            recover(subscription, at=at)
+
+
+def on_failed(subscriptions: Iterable[Subscription], *, at: datetime, reason: str) -> None:
+    """A payment failed: what was active is behind, with its access for now; what never began stays incomplete."""
+    for subscription in subscriptions:
+        if subscription.status == Status.ACTIVE:
+            fall_behind(subscription, at=at, reason=reason)
+
+
+def _owes_more(subscription: Subscription, settled: Invoice) -> bool:
+    others = Invoice.objects.filter(
+        status=Invoice.Status.OPEN,
+        payment_status__in=[Invoice.PaymentStatus.FAILED, Invoice.PaymentStatus.REQUIRES_ACTION],
+        lines__charge__subscription=subscription,
+    )
+    return others.exclude(pk=settled.pk).exists()

@@ -1,0 +1,358 @@
+"""Subscriptions: bought, paid for the first time, canceled, expired. Renewals are the bill run's (``billing.runs``)."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+
+from billing import (
+    catalog,
+    charges,
+    drafting,
+    entitlements,
+    invoices,
+    payments,
+    pricing,
+    rating,
+    schedule,
+    selection,
+    standing,
+)
+from billing.cancellation import cancel, undo_cancellation
+from billing.models import (
+    CollectionMethod,
+    Customer,
+    Invoice,
+    PaymentMethod,
+    Plan,
+    PlanVersion,
+    Subscription,
+    SubscriptionChange,
+    SubscriptionItem,
+)
+from billing.payments import NoPaymentMethod
+from billing.selection import ItemTerms, Selection, default_items
+from billing.standing import Status
+from gtm.shared import db, outbox, periods, saving, vendors
+from gtm.shared.errors import Conflict, Invalid
+from gtm.shared.models import Vendor, write
+from gtm.shared.periods import Anchor
+
+__all__ = ["ItemTerms", "cancel", "create", "default_items", "expire_incomplete", "retry_payment", "undo_cancellation"]
+
+Origin = SubscriptionChange.Origin
+PAYMENT_WINDOW = timedelta(hours=24)
+MAX_AHEAD = timedelta(days=5 * 366)
+MAX_TRIAL_DAYS = 730
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What was asked for, with the parties under their locks."""
+
+    customer: Customer
+    payer: Customer
+    selection: Selection
+    start_at: datetime
+    trial_end: datetime | None
+    terms: dict[str, Any]
+    origin: str
+    at: datetime
+
+    @property
+    def anchor_at(self) -> datetime:
+        """What periods are counted from: the end of the trial, where there is one."""
+        return self.trial_end or self.start_at
+
+
+def create(
+    *,
+    customer: Customer,
+    payer: Customer | None = None,
+    plan: Plan | None = None,
+    plan_version: PlanVersion | None = None,
+    interval: str = "month",
+    items: Sequence[ItemTerms] | None = None,
+    start_at: datetime | None = None,
+    trial_days: int | None = None,
+    collection_method: str | None = None,
+    payment_method: PaymentMethod | None = None,
+    net_terms_days: int | None = None,
+    po_number: str = "",
+    alignment: str = Subscription.Alignment.ANNIVERSARY,
+    origin: str = Origin.API,
+    at: datetime,
+    external_id: str | None = None,
+    metadata: dict[str, Any] | None = None,
+    idempotency_id: uuid.UUID | None = None,
+) -> Subscription:
+    """Start a subscription. When this returns, its first invoice is finalized and, by card, was tried.
+
+    Without ``items``, the plan's published base prices of ``interval`` in the payer's currency, with its metered ones. Declined or
+    unconfirmed, it is ``incomplete`` for 24 hours, in which ``retry_payment`` can save it. ``idempotency_id`` becomes its key: a
+    second call with the same one goes on where the first was interrupted. Raises Invalid with the field's name, and Conflict.
+    Not in a transaction, because a card is charged.
+    """
+    subscription = standing.loaded().filter(pk=idempotency_id).first() if idempotency_id else None
+    if subscription is None:
+        wanted = {"plan": plan, "plan_version": plan_version, "items": items, "interval": interval, "origin": origin}
+        terms = {
+            "collection_method": collection_method or (payer or customer).collection_method,
+            "payment_method": payment_method,
+            "net_terms_days": net_terms_days,
+            "po_number": po_number,
+            "alignment": alignment,
+            "external_id": external_id,
+            "metadata": metadata or {},
+            **({"id": idempotency_id} if idempotency_id else {}),
+        }
+        subscription = _start(
+            customer,
+            payer or customer,
+            wanted=wanted,
+            terms=terms,
+            start_at=start_at or at,
+            trial_days=trial_days,
+            at=at,
+        )
+    _collect_open(subscription, at=at)
+    return standing.loaded().get(pk=subscription.pk)
+
+
+@transaction.atomic(durable=True)
+def _start(
+    customer: Customer,
+    payer: Customer,
+    *,
+    wanted: dict[str, Any],
+    terms: dict[str, Any],
+    start_at: datetime,
+    trial_days: int | None,
+    at: datetime,
+) -> Subscription:
+    """Write the subscription with its first invoice, and commit before any card is charged."""
+    locked = {one.pk: one for one in db.lock(Customer, {customer.pk, payer.pk})}
+    customer, payer = locked[customer.pk], locked[payer.pk]
+    chosen = selection.resolve(currency=payer.currency, **wanted)
+    chosen_version = catalog.seal(plan_version=chosen.plan_version, at=at)
+    _check_start(start_at, at)
+    order = _Order(
+        customer=customer,
+        payer=payer,
+        selection=chosen,
+        start_at=start_at,
+        trial_end=_trial_end(payer, customer, chosen_version, start_at, trial_days),
+        terms=terms,
+        origin=wanted["origin"],
+        at=at,
+    )
+    _check_parties(order)
+    _fix_currency(order)
+    return _write(order)
+
+
+def _check_start(start_at: datetime, at: datetime) -> None:
+    if start_at > at + MAX_AHEAD:
+        raise Invalid("A subscription starts within five years.", attr="start_at")
+    if start_at.year < periods.FIRST_YEAR:
+        raise Invalid(f"A subscription starts in {periods.FIRST_YEAR} or later.", attr="start_at")
+
+
+def _trial_end(
+    payer: Customer, customer: Customer, version: PlanVersion, start_at: datetime, asked: int | None
+) -> datetime | None:
+    """When the trial ends, if there is one. A payer has one trial in a family of plans: the plan's own is then left out."""
+    days = version.trial_days if asked is None else asked
+    if not 0 <= days <= MAX_TRIAL_DAYS:
+        raise Invalid(f"A trial has 0 to {MAX_TRIAL_DAYS} days.", attr="trial_days")
+    if days and _had_trial(payer, version.plan):
+        if asked:
+            raise Conflict("This payer had its trial of this plan already.", code="trial_used", attr="trial_days")
+        days = 0
+    return periods.trial_end(start_at, days, customer.timezone) if days else None
+
+
+def _had_trial(payer: Customer, plan: Plan) -> bool:
+    trials = Subscription.objects.filter(payer=payer, trial_end__isnull=False)
+    if plan.family:
+        return trials.filter(plan_version__plan__family=plan.family).exists()
+    return trials.filter(plan_version__plan=plan).exists()
+
+
+def _check_parties(order: _Order) -> None:
+    terms, payer = order.terms, order.payer
+    if order.customer.test_clock_id != payer.test_clock_id:
+        raise Invalid("The customer and the payer stand on different test clocks.", attr="payer")
+    if payer.parked_at is not None:
+        raise Conflict(f"Billing of this payer is held up: {payer.parked_reason}", code="payer_parked", attr="payer")
+    if payer.allowed_collection and terms["collection_method"] not in payer.allowed_collection:
+        detail = payer.allowed_collection_reason or "This payer may not be billed that way."
+        raise Invalid(detail, code="collection_not_allowed", attr="collection_method")
+    method = terms["payment_method"]
+    if method is not None and (method.customer_id != payer.pk or method.detached_at is not None):
+        raise Invalid("This payment method is not the payer's.", attr="payment_method")
+    _check_meters(order)
+    _check_card(order)
+
+
+def _check_meters(order: _Order) -> None:
+    """Usage belongs to one item: a second one on the same meter would bill it twice."""
+    meters = {item.price.meter_id for item in order.selection.items if item.price.meter_id}
+    live = SubscriptionItem.objects.filter(
+        subscription__customer=order.customer, subscription__status__in=Subscription.LIVE, ended_at=None
+    )
+    if meters and live.filter(price__meter__in=meters).exists():
+        detail = "This customer's usage is billed by another subscription already."
+        raise Conflict(detail, code="meter_in_use", attr="items")
+
+
+def _check_card(order: _Order) -> None:
+    """Whoever is to be charged automatically has a card, unless nothing will cost, or nothing does yet."""
+    if order.terms["collection_method"] != CollectionMethod.CHARGE_AUTOMATICALLY or order.terms["payment_method"]:
+        return
+    waits = order.start_at > order.at
+    tries = order.trial_end is not None and not order.selection.plan_version.trial_requires_payment_method
+    if waits or tries or not any(_costs(item) for item in order.selection.items):
+        return
+    if not PaymentMethod.objects.filter(customer=order.payer, is_default=True).exists():
+        raise NoPaymentMethod("A payment method is needed to charge automatically.", attr="payment_method")
+
+
+def _costs(item: ItemTerms) -> bool:
+    quantity = selection.quantity_of(item)
+    return item.price.meter_id is not None or pricing.rate(rating.terms_of(item.price), quantity).amount > 0
+
+
+def _fix_currency(order: _Order) -> None:
+    """The first subscription decides the payer's currency, for good."""
+    if order.payer.currency:
+        return
+    write(order.payer, currency=order.selection.currency)
+    outbox.publish(
+        "billing.customer.changed",
+        order.payer,
+        at=order.at,
+        customer_id=order.payer.pk,
+        account_id=order.payer.account_id,
+        data={"changed": ["currency"], "currency": order.payer.currency},
+        previous={"currency": ""},
+    )
+
+
+def _write(order: _Order) -> Subscription:
+    vendor = vendors.current()
+    subscription = _insert(order, vendor)
+    charges.accrue(subscriptions=[subscription], until=order.at, vendor=vendor)
+    subscription.status = _first_status(subscription, order)
+    standing.save(subscription)
+    standing.record_start(subscription, origin=order.origin, at=order.at)
+    context = drafting.context(vendor=vendor, at=order.at)
+    made = invoices.bill_pending(payers=[order.payer], subscriptions=[subscription], context=context, wait=False)
+    if not made and subscription.status == Status.INCOMPLETE and order.start_at <= order.at:
+        standing.activate(subscription, at=order.at)
+    entitlements.refresh(subscription=subscription, at=order.at)
+    return subscription
+
+
+def _insert(order: _Order, vendor: Vendor) -> Subscription:
+    subscription = Subscription(
+        customer=order.customer,
+        payer=order.payer,
+        plan_version=order.selection.plan_version,
+        currency=order.selection.currency,
+        start_at=order.start_at,
+        trial_end=order.trial_end,
+        test_clock_id=order.customer.test_clock_id,
+        **order.terms,
+    )
+    saving.insert(subscription)
+    items = [_item(subscription, item, order, vendor) for item in order.selection.items]
+    SubscriptionItem.objects.bulk_create(items)
+    return standing.loaded().get(pk=subscription.pk)
+
+
+def _item(subscription: Subscription, wanted: ItemTerms, order: _Order, vendor: Vendor) -> SubscriptionItem:
+    anchor = Anchor(order.anchor_at, order.customer.timezone, vendor.proration_unit, subscription.alignment)  # type: ignore[arg-type]  # choices
+    state = schedule.opening(
+        anchor=anchor,
+        interval=charges.interval_of(wanted.price),
+        in_arrears=wanted.price.timing == wanted.price.Timing.IN_ARREARS,
+        start_at=order.start_at,
+    )
+    if schedule.periods_begun(state, order.at) > schedule.MAX_PERIODS:
+        raise Invalid(f"More than {schedule.MAX_PERIODS} periods have begun since then.", attr="start_at")
+    item = SubscriptionItem(
+        subscription=subscription,
+        price=wanted.price,
+        quantity=selection.quantity_of(wanted),
+        test_clock_id=subscription.test_clock_id,
+    )
+    charges.place(item, state, ends_at=None)
+    return item
+
+
+def _first_status(subscription: Subscription, order: _Order) -> Status:
+    if order.start_at > order.at or order.trial_end is None or order.trial_end <= order.at:
+        return Status.INCOMPLETE
+    return Status.TRIALING
+
+
+def _collect_open(subscription: Subscription, *, at: datetime) -> None:
+    """Charge the card for what the subscription was just invoiced for, if it wasn't tried yet."""
+    waiting = Invoice.objects.filter(
+        lines__subscription=subscription,
+        status=Invoice.Status.OPEN,
+        payment_status=Invoice.PaymentStatus.NONE,
+        collection_method=CollectionMethod.CHARGE_AUTOMATICALLY,
+    )
+    payments.collect_all(invoices=list(waiting.distinct().order_by("pk")), at=at)
+
+
+def retry_payment(
+    *, subscription: Subscription, payment_method: PaymentMethod | None = None, at: datetime
+) -> Subscription:
+    """Charge the open invoices of a subscription that waits for its payment, with another card where one is given.
+
+    It is active afterwards if that worked; a refused card raises nothing. Raises Conflict where nothing is due. Not in a transaction.
+    """
+    unpaid = Invoice.objects.filter(lines__subscription=subscription, status=Invoice.Status.OPEN)
+    due = list(unpaid.distinct().order_by("finalized_at", "pk"))
+    if not due:
+        raise Conflict("Nothing is due on this subscription.", code="nothing_due")
+    for invoice in due:
+        payments.collect(invoice=invoice, payment_method=payment_method, at=at)
+    return standing.loaded().get(pk=subscription.pk)
+
+
+def expire_incomplete(*, at: datetime, test_clock_id: uuid.UUID | None = None) -> int:
+    """Give up subscriptions whose first invoice was not paid within 24 hours, and void it; return how many."""
+    late = awaiting_payment(test_clock_id=test_clock_id).filter(
+        charges__invoice_line__invoice__finalized_at__lte=at - PAYMENT_WINDOW
+    )
+    found = list(late.distinct().order_by("pk")[:500])
+    return sum(_expire(subscription, at=at) for subscription in found)
+
+
+def awaiting_payment(*, test_clock_id: uuid.UUID | None) -> Any:
+    """Subscriptions that were invoiced for the first time and wait for the money."""
+    return Subscription.objects.filter(
+        status=Status.INCOMPLETE, test_clock=test_clock_id, charges__invoice_line__invoice__finalized_at__isnull=False
+    )
+
+
+@transaction.atomic
+def _expire(subscription: Subscription, *, at: datetime) -> bool:
+    """Expire one, unless its payment is under way or came in meanwhile."""
+    db.lock_one(subscription)
+    subscription = standing.loaded().get(pk=subscription.pk)
+    unpaid = Invoice.objects.filter(lines__subscription=subscription, status=Invoice.Status.OPEN).distinct()
+    under_way = unpaid.filter(payment_status=Invoice.PaymentStatus.PENDING).exists()
+    if subscription.status != Status.INCOMPLETE or under_way:
+        return False
+    for invoice in unpaid.order_by("pk"):
+        invoices.void(invoice=invoice, at=at, reason="The first payment did not come in time.", waive=True)
+    standing.expire(standing.loaded().get(pk=subscription.pk), at=at, reason="payment_window_over")
+    return True

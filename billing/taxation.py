@@ -1,0 +1,78 @@
+"""The tax of many charges at once: rates are read once, and each payer and class of goods is decided once."""
+
+from datetime import date
+from typing import Any
+
+from billing import tax
+from billing.invoicing import TotalledLine
+from billing.models import Customer, LegalEntity, TaxRate
+from billing.tax import Buyer, PlacedRate, Seller, TaxDecision
+from gtm.shared.errors import Invalid
+
+
+class PlaceUnknown(Invalid):
+    """The buyer's place decides its tax and isn't known: nothing may be billed until it is."""
+
+    code = "tax_place_unknown"
+
+    def __init__(self, payer: Customer, reason: str) -> None:
+        wanted = "region" if reason == "region_unknown" else "country"
+        super().__init__(f"The {wanted} of {payer.public_id} is needed to tax its invoices.", attr=wanted)
+
+
+class TaxBook:
+    """All rates the vendor has, and what was decided by them."""
+
+    def __init__(self) -> None:
+        self._rates = [_placed(rate) for rate in TaxRate.objects.all()]
+        self._decided: dict[tuple[object, ...], TaxDecision] = {}
+
+    def decide(self, *, entity: LegalEntity, payer: Customer, tax_class: str, on: date) -> TaxDecision:
+        """How ``entity`` taxes goods of that class for ``payer`` on a day. Raises PlaceUnknown, and Invalid for outdated own rates."""
+        key = (entity.pk, payer.pk, tax_class, on)
+        if key not in self._decided:
+            self._decided[key] = tax.decide(Seller(entity.country), _buyer(payer), tax_class, self._rates, on)
+        decision = self._decided[key]
+        if not decision.may_bill:
+            raise PlaceUnknown(payer, decision.reason)
+        return decision
+
+
+def _placed(rate: TaxRate) -> PlacedRate:
+    return PlacedRate(
+        code=rate.code,
+        name=rate.name,
+        percentage=rate.percentage,
+        country=rate.country,
+        region=rate.region,
+        tax_class=rate.tax_class,
+        valid_from=rate.valid_from,
+        valid_to=rate.valid_to,
+    )
+
+
+def _buyer(payer: Customer) -> Buyer:
+    return Buyer(
+        country=payer.place,
+        region=str(payer.billing_address.get("state") or ""),
+        tax_id=payer.tax_id,
+        tax_exempt=payer.tax_exempt,  # type: ignore[arg-type]  # the column's choices
+        tax_rates=tuple(payer.tax_rates),
+    )
+
+
+def stored(decision: TaxDecision, line: TotalledLine) -> list[dict[str, Any]]:
+    """The decision as a line keeps it: one entry for each rate, one without a rate where none applies."""
+    why = {"treatment": decision.treatment, "reason": decision.reason, "evidence": decision.evidence}
+    if not line.taxes:
+        return [{"rate": None, "amount": 0, **why}]
+    return [
+        {
+            "rate": share.rate.code,
+            "name": share.rate.name,
+            "percentage": str(share.rate.percentage),
+            "amount": share.amount,
+            **why,
+        }
+        for share in line.taxes
+    ]
