@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.gateways.sandbox import CARDS
 from billing.models import Customer
+from billing.wording import billed
 from gtm.shared import countries
 from gtm.shared.models import User
 
@@ -61,8 +62,8 @@ class CheckoutForm(CardForm):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.user = user
-        self.fields["interval"].choices = intervals  # type: ignore[attr-defined]
+        self.intervals, self.customer = intervals, customer
+        self.fields["interval"].choices = [(name, billed(name, 1)) for name in intervals]  # type: ignore[attr-defined]
         known = [
             name
             for name, absent in (

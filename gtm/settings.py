@@ -27,9 +27,9 @@ FORM_RENDERER = "gtm.shared.renderers.TandemFormRenderer"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
-    "gtm.shared.admin_config.TandemAdminConfig",
-    "unfold",
+    "unfold.apps.BasicAppConfig",  # before the admin, whose templates it replaces; the site is ours, not its own
     "unfold.contrib.filters",
+    "gtm.shared.admin_config.TandemAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

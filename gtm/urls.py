@@ -1,3 +1,43 @@
-from django.urls import URLPattern, URLResolver
+"""All addresses in one place."""
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from django.conf import settings
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from billing.models import Customer
+from gtm import help as manual
+from gtm.shared.api.errors import api_not_found
+
+
+def home(request: HttpRequest) -> HttpResponse:
+    """Everybody's first page: the desk, the back office, the portal, or the prices."""
+    user = request.user
+    if not user.is_authenticated:
+        return redirect("pricing")
+    if user.sells:
+        return redirect("today")
+    if user.sees_all:
+        return redirect("admin:index")
+    customer = Customer.objects.of_member(user).order_by("-created_at").first()
+    return redirect("portal_overview", customer.public_id) if customer else redirect("pricing")
+
+
+urlpatterns = [
+    path("", home, name="home"),
+    path("account/", include("allauth.urls")),
+    path("admin/", admin.site.urls),
+    path("help/", include(manual.urlpatterns)),
+    path("", include("billing.urls")),
+    path("", include("crm.urls")),
+    path("", include("gtm.health")),
+    path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/v1/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/v1/", include("gtm.api")),
+    path("api/", api_not_found),
+]
+
+if settings.DEBUG:
+    urlpatterns += [path("styleguide/", include("gtm.shared.styleguide"))]

@@ -1,7 +1,7 @@
 """A small named world for every test, and makers with keyword-only defaults.
 
-Founder Fay runs the vendor. Reps Ann and Bob sell (Ann and Bob are in the team "Sales", managed by Max); Otto is an outsider: a rep of
-another team who must be refused everywhere. Cora is a member of the customer "Acme"; Zoe is a member of another customer.
+Founder Fay runs the vendor. Reps Ann and Bob sell; Max manages. Otto is an outsider: a rep of another team who must be
+refused everywhere. Cora is a member of the customer "Acme"; Zoe is a member of another customer.
 """
 
 from datetime import UTC, datetime

@@ -24,7 +24,9 @@ class Meter(Resource):
     event_name = models.CharField(max_length=100)
     aggregation = models.CharField(max_length=10, choices=Aggregation.choices, default=Aggregation.COUNT)
     property = models.CharField(max_length=100, blank=True)
-    filters = models.JSONField(default=dict, blank=True, help_text='Property values that count, such as {"region": ["eu", "us"]}.')
+    filters = models.JSONField(
+        default=dict, blank=True, help_text='Property values that count, such as {"region": ["eu", "us"]}.'
+    )
     unit = models.CharField(max_length=40, blank=True, help_text="What one unit is called, in the plural: API calls.")
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
 
@@ -60,7 +62,9 @@ class Feature(Resource):
     class Meta(Resource.Meta):
         constraints = [
             *Resource.Meta.constraints,
-            models.CheckConstraint(condition=~Q(type="metered") | Q(meter__isnull=False), name="billing_feature_metered_has_meter"),
+            models.CheckConstraint(
+                condition=~Q(type="metered") | Q(meter__isnull=False), name="billing_feature_metered_has_meter"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -93,7 +97,9 @@ class Plan(Resource):
     description = models.TextField(blank=True)
     family = models.SlugField(max_length=60, blank=True, help_text="Plans of one family share one trial per payer.")
     purchase_mode = models.CharField(max_length=20, choices=PurchaseMode.choices, default=PurchaseMode.SELF_SERVE)
-    talk_to_us = models.BooleanField(default=False, help_text='Shows "Talk to sales" beside the buy button, never instead of it.')
+    talk_to_us = models.BooleanField(
+        default=False, help_text='Shows "Talk to sales" beside the buy button, never instead of it.'
+    )
     demo_policy = models.CharField(max_length=10, choices=DemoPolicy.choices, default=DemoPolicy.OPTIONAL)
     position = models.PositiveIntegerField(default=0)
     published = models.BooleanField(default=False)
@@ -104,7 +110,8 @@ class Plan(Resource):
         constraints = [
             *Resource.Meta.constraints,
             models.CheckConstraint(
-                condition=~Q(purchase_mode="self_serve", demo_policy="required"), name="billing_plan_self_serve_needs_no_demo"
+                condition=~Q(purchase_mode="self_serve", demo_policy="required"),
+                name="billing_plan_self_serve_needs_no_demo",
             ),
         ]
 
@@ -168,12 +175,19 @@ class Price(Resource):
         indexes = [models.Index(fields=["plan", "currency", "interval"], name="billing_price_of_plan")]
         constraints = [
             *Resource.Meta.constraints,
-            models.CheckConstraint(condition=Q(interval_count__gte=1, interval_count__lte=120), name="billing_price_interval_is_bounded"),
             models.CheckConstraint(
-                condition=Q(model__in=["graduated", "volume", "percentage"]) | Q(unit_amount__gte=0), name="billing_price_has_unit_amount"
+                condition=Q(interval_count__gte=1, interval_count__lte=120), name="billing_price_interval_is_bounded"
             ),
-            models.CheckConstraint(condition=Q(meter=None) | Q(timing="in_arrears"), name="billing_price_usage_is_in_arrears"),
-            models.CheckConstraint(condition=Q(minimum_amount=None) | Q(minimum_amount__gte=0), name="billing_price_minimum_not_negative"),
+            models.CheckConstraint(
+                condition=Q(model__in=["graduated", "volume", "percentage"]) | Q(unit_amount__gte=0),
+                name="billing_price_has_unit_amount",
+            ),
+            models.CheckConstraint(
+                condition=Q(meter=None) | Q(timing="in_arrears"), name="billing_price_usage_is_in_arrears"
+            ),
+            models.CheckConstraint(
+                condition=Q(minimum_amount=None) | Q(minimum_amount__gte=0), name="billing_price_minimum_not_negative"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -234,7 +248,9 @@ class Entitlement(Row):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["plan_version", "feature"], name="billing_entitlement_once"),
-            models.CheckConstraint(condition=Q(limit=None) | Q(limit__gte=0), name="billing_entitlement_limit_not_negative"),
+            models.CheckConstraint(
+                condition=Q(limit=None) | Q(limit__gte=0), name="billing_entitlement_limit_not_negative"
+            ),
         ]
 
 
@@ -255,8 +271,12 @@ class TaxRate(Resource):
     class Meta(Resource.Meta):
         constraints = [
             *Resource.Meta.constraints,
-            models.CheckConstraint(condition=Q(percentage__gte=0, percentage__lte=100), name="billing_taxrate_is_a_percentage"),
-            models.CheckConstraint(condition=Q(valid_to=None) | Q(valid_to__gt=F("valid_from")), name="billing_taxrate_ends_after_start"),
+            models.CheckConstraint(
+                condition=Q(percentage__gte=0, percentage__lte=100), name="billing_taxrate_is_a_percentage"
+            ),
+            models.CheckConstraint(
+                condition=Q(valid_to=None) | Q(valid_to__gt=F("valid_from")), name="billing_taxrate_ends_after_start"
+            ),
         ]
 
     def __str__(self) -> str:

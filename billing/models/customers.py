@@ -34,15 +34,24 @@ class Customer(Resource):
     name = models.CharField(max_length=200)
     email = models.EmailField(blank=True)
     billing_emails = ArrayField(models.EmailField(), default=list, blank=True)
-    currency = models.CharField(max_length=3, blank=True, help_text="Set by the first subscription where it is empty; fixed from then on.")
+    currency = models.CharField(
+        max_length=3, blank=True, help_text="Set by the first subscription where it is empty; fixed from then on."
+    )
     timezone = models.CharField(max_length=64, default="UTC")
     country = models.CharField(max_length=2, blank=True)
     tax_id = models.CharField(max_length=40, blank=True)
     tax_exempt = models.CharField(max_length=10, choices=TaxExempt.choices, default=TaxExempt.NONE)
-    tax_rates = ArrayField(models.CharField(max_length=60), default=list, blank=True, help_text="Codes of tax rates that override the country's.")
+    tax_rates = ArrayField(
+        models.CharField(max_length=60),
+        default=list,
+        blank=True,
+        help_text="Codes of tax rates that override the country's.",
+    )
     preferred_locale = models.CharField(max_length=10, default="en")
     billing_address = models.JSONField(default=dict, blank=True)
-    collection_method = models.CharField(max_length=20, choices=CollectionMethod.choices, default=CollectionMethod.CHARGE_AUTOMATICALLY)
+    collection_method = models.CharField(
+        max_length=20, choices=CollectionMethod.choices, default=CollectionMethod.CHARGE_AUTOMATICALLY
+    )
     net_terms_days = models.PositiveSmallIntegerField(null=True, blank=True)
     po_number = models.CharField(max_length=100, blank=True)
     traits = models.JSONField(default=dict, blank=True)
@@ -117,8 +126,12 @@ class PaymentMethod(Row):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["customer"], condition=Q(is_default=True), name="billing_paymentmethod_one_default"),
-            models.CheckConstraint(condition=~Q(is_default=True) | Q(detached_at=None), name="billing_paymentmethod_default_is_attached"),
+            models.UniqueConstraint(
+                fields=["customer"], condition=Q(is_default=True), name="billing_paymentmethod_one_default"
+            ),
+            models.CheckConstraint(
+                condition=~Q(is_default=True) | Q(detached_at=None), name="billing_paymentmethod_default_is_attached"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -163,8 +176,8 @@ class Grant(Row):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["customer", "feature", "source", "subscription"], nulls_distinct=False, name="billing_grant_once"
+                fields=["customer", "feature", "source", "subscription"],
+                nulls_distinct=False,
+                name="billing_grant_once",
             )
         ]
-
-

@@ -20,13 +20,19 @@ class LegalEntity(Row):
     bank_details = models.TextField(blank=True)
     invoice_prefix = models.CharField(max_length=20, default="INV")
     credit_note_prefix = models.CharField(max_length=20, default="CN")
-    closed_through = models.DateField(null=True, blank=True, help_text="No document may be dated on this day or before.")
+    closed_through = models.DateField(
+        null=True, blank=True, help_text="No document may be dated on this day or before."
+    )
     is_default = models.BooleanField(default=False)
     version = models.PositiveIntegerField(default=1, editable=False)
 
     class Meta:
         verbose_name_plural = "legal entities"
-        constraints = [models.UniqueConstraint(fields=["is_default"], condition=Q(is_default=True), name="billing_legalentity_one_default")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["is_default"], condition=Q(is_default=True), name="billing_legalentity_one_default"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -82,7 +82,11 @@ class Invoice(Resource):
             models.Index(fields=["created_at", "id"], name="billing_invoice_listed"),
             models.Index(fields=["finalize_at"], name="billing_invoice_to_finalize", condition=Q(status="draft")),
             models.Index(fields=["due_date"], name="billing_invoice_open", condition=Q(status="open")),
-            models.Index(fields=["next_payment_attempt"], name="billing_invoice_to_collect", condition=Q(next_payment_attempt__isnull=False)),
+            models.Index(
+                fields=["next_payment_attempt"],
+                name="billing_invoice_to_collect",
+                condition=Q(next_payment_attempt__isnull=False),
+            ),
         ]
         constraints = [
             *Resource.Meta.constraints,
@@ -93,13 +97,17 @@ class Invoice(Resource):
                 name="billing_invoice_number_once",
             ),
             models.CheckConstraint(
-                condition=Q(status="draft", number=None) | (~Q(status="draft") & Q(number__isnull=False, finalized_at__isnull=False)),
+                condition=Q(status="draft", number=None)
+                | (~Q(status="draft") & Q(number__isnull=False, finalized_at__isnull=False)),
                 name="billing_invoice_numbered_when_finalized",
             ),
             models.CheckConstraint(
-                condition=Q(total=F("subtotal") - F("discount_total") + F("tax_total")), name="billing_invoice_total_adds_up"
+                condition=Q(total=F("subtotal") - F("discount_total") + F("tax_total")),
+                name="billing_invoice_total_adds_up",
             ),
-            models.CheckConstraint(condition=Q(total__gte=0) | Q(status="draft"), name="billing_invoice_not_below_zero"),
+            models.CheckConstraint(
+                condition=Q(total__gte=0) | Q(status="draft"), name="billing_invoice_not_below_zero"
+            ),
             models.CheckConstraint(
                 condition=Q(amount_paid__gte=0, amount_credited__gte=0, balance_applied__gte=0)
                 & Q(total__gte=F("amount_paid") + F("amount_credited") + F("balance_applied")),
@@ -147,7 +155,10 @@ class InvoiceLine(Row):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["invoice", "position"], name="billing_invoiceline_position_once"),
-            models.CheckConstraint(condition=Q(period_end=None) | Q(period_end__gt=F("period_start")), name="billing_invoiceline_period_has_length"),
+            models.CheckConstraint(
+                condition=Q(period_end=None) | Q(period_end__gt=F("period_start")),
+                name="billing_invoiceline_period_has_length",
+            ),
         ]
 
 
@@ -177,7 +188,9 @@ class Charge(Row):
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+")
     payer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="charges")
     subscription = models.ForeignKey(Subscription, null=True, on_delete=models.PROTECT, related_name="charges")
-    item = models.ForeignKey(SubscriptionItem, null=True, on_delete=models.PROTECT, related_name="charges", db_index=False)
+    item = models.ForeignKey(
+        SubscriptionItem, null=True, on_delete=models.PROTECT, related_name="charges", db_index=False
+    )
     kind = models.CharField(max_length=20, choices=LineKind.choices)
     reason = models.CharField(max_length=20, choices=LineReason.choices)
     period_index = models.PositiveIntegerField(default=0)
@@ -207,7 +220,9 @@ class Charge(Row):
                 name="billing_charge_billed_has_line",
             ),
         ]
-        indexes = [models.Index(fields=["payer", "invoice_at"], name="billing_charge_pending", condition=Q(status="pending"))]
+        indexes = [
+            models.Index(fields=["payer", "invoice_at"], name="billing_charge_pending", condition=Q(status="pending"))
+        ]
 
 
 class Document(Row):

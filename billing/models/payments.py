@@ -47,9 +47,14 @@ class Payment(Resource):
         constraints = [
             *Resource.Meta.constraints,
             models.CheckConstraint(condition=Q(amount__gt=0), name="billing_payment_is_positive"),
-            models.CheckConstraint(condition=Q(amount_refunded__gte=0, amount_refunded__lte=F("amount")), name="billing_payment_refund_bounded"),
+            models.CheckConstraint(
+                condition=Q(amount_refunded__gte=0, amount_refunded__lte=F("amount")),
+                name="billing_payment_refund_bounded",
+            ),
             models.UniqueConstraint(
-                fields=["gateway", "gateway_reference"], condition=~Q(gateway_reference=""), name="billing_payment_gateway_reference_once"
+                fields=["gateway", "gateway_reference"],
+                condition=~Q(gateway_reference=""),
+                name="billing_payment_gateway_reference_once",
             ),
         ]
 
@@ -75,7 +80,9 @@ class PaymentAttempt(Row):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["invoice"], condition=Q(status="live"), name="billing_paymentattempt_one_live"),
+            models.UniqueConstraint(
+                fields=["invoice"], condition=Q(status="live"), name="billing_paymentattempt_one_live"
+            ),
         ]
         indexes = [models.Index(fields=["created_at"], name="billing_attempt_live", condition=Q(status="live"))]
 
@@ -114,8 +121,11 @@ class Allocation(Row):
     class Meta:
         constraints = [
             models.CheckConstraint(
-                condition=Q(kind="reversal", amount__lt=0, reverses__isnull=False) | (~Q(kind="reversal") & Q(amount__gt=0, reverses=None)),
+                condition=Q(kind="reversal", amount__lt=0, reverses__isnull=False)
+                | (~Q(kind="reversal") & Q(amount__gt=0, reverses=None)),
                 name="billing_allocation_sign_fits_kind",
             ),
-            models.CheckConstraint(condition=~Q(kind="payment") | Q(payment__isnull=False), name="billing_allocation_names_its_payment"),
+            models.CheckConstraint(
+                condition=~Q(kind="payment") | Q(payment__isnull=False), name="billing_allocation_names_its_payment"
+            ),
         ]

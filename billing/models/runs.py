@@ -57,5 +57,8 @@ class Checkout(Row):
 
     class Meta:
         constraints = [
-            models.CheckConstraint(condition=~Q(status="completed") | Q(subscription__isnull=False), name="billing_checkout_completed_has_subscription")
+            models.CheckConstraint(
+                condition=~Q(status="completed") | Q(subscription__isnull=False),
+                name="billing_checkout_completed_has_subscription",
+            )
         ]

@@ -43,8 +43,12 @@ class Subscription(Resource):
     currency = models.CharField(max_length=3)
     status = models.CharField(max_length=12, choices=Status.choices, default=Status.INCOMPLETE)
     alignment = models.CharField(max_length=12, choices=Alignment.choices, default=Alignment.ANNIVERSARY)
-    collection_method = models.CharField(max_length=20, choices=CollectionMethod.choices, default=CollectionMethod.CHARGE_AUTOMATICALLY)
-    payment_method = models.ForeignKey(PaymentMethod, null=True, blank=True, on_delete=models.PROTECT, related_name="subscriptions")
+    collection_method = models.CharField(
+        max_length=20, choices=CollectionMethod.choices, default=CollectionMethod.CHARGE_AUTOMATICALLY
+    )
+    payment_method = models.ForeignKey(
+        PaymentMethod, null=True, blank=True, on_delete=models.PROTECT, related_name="subscriptions"
+    )
     net_terms_days = models.PositiveSmallIntegerField(null=True, blank=True)
     po_number = models.CharField(max_length=100, blank=True)
     minimum_amount = models.BigIntegerField(null=True, blank=True)
@@ -56,12 +60,16 @@ class Subscription(Resource):
     current_period_start = models.DateTimeField(null=True, blank=True)
     current_period_end = models.DateTimeField(null=True, blank=True)
     next_bill_at = models.DateTimeField(null=True, blank=True)
-    previous_subscription = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="next_subscriptions")
+    previous_subscription = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="next_subscriptions"
+    )
     objects = SubscriptionQuerySet.as_manager()
 
     class Meta(Resource.Meta):
         indexes = [
-            models.Index(fields=["next_bill_at", "id"], name="billing_subscription_due", condition=Q(next_bill_at__isnull=False)),
+            models.Index(
+                fields=["next_bill_at", "id"], name="billing_subscription_due", condition=Q(next_bill_at__isnull=False)
+            ),
             models.Index(fields=["customer", "status"], name="billing_subscription_of"),
             models.Index(fields=["payer"], name="billing_subscription_payer"),
             models.Index(fields=["created_at", "id"], name="billing_subscription_listed"),
@@ -72,7 +80,10 @@ class Subscription(Resource):
                 condition=~Q(status__in=["canceled", "expired"]) | Q(ended_at__isnull=False, next_bill_at=None),
                 name="billing_subscription_ended_is_not_due",
             ),
-            models.CheckConstraint(condition=Q(minimum_amount=None) | Q(minimum_amount__gte=0), name="billing_subscription_minimum_not_negative"),
+            models.CheckConstraint(
+                condition=Q(minimum_amount=None) | Q(minimum_amount__gte=0),
+                name="billing_subscription_minimum_not_negative",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -100,7 +111,9 @@ class SubscriptionItem(Resource):
         indexes = [models.Index(fields=["subscription"], name="billing_item_of_subscription")]
         constraints = [
             *Resource.Meta.constraints,
-            models.CheckConstraint(condition=Q(current_period_end__gt=F("current_period_start")), name="billing_item_period_has_length"),
+            models.CheckConstraint(
+                condition=Q(current_period_end__gt=F("current_period_start")), name="billing_item_period_has_length"
+            ),
             models.CheckConstraint(condition=Q(quantity__gte=0), name="billing_item_quantity_not_negative"),
         ]
 

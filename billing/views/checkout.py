@@ -13,7 +13,7 @@ from billing.forms import MAX_QUANTITY, CheckoutForm
 from billing.models import Customer, Plan, PlanVersion
 from billing.queries import shop
 from billing.views.pricing import talk_url
-from billing.wording import billed, is_per_seat
+from billing.wording import is_per_seat
 from gtm.shared import db, ids, vendors
 from gtm.shared.errors import DomainError
 from gtm.shared.models import User
@@ -56,13 +56,13 @@ def _form(request: HttpRequest, version: PlanVersion) -> CheckoutForm:
     quantity = request.GET.get("quantity", "")
     initial = {
         "checkout": ids.uuid7(),
-        "interval": asked if asked in known else next(iter(known), ""),
+        "interval": _one_of(asked, known),
         "quantity": int(quantity) if quantity.isdecimal() and 0 < int(quantity) <= MAX_QUANTITY else 1,
     }
     return CheckoutForm(
         request.POST or None,
         initial=initial,
-        intervals=[(name, billed(name, 1)) for name in known],
+        intervals=known,
         per_seat=any(is_per_seat(price) for price in prices),
         user=_user(request),
         customer=_customer(request),
@@ -70,7 +70,13 @@ def _form(request: HttpRequest, version: PlanVersion) -> CheckoutForm:
 
 
 def _page(
-    request: HttpRequest, version: PlanVersion, form: CheckoutForm, *, failure: str = "", status: int = 200, fragment: bool = False
+    request: HttpRequest,
+    version: PlanVersion,
+    form: CheckoutForm,
+    *,
+    failure: str = "",
+    status: int = 200,
+    fragment: bool = False,
 ) -> HttpResponse:
     context = {
         "plan": version.plan,
@@ -84,31 +90,35 @@ def _page(
     return render(request, template, context, status=status)
 
 
-def _order(request: HttpRequest, version: PlanVersion, form: CheckoutForm) -> checkout.Order:
+def _order(request: HttpRequest, version: PlanVersion, form: CheckoutForm) -> dict[str, Any]:
     """The order as it stands in the form, valid or not yet."""
     values = form.data if form.is_bound else form.initial
     quantity = str(values.get("quantity") or 1)
-    customer = _customer(request)
-    return checkout.order_of(
-        prices=shop.base_prices(shop.published(version, _currency()), str(values.get("interval") or "month")),
+    purchase = checkout.Purchase(
+        id=ids.uuid7(),
+        plan_version=version,
+        interval=_one_of(str(values.get("interval", "")), form.intervals),
         quantity=int(quantity) if quantity.isdecimal() and 0 < int(quantity) <= MAX_QUANTITY else 1,
-        buyer=customer or Customer(name="", country=str(values.get("country") or "")),
-        trial_days=version.trial_days,
-        at=db.now(),
+        currency=_currency(),
     )
+    buyer = form.customer or Customer(name="", country=str(values.get("country") or ""))
+    return checkout.order_of(purchase=purchase, buyer=buyer, trial_days=version.trial_days, at=db.now())
+
+
+def _one_of(value: str, known: list[str]) -> str:
+    return value if value in known else known[0]
 
 
 def _buy(request: HttpRequest, version: PlanVersion, form: CheckoutForm) -> HttpResponse:
     try:
-        outcome = checkout.complete(request=_purchase(version, form, _user(request)), at=db.now())
+        outcome = checkout.complete(purchase=_purchase(version, form, _user(request)), at=db.now())
     except DomainError as error:
         form.add_error(error.attr if error.attr in form.fields else None, error.detail)
         return _page(request, version, form, status=422)
     if not request.user.is_authenticated:
         login(request, outcome.user, backend="allauth.account.auth_backends.AuthenticationBackend")
     if outcome.failure:
-        again = _form_for_retry(request, version, form)
-        return _page(request, version, again, failure=outcome.failure, status=422)
+        return _page(request, version, _again(request, version), failure=outcome.failure, status=422)
     messages.success(request, _("You are subscribed to %(plan)s.") % {"plan": version.plan.name})
     return redirect("portal_overview", outcome.customer.public_id)
 
@@ -130,10 +140,8 @@ def _purchase(version: PlanVersion, form: CheckoutForm, user: User | None) -> ch
     )
 
 
-def _form_for_retry(request: HttpRequest, version: PlanVersion, tried: CheckoutForm) -> CheckoutForm:
+def _again(request: HttpRequest, version: PlanVersion) -> CheckoutForm:
     """The same purchase, now signed in and with a customer: what was typed once isn't asked again."""
-    again = _form(request, version)
-    again.errors.clear()
-    return again
-
-
+    form = _form(request, version)
+    form.is_bound, form.initial = False, form.initial | request.POST.dict()
+    return form

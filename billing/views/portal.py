@@ -19,7 +19,7 @@ from billing.forms import BillingDetailsForm, CardForm
 from billing.models import Customer, Invoice, InvoiceLine, Member, Payment, Prompt
 from billing.queries import limits_of
 from billing.queries import portal as portal_queries
-from gtm.shared import db
+from gtm.shared import countries, db
 from gtm.shared.errors import DomainError
 
 PAGE = 25
@@ -126,6 +126,8 @@ def invoice(request: HttpRequest, customer: Customer, invoice: str) -> HttpRespo
     found = _invoice(customer, invoice)
     context = invoice_row(customer, found) | {
         "invoice": found,
+        "seller": _party(found.seller),
+        "buyer": _party(found.buyer),
         "lines": [_line(line, found.currency) for line in sorted(found.lines.all(), key=lambda line: line.position)],
         "taxes": [
             {"name": tax.name, "rate": tax.percentage / 100, "taxable": tax.taxable, "amount": tax.amount}
@@ -227,6 +229,16 @@ def _line(line: InvoiceLine, currency: str) -> dict[str, Any]:
         "amount": line.amount,
         "discount_amount": line.discount_amount,
     }
+
+
+def _party(copied: dict[str, Any]) -> dict[str, Any]:
+    """Seller or buyer as the document has it, the address in lines."""
+    address = copied.get("address") or {}
+    town = " ".join(part for part in (address.get("postal_code"), address.get("city")) if part)
+    country = countries.name(address.get("country") or copied.get("country") or "")
+    lines = [address.get("line1"), address.get("line2"), town, address.get("state"), country]
+    tax_id = ", ".join(copied.get("tax_ids", [])) or copied.get("tax_id", "")
+    return {"name": copied.get("name"), "lines": [line for line in lines if line], "tax_id": tax_id}
 
 
 def _paid_by(payment: Payment | None) -> str:

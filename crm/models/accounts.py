@@ -17,7 +17,8 @@ class AccountQuerySet(models.QuerySet["Account"]):
             return self
         if not user.sells:
             return self.none()
-        return self.filter(Q(owner=user) | Q(queue__team__memberships__user=user) | Q(owner__in=managed_users(user))).distinct()
+        waiting = Queue.objects.filter(team__memberships__user=user)  # subqueries: a join would need DISTINCT
+        return self.filter(Q(owner=user) | Q(owner__in=managed_users(user)) | Q(queue__in=waiting))
 
 
 def managed_users(user: User) -> models.QuerySet[TeamMembership, object]:
@@ -39,12 +40,25 @@ class Account(Resource):
     country = models.CharField(max_length=2, blank=True)
     needs = models.JSONField(default=list, blank=True)
     target_list = models.BooleanField(default=False)
-    personal = models.BooleanField(default=False, help_text="Of one person with a free-mail address; no company behind it.")
+    personal = models.BooleanField(
+        default=False, help_text="Of one person with a free-mail address; no company behind it."
+    )
     segment = models.CharField(max_length=40, blank=True, editable=False)
     motion = models.CharField(max_length=20, choices=Motion.choices, default=Motion.SELF_SERVE, editable=False)
-    engagement_policy = models.CharField(max_length=12, choices=Engagement.choices, default=Engagement.NONE, editable=False)
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="accounts", editable=False)
-    queue = models.ForeignKey(Queue, null=True, blank=True, on_delete=models.PROTECT, related_name="accounts", editable=False)
+    engagement_policy = models.CharField(
+        max_length=12, choices=Engagement.choices, default=Engagement.NONE, editable=False
+    )
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="accounts",
+        editable=False,
+    )
+    queue = models.ForeignKey(
+        Queue, null=True, blank=True, on_delete=models.PROTECT, related_name="accounts", editable=False
+    )
     first_source = models.CharField(max_length=60, blank=True, editable=False)
     score = models.DecimalField(max_digits=5, decimal_places=1, null=True, blank=True, editable=False)
     objects = AccountQuerySet.as_manager()
@@ -76,8 +90,12 @@ class AccountDomain(Row):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["domain", "test_clock"], nulls_distinct=False, name="crm_accountdomain_once"),
-            models.UniqueConstraint(fields=["account"], condition=Q(is_primary=True), name="crm_accountdomain_one_primary"),
+            models.UniqueConstraint(
+                fields=["domain", "test_clock"], nulls_distinct=False, name="crm_accountdomain_once"
+            ),
+            models.UniqueConstraint(
+                fields=["account"], condition=Q(is_primary=True), name="crm_accountdomain_one_primary"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -94,8 +112,13 @@ class AccountCustomer(Row):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["customer"], condition=Q(valid_to=None), name="crm_accountcustomer_one_account_at_a_time"),
-            models.CheckConstraint(condition=Q(valid_to=None) | Q(valid_to__gte=F("valid_from")), name="crm_accountcustomer_ends_after_start"),
+            models.UniqueConstraint(
+                fields=["customer"], condition=Q(valid_to=None), name="crm_accountcustomer_one_account_at_a_time"
+            ),
+            models.CheckConstraint(
+                condition=Q(valid_to=None) | Q(valid_to__gte=F("valid_from")),
+                name="crm_accountcustomer_ends_after_start",
+            ),
         ]
 
 

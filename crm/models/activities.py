@@ -71,5 +71,7 @@ class Alert(Resource):
         constraints = [
             *Resource.Meta.constraints,
             models.CheckConstraint(condition=Q(owner=None) | Q(queue=None), name="crm_alert_owner_or_queue"),
-            models.CheckConstraint(condition=~Q(state="snoozed") | Q(snoozed_until__isnull=False), name="crm_alert_snoozed_until_when"),
+            models.CheckConstraint(
+                condition=~Q(state="snoozed") | Q(snoozed_until__isnull=False), name="crm_alert_snoozed_until_when"
+            ),
         ]

@@ -34,7 +34,9 @@ class SegmentPolicy(Row):
     name = models.CharField(max_length=200)
     currency = models.CharField(max_length=3, default="USD")
     basis = models.CharField(max_length=20, default="arr")
-    employee_bounds = models.JSONField(default=list, help_text="Lower bounds of the segments above the first: [100, 1000].")
+    employee_bounds = models.JSONField(
+        default=list, help_text="Lower bounds of the segments above the first: [100, 1000]."
+    )
     value_bounds = models.JSONField(default=list, help_text="Lower bounds in minor units: [1000000, 5000000].")
     segments = models.JSONField(help_text="In order: code, label, motion, engagement, collection methods, net terms.")
     combine = models.CharField(max_length=20, choices=Combine.choices, default=Combine.MAX)
@@ -53,7 +55,9 @@ class Pool(Row):
 
     code = models.SlugField(max_length=60, unique=True)
     name = models.CharField(max_length=200)
-    last_assigned_user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    last_assigned_user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
 
     def __str__(self) -> str:
         return self.name
@@ -65,7 +69,9 @@ class PoolMember(Row):
     position = models.PositiveIntegerField(default=0)
     weight = models.PositiveSmallIntegerField(default=1)
     current_weight = models.IntegerField(default=0, editable=False)
-    capacity = models.PositiveIntegerField(null=True, blank=True, help_text="New leads in a rolling 30 days; empty means no limit.")
+    capacity = models.PositiveIntegerField(
+        null=True, blank=True, help_text="New leads in a rolling 30 days; empty means no limit."
+    )
 
     class Meta:
         constraints = [
@@ -97,14 +103,18 @@ class Rule(Row):
     condition = models.JSONField(help_text='A tree of all, any, not and {"field", "op", "value"}.')
     strategy = models.CharField(max_length=20, choices=Strategy.choices)
     pool = models.ForeignKey(Pool, null=True, blank=True, on_delete=models.PROTECT, related_name="rules")
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
     queue = models.ForeignKey(Queue, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["ruleset", "position"], name="crm_rule_position_once"),
             models.CheckConstraint(
-                condition=Q(strategy="named", user__isnull=False) | Q(strategy="round_robin", pool__isnull=False) | Q(strategy="queue", queue__isnull=False),
+                condition=Q(strategy="named", user__isnull=False)
+                | Q(strategy="round_robin", pool__isnull=False)
+                | Q(strategy="queue", queue__isnull=False),
                 name="crm_rule_has_its_target",
             ),
         ]
@@ -126,7 +136,10 @@ class MotionDecision(Row):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["account"], condition=Q(valid_to=None), name="crm_motiondecision_one_open"),
-            models.CheckConstraint(condition=Q(valid_to=None) | Q(valid_to__gte=F("valid_from")), name="crm_motiondecision_ends_after_start"),
+            models.CheckConstraint(
+                condition=Q(valid_to=None) | Q(valid_to__gte=F("valid_from")),
+                name="crm_motiondecision_ends_after_start",
+            ),
         ]
 
 
@@ -147,6 +160,7 @@ class OwnerDecision(Row):
         constraints = [
             models.UniqueConstraint(fields=["account"], condition=Q(valid_to=None), name="crm_ownerdecision_one_open"),
             models.CheckConstraint(
-                condition=Q(owner__isnull=False, queue=None) | Q(owner=None, queue__isnull=False), name="crm_ownerdecision_owner_or_queue"
+                condition=Q(owner__isnull=False, queue=None) | Q(owner=None, queue__isnull=False),
+                name="crm_ownerdecision_owner_or_queue",
             ),
         ]

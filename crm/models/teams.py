@@ -22,7 +22,9 @@ class Team(Resource):
 class TeamMembership(Row):
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="team_memberships")
-    is_manager = models.BooleanField(default=False, help_text="Sees and may work everything of this team and the teams below it.")
+    is_manager = models.BooleanField(
+        default=False, help_text="Sees and may work everything of this team and the teams below it."
+    )
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["team", "user"], name="crm_teammembership_once")]
@@ -39,7 +41,11 @@ class Queue(Row):
     is_catch_all = models.BooleanField(default=False)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["is_catch_all"], condition=Q(is_catch_all=True), name="crm_queue_one_catch_all")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["is_catch_all"], condition=Q(is_catch_all=True), name="crm_queue_one_catch_all"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name

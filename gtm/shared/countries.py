@@ -25,5 +25,10 @@ def choices() -> list[tuple[str, str]]:
     return list(names((get_language() or "en").partition("-")[0]))
 
 
+def name(code: str) -> str:
+    """The country's name in the reader's language; the code itself where it is none we know."""
+    return dict(choices()).get(code, code)
+
+
 def is_country(code: str) -> bool:
     return any(code == known for known, _name in names("en"))

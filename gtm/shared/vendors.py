@@ -28,7 +28,13 @@ def change(**changes: Any) -> Vendor:
         vendor.updated_at = at = db.now()
         vendor.full_clean()
         vendor.save()
-        outbox.publish("vendor.changed", vendor, at=at, data={n: _plain(changes[n]) for n in previous}, previous={n: _plain(v) for n, v in previous.items()})
+        outbox.publish(
+            "vendor.changed",
+            vendor,
+            at=at,
+            data={n: _plain(changes[n]) for n in previous},
+            previous={n: _plain(v) for n, v in previous.items()},
+        )
     return vendor
 
 

@@ -32,7 +32,9 @@ class Resource(Row):
     version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
-    test_clock = models.ForeignKey("shared.TestClock", null=True, blank=True, on_delete=models.PROTECT, related_name="+", editable=False)
+    test_clock = models.ForeignKey(
+        "shared.TestClock", null=True, blank=True, on_delete=models.PROTECT, related_name="+", editable=False
+    )
 
     class Meta:
         abstract = True
@@ -53,5 +55,3 @@ def write(instance: Resource, **changes: Any) -> None:
         setattr(instance, name, value)
     instance.save(update_fields={*changes, *instance.touch()})
     instance.refresh_from_db(fields=["updated_at"])
-
-

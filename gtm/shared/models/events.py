@@ -14,7 +14,9 @@ class Event(Row):
 
     PREFIX = "evt"
 
-    position = models.BigIntegerField(unique=True, editable=False, db_default=models.expressions.RawSQL("nextval('shared_event_position')", []))
+    position = models.BigIntegerField(
+        unique=True, editable=False, db_default=models.expressions.RawSQL("nextval('shared_event_position')", [])
+    )
     type = models.CharField(max_length=80)
     object_type = models.CharField(max_length=40)
     object_id = models.UUIDField()
@@ -53,7 +55,11 @@ class PendingFact(models.Model):
     last_error = models.TextField(blank=True)
 
     class Meta:
-        indexes = [models.Index(fields=["next_attempt_at"], name="shared_pendingfact_due", condition=models.Q(test_clock_id=None))]
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at"], name="shared_pendingfact_due", condition=models.Q(test_clock_id=None)
+            )
+        ]
 
 
 class HandledFact(models.Model):

@@ -21,7 +21,9 @@ class Vendor(models.Model):
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     name = models.CharField(max_length=200, default="Tandem")
     base_currency = models.CharField(max_length=3, default="USD")
-    fiscal_year_start = models.PositiveSmallIntegerField(default=1, help_text="Month in which the fiscal year starts, 1 to 12.")
+    fiscal_year_start = models.PositiveSmallIntegerField(
+        default=1, help_text="Month in which the fiscal year starts, 1 to 12."
+    )
     reporting_zone = models.CharField(max_length=64, default="UTC")
     proration_unit = models.CharField(max_length=10, choices=ProrationUnit.choices, default=ProrationUnit.DAY)
     tax_rounding = models.CharField(max_length=10, choices=TaxRounding.choices, default=TaxRounding.DOCUMENT)
@@ -30,7 +32,9 @@ class Vendor(models.Model):
     )
     logo = models.TextField(blank=True, help_text="SVG or a data: address, shown on pages and documents.")
     accent = models.CharField(
-        max_length=7, default="#2456c4", validators=[RegexValidator(r"^#[0-9a-fA-F]{6}$", "Use six hex digits, such as #2456c4.")]
+        max_length=7,
+        default="#2456c4",
+        validators=[RegexValidator(r"^#[0-9a-fA-F]{6}$", "Use six hex digits, such as #2456c4.")],
     )
     support_email = models.EmailField(blank=True)
     website = models.URLField(blank=True)
@@ -42,7 +46,8 @@ class Vendor(models.Model):
         constraints = [
             models.CheckConstraint(condition=models.Q(id=1), name="shared_vendor_is_one"),
             models.CheckConstraint(
-                condition=models.Q(fiscal_year_start__gte=1, fiscal_year_start__lte=12), name="shared_vendor_fiscal_year_starts_in_a_month"
+                condition=models.Q(fiscal_year_start__gte=1, fiscal_year_start__lte=12),
+                name="shared_vendor_fiscal_year_starts_in_a_month",
             ),
         ]
 

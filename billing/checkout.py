@@ -1,0 +1,238 @@
+"""Buying alone: what an order comes to, and the one purchase that follows from it.
+
+A checkout is a row whose id the form carries, so a double click, the back button and a retry after a declined card all
+go on with the same purchase. Two tabs of one buyer meet under the buyer's lock and share the open checkout of the plan.
+The subscription's key is the checkout's id: it can be made once.
+"""
+
+import uuid
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from billing import customers, drafting, preview, subscriptions
+from billing.models import (
+    Checkout,
+    Customer,
+    Invoice,
+    Member,
+    PaymentMethod,
+    PlanVersion,
+    Subscription,
+    SubscriptionChange,
+)
+from billing.selection import ItemTerms, default_items
+from billing.taxation import PlaceUnknown
+from billing.wording import price_line
+from gtm.shared import db, outbox
+from gtm.shared.errors import Conflict
+from gtm.shared.models import User
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """What the buyer typed. ``user`` is who is signed in; without one, ``email`` and ``password`` make a new user."""
+
+    id: uuid.UUID
+    plan_version: PlanVersion
+    interval: str
+    quantity: int
+    currency: str
+    card: str = ""
+    user: User | None = None
+    email: str = ""
+    password: str = ""
+    name: str = ""
+    country: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Who bought, and why the card was not charged, in words (empty: it was)."""
+
+    user: User
+    customer: Customer
+    subscription: Subscription
+    failure: str = ""
+
+
+def buyer_of(user: User) -> Customer | None:
+    """The customer that a signed-in user buys for: the one joined first in which the user may buy."""
+    may_buy = Member.objects.filter(user=user, role__in=[Member.Role.OWNER, Member.Role.BILLING])
+    member = may_buy.select_related("customer").order_by("created_at", "id").first()
+    return member.customer if member else None
+
+
+def complete(*, purchase: Purchase, at: datetime) -> Outcome:
+    """Buy. A refused card leaves an incomplete subscription that the next call with the same id tries again.
+
+    Raises Conflict where the buyer has the plan already. Not in a transaction: a card is charged.
+    """
+    checkout, user, customer = _open(purchase, at)
+    method = customers.attach_payment_method(customer=customer, gateway_token=purchase.card, default=True, at=at)
+    subscription = _subscribe(checkout, purchase, customer, method, at)
+    if subscription.status == Subscription.Status.INCOMPLETE:
+        return Outcome(user, customer, subscription, failure=_why(subscription))
+    _close(checkout, subscription, at)
+    return Outcome(user, customer, subscription)
+
+
+@transaction.atomic
+def _open(purchase: Purchase, at: datetime) -> tuple[Checkout, User, Customer]:
+    """The checkout that this purchase goes on with, its user and its customer, made where they are missing."""
+    db.advisory_lock("checkout", purchase.id)
+    checkout = Checkout.objects.select_related("user", "customer").filter(pk=purchase.id).first()
+    user = purchase.user or (checkout.user if checkout else None) or _new_user(purchase)
+    db.lock_one(user)
+    customer = buyer_of(user) or _new_customer(user, purchase, at)
+    if checkout is not None and checkout.user_id not in {None, user.pk}:
+        raise Conflict(_("This checkout belongs to somebody else. Start again from the price page."), code="not_yours")
+    checkout = checkout or _shared(customer, purchase) or _new_checkout(user, customer, purchase)
+    if checkout.status == Checkout.Status.OPEN:
+        _require_new(checkout, customer, purchase)
+    return checkout, user, customer
+
+
+def _new_user(purchase: Purchase) -> User:
+    return User.objects.create_user(
+        purchase.email, purchase.password, name=purchase.name, locale=get_language() or "en"
+    )
+
+
+def _new_customer(user: User, purchase: Purchase, at: datetime) -> Customer:
+    customer = customers.create(
+        at=at,
+        name=purchase.name or user.name or user.email,
+        email=user.email,
+        country=purchase.country,
+        preferred_locale=user.locale,
+    )
+    customers.add_member(customer=customer, user=user, role=Member.Role.OWNER, at=at)
+    return customer
+
+
+def _shared(customer: Customer, purchase: Purchase) -> Checkout | None:
+    """The open checkout of the same plan that another tab of this buyer has begun, if it did."""
+    same = Checkout.objects.filter(
+        customer=customer, plan_version__plan=purchase.plan_version.plan_id, status=Checkout.Status.OPEN
+    )
+    alive = same.exclude(pk__in=Subscription.objects.filter(status__in=Subscription.ENDED).values("pk"))
+    return alive.order_by("-created_at", "-id").first()
+
+
+def _new_checkout(user: User, customer: Customer, purchase: Purchase) -> Checkout:
+    items = _items(purchase)
+    return Checkout.objects.create(
+        id=purchase.id,
+        plan_version=purchase.plan_version,
+        price=items[0].price,
+        quantity=purchase.quantity,
+        user=user,
+        customer=customer,
+        detail={"interval": purchase.interval},
+    )
+
+
+def _require_new(checkout: Checkout, customer: Customer, purchase: Purchase) -> None:
+    live = Subscription.objects.live().filter(customer=customer, plan_version__plan=purchase.plan_version.plan_id)
+    if live.exclude(pk=checkout.pk).exists():
+        raise Conflict(_("You have this plan already: it is in your account."), code="already_subscribed")
+
+
+def _items(purchase: Purchase) -> list[ItemTerms]:
+    return default_items(
+        plan_version=purchase.plan_version,
+        interval=purchase.interval,
+        currency=purchase.currency,
+        quantity=purchase.quantity,
+    )
+
+
+def _subscribe(
+    checkout: Checkout, purchase: Purchase, customer: Customer, method: PaymentMethod, at: datetime
+) -> Subscription:
+    """The checkout's subscription: made and tried, or tried again with the new card."""
+    known = Subscription.objects.filter(pk=checkout.pk).first()
+    if known is not None and known.status == Subscription.Status.INCOMPLETE:
+        return subscriptions.retry_payment(subscription=known, payment_method=method, at=at)
+    return known or subscriptions.create(
+        customer=customer,
+        plan_version=checkout.plan_version,
+        items=_items(replace(purchase, plan_version=checkout.plan_version)),
+        origin=SubscriptionChange.Origin.CHECKOUT,
+        idempotency_id=checkout.pk,
+        at=at,
+    )
+
+
+def _why(subscription: Subscription) -> str:
+    """Why the card was not charged, as the gateway put it."""
+    invoice = Invoice.objects.filter(lines__subscription=subscription, status=Invoice.Status.OPEN).first()
+    attempt = invoice.payment_attempts.select_related("payment").order_by("-created_at").first() if invoice else None
+    return (attempt and attempt.payment.failure_message) or _("The payment did not go through.")
+
+
+@transaction.atomic
+def _close(checkout: Checkout, subscription: Subscription, at: datetime) -> None:
+    won = Checkout.objects.filter(pk=checkout.pk, status=Checkout.Status.OPEN).update(
+        status=Checkout.Status.COMPLETED, subscription=subscription, completed_at=at
+    )
+    if won:
+        outbox.publish(
+            "billing.checkout.completed",
+            checkout,
+            at=at,
+            customer_id=subscription.customer_id,
+            account_id=subscription.customer.account_id,
+            data={"subscription": subscription.public_id, "plan": subscription.plan_version.plan.code},
+        )
+
+
+# --- the order beside the form -----------------------------------------------------------------
+def order_of(*, purchase: Purchase, buyer: Customer, trial_days: int, at: datetime) -> dict[str, Any]:
+    """What is to pay today, as the invoice to come will say it: ``lines``, ``tax`` (None: not known yet), ``total``."""
+    items = _items(purchase)
+    draft, tax_known = (None, True) if trial_days else _first_invoice(items, purchase, buyer, at)
+    return {
+        "currency": purchase.currency,
+        "lines": _lines(draft, items),
+        "tax": draft.invoice.tax_total if draft and tax_known else None,
+        "tax_label": ", ".join(f"{tax.name} {tax.percentage.normalize():f} %" for tax in draft.taxes) if draft else "",
+        "total": draft.invoice.total if draft else 0,
+        "after": _after(trial_days, tax_known),
+    }
+
+
+def _first_invoice(
+    items: list[ItemTerms], purchase: Purchase, buyer: Customer, at: datetime
+) -> tuple[drafting.Draft | None, bool]:
+    """The invoice to come, and whether its tax is known; before the buyer's place is, it is shown untaxed."""
+    try:
+        return preview.first_invoice(items=items, plan_version=purchase.plan_version, buyer=buyer, at=at), True
+    except PlaceUnknown:
+        untaxed = Customer(name=buyer.name, timezone=buyer.timezone, tax_exempt=Customer.TaxExempt.EXEMPT)
+        return preview.first_invoice(items=items, plan_version=purchase.plan_version, buyer=untaxed, at=at), False
+
+
+def _lines(draft: drafting.Draft | None, items: list[ItemTerms]) -> list[dict[str, Any]]:
+    billed = (
+        []
+        if draft is None
+        else [{"text": line.description, "detail": "", "amount": line.amount} for line in draft.lines]
+    )
+    later = [item.price for item in items if item.price.meter_id is not None]
+    return billed + [
+        {"text": price.name or price.meter.name, "detail": price_line(price)["text"], "amount": 0}
+        for price in later
+        if price.meter
+    ]
+
+
+def _after(trial_days: int, tax_known: bool) -> str:
+    if trial_days:
+        return _("Nothing is charged for %(days)s days. You can cancel before.") % {"days": trial_days}
+    return "" if tax_known else _("Choose your country to see the tax.")

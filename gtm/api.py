@@ -1,0 +1,32 @@
+"""The REST API's addresses: each app's resources, and the facts, scoped by whose accounts are whose."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.urls import include, path
+from rest_framework.routers import SimpleRouter
+
+from crm.models import Account
+from gtm.shared.api.errors import api_not_found
+from gtm.shared.api.events import EventViewSet
+from gtm.shared.models import User
+
+
+class ScopedEventViewSet(EventViewSet):
+    """A member of staff sees the facts of the accounts that it sees."""
+
+    def scope(self, queryset: QuerySet[Any], user: User) -> QuerySet[Any]:
+        return queryset.filter(account_id__in=Account.objects.visible_to(user).values("pk"))
+
+
+router = SimpleRouter(trailing_slash=False)
+router.register("events", ScopedEventViewSet, basename="event")
+
+urlpatterns = [
+    *router.urls,
+    path("", include("gtm.clocks_api")),
+    path("", include("billing.api.urls")),
+    path("", include("crm.api.urls")),
+    path("", include("signals.api.urls")),
+    path("<path:rest>", api_not_found),
+]
