@@ -1,4 +1,4 @@
-"""The founders' back office: Unfold's site, opened to the roles that run the business, and to no table without its operation."""
+"""The founders' back office: Unfold's site, for the roles that run the business, with pages that call operations only."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -35,7 +35,7 @@ class TandemAdminSite(UnfoldAdminSite):
         admin_class: type[ModelAdmin[Any]] | None = None,
         **options: Any,
     ) -> None:
-        """Take only pages that go through operations; those that libraries bring along write tables behind their backs."""
+        """Take only pages that go through operations: those that libraries bring along write tables by themselves."""
         from gtm.shared.admin_base import OperationAdmin  # it needs the site that it is registered with
 
         if admin_class is not None and issubclass(admin_class, OperationAdmin):

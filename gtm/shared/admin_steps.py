@@ -1,0 +1,105 @@
+"""Steps: buttons on an object's page. Each asks first, saying what will happen, then calls its operation once."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db import models
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from unfold.enums import ActionVariant
+
+from gtm.shared.admin_base import instant_of, page_of
+from gtm.shared.errors import DomainError
+
+P = ParamSpec("P")
+Words = str | Callable[[Any], str]
+
+
+class StepForm(forms.Form):
+    """What a step asks for. Without fields it only asks whether to go on."""
+
+    def __init__(self, *args: Any, instance: models.Model, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.instance = instance
+
+
+def step(
+    label: str,
+    *,
+    explain: Words,
+    done: Words = "",
+    form: type[StepForm] = StepForm,
+    applies: Callable[[Any], bool] = lambda instance: True,
+    permission: str = "founder",
+    variant: ActionVariant = ActionVariant.DEFAULT,
+) -> Callable[[Callable[Concatenate[Any, Any, P], HttpResponse | None]], Callable[..., HttpResponse]]:
+    """Make a method ``(page, instance, *, at, **what the form asked)`` a button named ``label`` on the object's page.
+
+    It is shown where ``applies``, to those with ``has_<permission>_permission``. The page asks with the sentence
+    ``explain``; afterwards ``done`` is said on the object's page, unless the method gives an answer of its own.
+    """
+
+    def decorate(method: Callable[..., HttpResponse | None]) -> Callable[..., HttpResponse]:
+        @wraps(method)
+        def view(page: Any, request: HttpRequest, object_id: str) -> HttpResponse:
+            instance = page.get_object(request, object_id)
+            if instance is None:
+                return page._get_obj_does_not_exist_redirect(request, page.opts, object_id)
+            if not getattr(page, f"has_{permission}_permission")(request, instance):
+                raise PermissionDenied
+            asked = form(request.POST if request.method == "POST" else None, instance=instance)
+            if asked.is_valid():
+                answer = _take(page, method, instance, asked)
+                if asked.is_valid():
+                    return answer or _tell(page, request, instance, _said(done, instance))
+            return _ask(page, request, instance, asked, label, _said(explain, instance), variant)
+
+        view.short_description = label  # type: ignore[attr-defined]
+        view.allowed_permissions = [permission]  # type: ignore[attr-defined]
+        view.applies = applies  # type: ignore[attr-defined]
+        view.variant = variant  # type: ignore[attr-defined]
+        view.attrs = {}  # type: ignore[attr-defined]
+        view.original_function_name = method.__name__  # type: ignore[attr-defined]
+        return view
+
+    return decorate
+
+
+def _said(words: Words, instance: Any) -> str:
+    return words(instance) if callable(words) else words
+
+
+def _take(page: Any, method: Callable[..., Any], instance: Any, asked: StepForm) -> HttpResponse | None:
+    """Call the operation; what it refuses becomes an error of the form."""
+    try:
+        answer: HttpResponse | None = method(page, instance, at=instant_of(instance), **asked.cleaned_data)
+    except DomainError as error:
+        asked.add_error(error.attr if error.attr in asked.fields else None, error.detail)
+        return None
+    return answer
+
+
+def _tell(page: Any, request: HttpRequest, instance: Any, words: str) -> HttpResponse:
+    if words:
+        page.message_user(request, words, messages.SUCCESS)
+    return HttpResponseRedirect(page_of(page.model, instance.pk))
+
+
+def _ask(
+    page: Any, request: HttpRequest, instance: Any, asked: StepForm, label: str, words: str, variant: ActionVariant
+) -> HttpResponse:
+    context = page.admin_site.each_context(request) | {
+        "title": label,
+        "opts": page.opts,
+        "original": instance,
+        "words": words,
+        "form": asked,
+        "label": label,
+        "is_danger": variant is ActionVariant.DANGER,
+        "back": page_of(page.model, instance.pk),
+    }
+    return TemplateResponse(request, "admin/step.html", context)
