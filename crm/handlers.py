@@ -1,0 +1,25 @@
+"""What crm does when it hears of customers and subscriptions. Facts come in any order: the current state is read."""
+
+from billing.models import Customer
+from crm import accounts
+from gtm.shared import db
+from gtm.shared.models import Event
+
+
+def customer_created(event: Event) -> None:
+    """A new customer makes or finds its account."""
+    customer = _customer(event)
+    if customer is not None:
+        accounts.for_customer(customer=customer, at=db.now_for(customer))
+
+
+def customer_changed(event: Event) -> None:
+    """The customer's traits, or what it pays, may change what its account is."""
+    customer = _customer(event)
+    if customer is not None:
+        accounts.review(customer=customer, at=db.now_for(customer))
+
+
+def _customer(event: Event) -> Customer | None:
+    """None when the customer has gone with its test clock."""
+    return Customer.objects.filter(pk=event.customer_id or event.object_id).first()

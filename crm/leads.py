@@ -1,0 +1,168 @@
+"""Leads: taken in, matched to an account, routed, and led through their lifecycle.
+
+Every request is a lead of its own, also when the same person asks twice: what they said stays as they said it. Both
+belong to the same account, contact and owner.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from crm import accounts, business_hours, owners
+from crm.models import Account, Contact, Lead, LeadTransition
+from crm.needs import normalised
+from gtm.shared import context, db, outbox, saving, vendors
+from gtm.shared.countries import is_country
+from gtm.shared.domains import business_domain
+from gtm.shared.errors import Conflict, Invalid
+from gtm.shared.models import write
+
+RESPONSE_HOURS = 4
+MAX_MESSAGE, MAX_EMPLOYEES = 5000, 10_000_000
+STEPS: dict[str, frozenset[str]] = {
+    Lead.Lifecycle.LEAD: frozenset({Lead.Lifecycle.MQL, Lead.Lifecycle.REJECTED}),
+    Lead.Lifecycle.MQL: frozenset({Lead.Lifecycle.SQL, Lead.Lifecycle.REJECTED}),
+    Lead.Lifecycle.SQL: frozenset({Lead.Lifecycle.SAL, Lead.Lifecycle.REJECTED}),
+    Lead.Lifecycle.SAL: frozenset(),
+    Lead.Lifecycle.REJECTED: frozenset({Lead.Lifecycle.LEAD}),
+}
+
+
+# --- taken in ----------------------------------------------------------------------------------
+@transaction.atomic
+def submit(
+    *,
+    at: datetime,
+    kind: str,
+    name: str,
+    email: str,
+    company: str = "",
+    employee_count: int | None = None,
+    country: str = "",
+    needs: Sequence[str] = (),
+    message: str = "",
+    source: str = "",
+    test_clock_id: UUID | None = None,
+    external_id: str | None = None,
+    metadata: dict[str, Any] | None = None,
+) -> Lead:
+    """Take in a request and route it; publishes ``crm.lead.created``. Raises Invalid, with the field, for bad input.
+
+    The account is the one of the address's registrable domain on the same test clock, or a new one; its empty facts are
+    filled, filled ones stay. The lead keeps the account's owner or queue, why, and by when to answer.
+    """
+    said: dict[str, Any] = {
+        "kind": kind,
+        "name": name.strip(),
+        "email": email.strip().lower(),
+        "company": company.strip(),
+        "employee_count": employee_count,
+        "country": country.upper(),
+        "needs": normalised(needs),
+        "message": message.strip(),
+        "source": source.strip() or kind,
+    }
+    lead = Lead(**said, test_clock_id=test_clock_id, external_id=external_id, metadata=metadata or {})
+    _check(lead, set(said))
+    _route(lead, at)
+    saving.insert(lead)
+    _tell(lead, "crm.lead.created", at=at, data={"kind": kind, "source": lead.source, "lifecycle": lead.lifecycle})
+    return lead
+
+
+def _check(lead: Lead, said: set[str]) -> None:
+    saving.clean(lead, only=said)
+    if len(lead.message) > MAX_MESSAGE:
+        raise Invalid(f"At most {MAX_MESSAGE} characters.", attr="message")
+    if lead.country and not is_country(lead.country):
+        raise Invalid("Give a country code of ISO 3166.", attr="country")
+    if lead.employee_count is not None and lead.employee_count > MAX_EMPLOYEES:
+        raise Invalid(f"Give a number from 0 to {MAX_EMPLOYEES}.", attr="employee_count")
+
+
+def _route(lead: Lead, at: datetime) -> None:
+    """Give the lead its account, its contact, and the owner or queue that the account has or gets now."""
+    owners.lock_pools(at=at)
+    account = accounts.decide(account=_account(lead, at), at=at)
+    occasion = {"kind": lead.kind, "source": lead.source}
+    assignment = owners.assign(account=account, at=at, trigger="lead", lead=occasion)
+    lead.account = assignment.account
+    lead.owner, lead.queue = assignment.account.owner, assignment.account.queue
+    lead.contact = _contact(assignment.account, lead)
+    lead.routing = _routing(assignment)
+    lead.sla_due_at = _answer_by(at)
+
+
+def _account(lead: Lead, at: datetime) -> Account:
+    said = {"employee_count": lead.employee_count, "country": lead.country, "needs": lead.needs}
+    return accounts.find_or_make(
+        at=at,
+        name=lead.company or business_domain(lead.email) or lead.name,
+        email=lead.email,
+        names_company=bool(lead.company),
+        test_clock_id=lead.test_clock_id,
+        source=lead.kind,
+        facts={name: value for name, value in said.items() if value not in (None, "", [])},
+    )
+
+
+def _contact(account: Account, lead: Lead) -> Contact:
+    """The person at the account, known by their address; what is known of them already stays."""
+    defaults = {"name": lead.name, "test_clock_id": account.test_clock_id}
+    contact, _made = Contact.objects.get_or_create(account=account, email=lead.email, defaults=defaults)
+    return contact
+
+
+def _routing(assignment: owners.Assignment) -> dict[str, Any]:
+    """What was decided about the account at this moment, as the lead keeps it: later decisions are the account's."""
+    account = assignment.account
+    decided = account.motion_decisions.select_related("policy").get(valid_to=None)
+    return {
+        "segment": account.segment,
+        "motion": account.motion,
+        "engagement_policy": account.engagement_policy,
+        "owner": account.owner.public_id if account.owner else None,
+        "queue": account.queue.code if account.queue else None,
+        "policy": decided.policy.number if decided.policy else None,
+        "ruleset": assignment.ruleset,
+        "reasons": [
+            *({**reason, "decision": "motion"} for reason in decided.reasons),
+            *({**reason, "decision": "owner"} for reason in assignment.reasons),
+        ],
+    }
+
+
+def _answer_by(at: datetime) -> datetime:
+    return business_hours.add(start=at, hours=RESPONSE_HOURS, zone=vendors.current().reporting_zone)
+
+
+# --- led on ------------------------------------------------------------------------------------
+@transaction.atomic
+def transition(*, lead: Lead, to: str, at: datetime, reason: str = "") -> Lead:
+    """Lead to MQL to SQL to SAL, one step at a time, or rejected with a reason; a rejected one may start again.
+
+    Publishes ``crm.lead.transitioned``. Raises Invalid for an unknown step or a missing reason, Conflict for a step
+    that does not follow.
+    """
+    if to not in Lead.Lifecycle.values:
+        raise Invalid(f"A lead becomes one of {', '.join(Lead.Lifecycle.values)}.", attr="to")
+    if to == Lead.Lifecycle.REJECTED and not reason.strip():
+        raise Invalid("Say why the lead is rejected.", code="required", attr="reason")
+    lead = db.lock_one(lead)
+    before = lead.lifecycle
+    if to not in STEPS[before]:
+        raise Conflict(f"A lead that is {before} does not become {to}.", code="wrong_state", attr="to")
+    write(lead, lifecycle=to)
+    LeadTransition.objects.create(
+        lead=lead, from_lifecycle=before, to_lifecycle=to, actor=context.actor(), reason=reason.strip()[:500], at=at
+    )
+    _tell(lead, "crm.lead.transitioned", at=at, data={"lifecycle": to}, previous={"lifecycle": before})
+    return lead
+
+
+def _tell(lead: Lead, fact: str, *, at: datetime, data: dict[str, Any], previous: dict[str, Any] | None = None) -> None:
+    """The reason of a rejection is free text about people: it stays in the lead's own history."""
+    outbox.publish(fact, lead, at=at, account_id=lead.account_id, data=data, previous=previous)

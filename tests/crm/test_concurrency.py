@@ -1,0 +1,85 @@
+"""Two workers at once, on connections of their own."""
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from crm import accounts, alerts
+from crm.models import Account, AccountCustomer, Alert, Lead, OwnerDecision
+from gtm.shared.errors import Conflict
+from tests import world
+from tests.crm import makers
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def at_once(*acts: Callable[[], Any]) -> list[Any]:
+    """Run each act in a thread with its own connection, all starting together; results or DomainErrors in order."""
+    barrier = Barrier(len(acts))
+
+    def run(act: Callable[[], Any]) -> Any:
+        try:
+            barrier.wait()
+            return act()
+        except Conflict as refused:
+            return refused
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(acts)) as pool:
+        return list(pool.map(run, acts))
+
+
+def test_leads_routed_at_once_take_turns() -> None:
+    reps = [world.ann(), world.bob(), world.otto()]
+    makers.sales(*reps)
+    at_once(*[lambda n=n: makers.lead(email=f"x@company{n}.com") for n in range(6)])  # type: ignore[misc]
+    at_once(*[lambda n=n: makers.lead(email=f"x@company{n}.com") for n in range(6, 12)])  # type: ignore[misc]
+    assert Counter(Lead.objects.values_list("owner", flat=True)) == {rep.pk: 4 for rep in reps}
+    turns = OwnerDecision.objects.order_by("recorded_at").values_list("owner", flat=True)
+    assert all(turns[i] != turns[i + 1] for i in range(11))
+
+
+def test_two_leads_of_one_company_at_once_have_one_account_and_one_owner() -> None:
+    makers.sales(world.ann(), world.bob())
+    at_once(*[lambda n=n: makers.lead(email=f"p{n}@acme.com") for n in range(4)])  # type: ignore[misc]
+    account = Account.objects.get()
+    assert set(Lead.objects.values_list("account", "owner")) == {(account.pk, account.owner_id)}
+    assert OwnerDecision.objects.count() == 1
+
+
+def test_two_customers_of_one_domain_at_once_share_an_account() -> None:
+    makers.sales(world.ann())
+    bought = [makers.customer(email=f"p{n}@acme.com") for n in range(4)]
+    at_once(*[lambda c=c: accounts.for_customer(customer=c, at=makers.NOON) for c in [*bought, *bought]])  # type: ignore[misc]
+    assert set(AccountCustomer.objects.values_list("account", flat=True)) == {Account.objects.get().pk}
+    assert AccountCustomer.objects.count() == 4
+
+
+def test_a_lead_a_purchase_and_a_change_of_one_account_do_not_deadlock() -> None:
+    makers.sales(world.ann(), world.bob())
+    account = makers.account(employee_count=5)
+    customer = makers.customer(email="c@acme.com")
+    at_once(
+        lambda: makers.lead(email="d@acme.com"),
+        lambda: accounts.review(customer=customer, at=makers.NOON),
+        lambda: accounts.change(account=account, at=makers.NOON, industry="bank"),
+        lambda: accounts.redecide(account=account, at=makers.NOON),
+        lambda: accounts.claim_domain(account=account, domain="acme.de", at=makers.NOON),
+    )
+    account.refresh_from_db()
+    assert account.industry == "bank"
+    assert OwnerDecision.objects.filter(account=account, valid_to=None).count() == 1
+
+
+def test_of_two_reps_who_take_an_alert_one_wins() -> None:
+    makers.sales(world.ann())
+    alert = makers.alert(account=makers.account())
+    take = [lambda: alerts.transition(alert=alert, to="acknowledged", at=makers.NOON)] * 2
+    outcomes = at_once(*take)
+    assert {type(outcome) for outcome in outcomes} == {Alert, Conflict}

@@ -1,0 +1,239 @@
+"""From a request to an owner: matching, filling, routing with reasons, and the lifecycle."""
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from crm import leads
+from crm.models import Account, Contact, Lead, LeadTransition, OwnerDecision
+from gtm.shared import vendors
+from gtm.shared.errors import Conflict, Invalid
+from gtm.shared.models import Event
+from tests import world
+from tests.crm import makers
+
+pytestmark = pytest.mark.django_db
+LATER = makers.NOON + timedelta(hours=1)
+
+
+class TestSubmit:
+    def test_a_company_of_250_gets_an_owner_with_reasons(self) -> None:
+        ann = world.ann()
+        makers.sales(ann)
+        lead = makers.lead(employee_count=250)
+        account = Account.objects.get()
+        assert (lead.owner, lead.queue, account.owner) == (ann, None, ann)
+        assert (account.segment, account.motion, account.engagement_policy) == (
+            "mid_market",
+            "sales_assisted",
+            "on_trigger",
+        )
+        reasons = [(r["decision"], r["code"], r["field"], r["value"], r["threshold"]) for r in lead.routing["reasons"]]
+        assert ("motion", "at_least", "employee_count", 250, 100) in reasons
+        assert ("owner", "condition_met", "employee_count", 250, 100) in reasons
+        assert ("owner", "round_robin", "pool", "sales", None) in reasons
+        assert (lead.routing["policy"], lead.routing["ruleset"]) == (1, 1)
+
+    @pytest.mark.parametrize(("employees", "owned"), [(20, False), (100, False), (101, True), (None, False)])
+    def test_the_installed_rule_takes_companies_strictly_over_100(self, employees: int | None, owned: bool) -> None:
+        """A20."""
+        makers.sales(world.ann())
+        lead = makers.lead(employee_count=employees)
+        assert (lead.owner is not None) == owned
+        assert (lead.queue == makers.inbound()) == (not owned)
+
+    def test_a_small_company_with_a_stated_need_gets_an_owner_and_is_sales_led(self) -> None:
+        ann = world.ann()
+        makers.sales(ann)
+        lead = makers.lead(employee_count=20, needs=["Security review", "DPA"])
+        assert lead.needs == ["security_review", "custom_dpa"]
+        assert (lead.owner, lead.routing["motion"], lead.routing["segment"]) == (ann, "sales_led", "smb")
+
+    def test_one_registrable_domain_is_one_account(self) -> None:
+        """A28: eu.acme.co.uk and acme.co.uk."""
+        makers.sales(world.ann(), world.bob())
+        first, second = makers.lead(email="a@eu.acme.co.uk"), makers.lead(email="b@acme.co.uk")
+        assert first.account == second.account
+        assert first.owner == second.owner
+        assert [r["code"] for r in second.routing["reasons"] if r["decision"] == "owner"] == ["existing_owner"]
+        assert Contact.objects.count() == 2
+
+    def test_empty_facts_are_filled_and_filled_ones_stay(self) -> None:
+        makers.sales(world.ann())
+        makers.lead(employee_count=None, needs=["sso"])
+        makers.lead(employee_count=250, country="de", needs=["msa"])
+        makers.lead(employee_count=5)
+        account = Account.objects.get()
+        assert (account.employee_count, account.country, account.needs) == (250, "DE", ["sso", "msa"])
+
+    def test_the_same_person_twice_is_two_leads_of_one_contact(self) -> None:
+        makers.sales(world.ann(), world.bob())
+        first, second = makers.lead(message="Hello"), makers.lead(message="Still there?")
+        assert first.pk != second.pk
+        assert (first.account, first.contact, first.owner) == (second.account, second.contact, second.owner)
+
+    def test_free_mail_says_nothing_of_a_company(self) -> None:
+        makers.sales(world.ann(), world.bob())
+        one, other = makers.lead(email="one@gmail.com", company=""), makers.lead(email="other@gmail.com", company="")
+        again = makers.lead(email="one@gmail.com", company="")
+        assert one.account != other.account
+        assert one.account == again.account
+        assert one.account is not None
+        assert one.account.personal
+        assert not one.account.domains.exists()
+
+    def test_a_named_company_behind_free_mail_is_a_company(self) -> None:
+        makers.sales(world.ann())
+        account = makers.lead(email="boss@gmail.com", company="Big Co").account
+        assert account is not None
+        assert (account.name, account.personal) == ("Big Co", False)
+
+    def test_the_answer_is_due_in_working_hours_of_the_vendor(self) -> None:
+        """A43, without the holiday: Friday 17:30 and four working hours."""
+        makers.sales(world.ann())
+        vendors.change(reporting_zone="Europe/Berlin")
+        berlin = ZoneInfo("Europe/Berlin")
+        lead = makers.lead(at=datetime(2026, 11, 20, 17, 30, tzinfo=berlin))
+        assert lead.sla_due_at == datetime(2026, 11, 23, 12, 30, tzinfo=berlin)
+
+    def test_the_fact_holds_no_personal_data(self) -> None:
+        makers.sales(world.ann())
+        makers.lead(name="Cora Crane", message="Call me at 555")
+        told = " ".join(str([e.data, e.previous, e.reason]) for e in Event.objects.all())
+        assert not any(word in told for word in ("Cora", "Crane", "acme", "Acme", "555"))
+
+    @pytest.mark.parametrize(
+        ("said", "attr"),
+        [
+            ({"kind": "carrier_pigeon"}, "kind"),
+            ({"email": "nobody"}, "email"),
+            ({"name": " "}, "name"),
+            ({"country": "XX"}, "country"),
+            ({"employee_count": -1}, "employee_count"),
+            ({"employee_count": 99_000_000_000}, "employee_count"),
+            ({"message": "x" * 5001}, "message"),
+            ({"needs": ["x"] * 1 + [f"n{i}" for i in range(30)]}, "needs"),
+        ],
+    )
+    def test_what_cannot_be_used_is_refused_and_nothing_is_written(self, said: dict[str, object], attr: str) -> None:
+        makers.sales(world.ann())
+        with pytest.raises(Invalid) as refused:
+            makers.lead(**said)
+        assert refused.value.attr == attr
+        assert not Account.objects.exists()
+
+
+class TestOwner:
+    def test_round_robin_goes_on_after_the_rep_last_assigned(self) -> None:
+        """A31: A, B, C; B deactivated after A's turn: next C, then A; B back: after A comes B."""
+        ann, bob, cyd = world.ann(), world.bob(), world.user(email="cyd@vendor.example", roles=("ae",))
+        makers.sales(ann, bob, cyd)
+        owners = [makers.lead(email="x@one.com").owner]
+        bob.is_active = False
+        bob.save()
+        owners += [makers.lead(email=f"x@{name}.com").owner for name in ("two", "three")]
+        bob.is_active = True
+        bob.save()
+        owners.append(makers.lead(email="x@four.com").owner)
+        assert owners == [ann, cyd, ann, bob]
+
+    def test_weights_spread_the_leads(self) -> None:
+        """A32."""
+        ann, bob = world.ann(), world.bob()
+        makers.sales(ann, bob, weights={ann: 3})
+        owners = [makers.lead(email=f"x@company{n}.com").owner for n in range(4)]
+        assert owners == [ann, ann, bob, ann]
+
+    def test_a_rep_has_at_most_their_capacity_in_a_rolling_month(self) -> None:
+        """A33, with a cap of 2."""
+        ann = world.ann()
+        makers.sales(ann).members.update(capacity=2)
+        placed = [makers.lead(email=f"x@company{n}.com") for n in range(3)]
+        assert [lead.owner for lead in placed] == [ann, ann, None]
+        assert "capacity" in [r["code"] for r in placed[2].routing["reasons"]]
+        later = makers.lead(email="x@later.com", at=makers.NOON + timedelta(days=31))
+        assert later.owner == ann
+
+    def test_nobody_on_leave_gets_anything_new_but_keeps_what_is_theirs(self) -> None:
+        ann, bob = world.ann(), world.bob()
+        makers.sales(ann, bob)
+        mine = makers.lead(email="x@one.com")
+        ann.leaves.create(starts_at=makers.NOON, ends_at=LATER)
+        away = [makers.lead(email="x@two.com").owner, makers.lead(email="x@three.com").owner]
+        assert (mine.owner, away) == (ann, [bob, bob])
+        assert makers.lead(email="y@one.com").owner == ann
+        assert makers.lead(email="x@four.com", at=LATER).owner == ann
+
+    def test_an_account_whose_owner_left_is_routed_anew(self) -> None:
+        ann, bob = world.ann(), world.bob()
+        makers.sales(ann, bob)
+        makers.lead()
+        ann.is_active = False
+        ann.save()
+        lead = makers.lead(at=LATER)
+        codes = [r["code"] for r in lead.routing["reasons"] if r["decision"] == "owner"]
+        assert lead.owner == bob
+        assert codes[0] == "existing_owner_not_eligible"
+        closed, opened = OwnerDecision.objects.order_by("valid_from")
+        assert (closed.owner, closed.valid_to, opened.owner, opened.valid_to) == (ann, LATER, bob, None)
+        assert Lead.objects.order_by("pk")[0].owner == bob
+
+    def test_a_returning_company_goes_back_to_its_last_owner_for_120_days(self) -> None:
+        ann, bob = world.ann(), world.bob()
+        makers.sales(ann, bob)
+        account = makers.account()
+        queue = makers.inbound()
+        OwnerDecision.objects.filter(account=account).update(valid_to=makers.NOON)
+        OwnerDecision.objects.create(account=account, queue=queue, valid_from=makers.NOON)
+        Account.objects.update(owner=None, queue=queue)
+        within, after = makers.NOON + timedelta(days=120), makers.NOON + timedelta(days=120, seconds=1)
+        assert leads.owners.assign(account=account, at=within, trigger="t").account.owner == ann
+        OwnerDecision.objects.filter(account=account, valid_to=None).delete()
+        OwnerDecision.objects.create(account=account, queue=queue, valid_from=makers.NOON)
+        Account.objects.update(owner=None, queue=queue)
+        assert leads.owners.assign(account=account, at=after, trigger="t").account.owner == bob
+
+    def test_what_waits_in_the_queue_is_routed_once_its_facts_fit(self) -> None:
+        ann = world.ann()
+        makers.sales(ann)
+        waiting = makers.lead(employee_count=None)
+        grown = makers.lead(employee_count=250)
+        assert (waiting.queue, grown.owner) == (makers.inbound(), ann)
+        waiting.refresh_from_db()
+        assert (waiting.owner, waiting.queue) == (ann, None)
+
+
+class TestTransition:
+    def test_a_lead_is_led_step_by_step(self) -> None:
+        makers.sales(world.ann())
+        lead = makers.lead()
+        for step in ("mql", "sql", "sal"):
+            lead = leads.transition(lead=lead, to=step, at=LATER)
+        assert lead.lifecycle == "sal"
+        steps = LeadTransition.objects.order_by("pk").values_list("from_lifecycle", "to_lifecycle")
+        assert list(steps) == [("lead", "mql"), ("mql", "sql"), ("sql", "sal")]
+        assert Event.objects.filter(type="crm.lead.transitioned").count() == 3
+
+    @pytest.mark.parametrize(("before", "to"), [("lead", "sal"), ("lead", "lead"), ("sal", "mql"), ("rejected", "sql")])
+    def test_a_step_that_does_not_follow_is_a_conflict(self, before: str, to: str) -> None:
+        makers.sales(world.ann())
+        lead = makers.lead()
+        Lead.objects.update(lifecycle=before)
+        with pytest.raises(Conflict):
+            leads.transition(lead=lead, to=to, at=LATER)
+
+    def test_a_rejection_needs_a_reason_and_can_be_taken_back(self) -> None:
+        makers.sales(world.ann())
+        lead = makers.lead()
+        with pytest.raises(Invalid) as refused:
+            leads.transition(lead=lead, to="rejected", at=LATER, reason=" ")
+        assert refused.value.attr == "reason"
+        lead = leads.transition(lead=lead, to="rejected", at=LATER, reason="a student")
+        assert LeadTransition.objects.get().reason == "a student"
+        assert leads.transition(lead=lead, to="lead", at=LATER).lifecycle == "lead"
+
+    def test_an_unknown_step_is_invalid(self) -> None:
+        makers.sales(world.ann())
+        with pytest.raises(Invalid):
+            leads.transition(lead=makers.lead(), to="customer", at=LATER)
