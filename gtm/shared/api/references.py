@@ -1,0 +1,59 @@
+"""How an object is named from outside: by id, by code where it has one, by ``external_id:`` and the integrator's id."""
+
+from contextlib import suppress
+from typing import Any, TypeVar, cast
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db import models
+
+from gtm.shared import ids
+from gtm.shared.models import Row, User
+
+R = TypeVar("R", bound=Row)
+EXTERNAL = "external_id:"
+
+
+def visible(model: type[R], user: User | None) -> models.QuerySet[R]:
+    """The rows that ``user`` (None: the installation) may see, by the QuerySet's ``visible_to`` where it has one."""
+    queryset = model._default_manager.all()
+    visible_to = getattr(queryset, "visible_to", None)
+    return cast("models.QuerySet[R]", visible_to(user) if visible_to else queryset)
+
+
+def find(queryset: models.QuerySet[R], text: str) -> R | None:
+    """The one row of ``queryset`` that ``text`` names."""
+    conditions = lookup(queryset.model, text)
+    return queryset.filter(**conditions).first() if conditions else None
+
+
+def lookup(model: type[Row], text: str) -> dict[str, Any] | None:
+    """The conditions that ``text`` stands for, without asking the database; None where it can't name anything.
+
+    A code that looks like an id of the same kind is read as the id.
+    """
+    if "\0" in text:
+        return None
+    if text.startswith(EXTERNAL) and is_unique(model, "external_id"):
+        return {"external_id": text.removeprefix(EXTERNAL)}
+    with suppress(ValueError):
+        return {"pk": ids.decode(text, prefix=model.PREFIX)}
+    return {"code": text} if is_unique(model, "code") else None
+
+
+def is_unique(model: type[models.Model], name: str) -> bool:
+    """Whether the model has such a column, and at most one row for each value of it."""
+    with suppress(FieldDoesNotExist):
+        column = cast("models.Field[Any, Any]", model._meta.get_field(name))
+        constraints = (one for one in model._meta.constraints if isinstance(one, models.UniqueConstraint))
+        return column.unique or any(one.fields == (name,) and one.condition is None for one in constraints)
+    return False
+
+
+def ways(model: type[Row]) -> str:
+    """How to name an object of this kind, in words, for the API's documentation."""
+    ways = [f"`{model.PREFIX}_…`"]
+    if is_unique(model, "code"):
+        ways.append("its code")
+    if is_unique(model, "external_id"):
+        ways.append("`external_id:` and your own id")
+    return ", ".join(ways)
