@@ -14,7 +14,7 @@ run: .venv/.requirements
 	@exec .venv/bin/python manage.py up
 
 test: .venv/.requirements-dev lint browser
-	@exec .venv/bin/python -m pytest -n 2 $(ARGS)
+	@exec .venv/bin/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 lint: .venv/.requirements-dev
 	.venv/bin/python -m ruff check .

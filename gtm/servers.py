@@ -90,10 +90,11 @@ class Postgres:
         return process if ours and processes.lives(process) else None
 
     def stop(self) -> None:
+        sockets = self._sockets or self._recorded_sockets()
         processes.end(self.process(), signal.SIGQUIT if self._private else signal.SIGINT)
         processes.running_child(self._child)
-        if self._sockets:
-            shutil.rmtree(self._sockets, ignore_errors=True)
+        if sockets:
+            shutil.rmtree(sockets, ignore_errors=True)
 
     def _pid_file(self) -> list[str]:
         with suppress(OSError):

@@ -164,6 +164,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60,
         "options": {"queue": "default", "expires": 120},
     },
+    "evaluate recent usage": {"task": "signals.tasks.evaluate_recent_usage", "schedule": 300, "options": {"queue": "signals", "expires": 600}},
     "sweep": {"task": "gtm.shared.tasks.sweep", "schedule": 3600, "options": {"queue": "default", "expires": 3600}},
 }
 OUTBOX_WIRING = "gtm.wiring.HANDLERS"
@@ -295,6 +296,7 @@ structlog.configure(
     logger_factory=structlog.stdlib.LoggerFactory(),
     cache_logger_on_first_use=True,
 )
+_ROUTINE_LOGGERS = ("celery.app.trace", "celery.beat", "celery.worker.strategy", "django_structlog.celery")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -309,7 +311,11 @@ LOGGING = {
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "structured"}},
     "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
-    "loggers": {"django.server": {"handlers": ["console"], "level": "WARNING", "propagate": False}},
+    "loggers": {
+        "django.server": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+        # Beat's tasks run every few seconds: only what fails is worth a line; the health page shows the last successes.
+        **{name: {"level": "WARNING"} for name in _ROUTINE_LOGGERS},
+    },
 }
 
 UNFOLD: dict[str, object] = {"SITE_TITLE": "Tandem", "SITE_HEADER": "Tandem", "SITE_URL": "/"}

@@ -31,27 +31,18 @@ _STOP_SECONDS = 5
 
 def commands(*, host: str, port: int, data_dir: Path) -> dict[str, list[str]]:
     """The command line of each process. One machine's worth; more workers may run elsewhere on the same servers."""
-    python, celery = sys.executable, ["celery", "--quiet", "--app", "gtm"]
-    threads = ["--workers", "2", "--blocking-threads", "4", "--workers-kill-timeout", "4", "--no-ws"]
-    alone = ["--without-gossip", "--without-mingle"]
-    web = ["granian", "--interface", "wsgi", "--host", host, "--port", str(port), *threads, "--respawn-failed-workers"]
+    web = f"granian --interface wsgi --host {host} --port {port} --workers 2 --blocking-threads 4 --no-ws"
+    worker = f"celery --quiet --app gtm worker --queues {QUEUES} --concurrency 2 --without-gossip --without-mingle"
+    beat = "celery --app gtm beat --pidfile="
     return {
-        "web": [python, "-m", *web, "gtm.wsgi:application"],
-        "worker": [
-            python,
-            "-m",
-            *celery,
-            "worker",
-            "--queues",
-            QUEUES,
-            "--concurrency",
-            "2",
-            *alone,
-            "--loglevel",
-            "INFO",
-        ],
-        "beat": [python, "-m", *celery, "beat", "--schedule", str(data_dir / "beat-schedule"), "--pidfile="],
+        "web": [*_python(web), "--respawn-failed-workers", "--workers-kill-timeout", "4", "gtm.wsgi:application"],
+        "worker": _python(worker),
+        "beat": [*_python(beat), "--schedule", str(data_dir / "beat-schedule")],
     }
+
+
+def _python(module_and_options: str) -> list[str]:
+    return [sys.executable, "-m", *module_and_options.split()]
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from django.db import connection
 from gtm import supervisor
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 120
 
 
 def wait_until(condition: Any, *, what: str, seconds: float = PATIENCE_SECONDS) -> Any:
@@ -50,7 +50,7 @@ def get(url: str) -> tuple[int, str]:
         return 0, str(error)
 
 
-def test_database_url() -> str:
+def _database_url() -> str:
     """The running test's database, as a process is told of it."""
     parts = connection.settings_dict
     where = {key.lower(): str(parts[key]) for key in ("HOST", "PORT") if parts[key]}
@@ -98,19 +98,19 @@ class Processes:
     folder: Path
     started: list[Started] = field(default_factory=list)
 
+    @staticmethod
+    def addresses() -> dict[str, str]:
+        """The variables that lead a process to this test's database and broker."""
+        return {"DATABASE_URL": _database_url(), "REDIS_URL": settings.REDIS_URL}
+
     def start(self, name: str, **environment: str) -> Started:
         """Start "web", "worker" or "beat" and wait until it is ready."""
         port = free_port()
-        variables = {
-            "DATABASE_URL": test_database_url(),
-            "REDIS_URL": settings.REDIS_URL,
-            "BASE_URL": f"http://127.0.0.1:{port}",
-            **environment,
-        }
+        variables = {**self.addresses(), "BASE_URL": f"http://127.0.0.1:{port}", **environment}
         line = supervisor.commands(host="127.0.0.1", port=port, data_dir=self.folder)[name]
         started = self.launch(line, name=name, **variables)
         started.url = variables["BASE_URL"]
-        started.wait_for({"web": "Started worker-2", "worker": " ready.", "beat": "beat: Starting"}[name])
+        started.wait_for({"web": "Started worker-2", "worker": " ready.", "beat": "is starting"}[name])
         return started
 
     def launch(self, line: list[str], *, name: str, **environment: str) -> Started:
