@@ -15,7 +15,6 @@ from django import forms
 from django.contrib import messages
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import models
-from django.forms.formsets import BaseFormSet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -102,12 +101,16 @@ class OperationAdmin(ModelAdmin):
     def remove(self, instance: Any, *, at: datetime) -> None:
         raise NotImplementedError
 
-    def save_rows(self, request: HttpRequest, instance: Any, formset: BaseFormSet[Any]) -> None:
+    def save_rows(self, request: HttpRequest, instance: Any, formset: Any) -> None:
         """Save what was entered in the rows of an inline."""
         raise NotImplementedError
 
     def notes(self, request: HttpRequest, instance: Any) -> list[str]:
         """What a reader of the page should know first: why something can't be changed, what a change will do."""
+        return []
+
+    def warnings(self, request: HttpRequest, instance: Any) -> list[str]:
+        """What a reader of the page should be warned of."""
         return []
 
     def _offers(self, operation: str) -> bool:
@@ -164,7 +167,8 @@ class OperationAdmin(ModelAdmin):
         if instance is None:
             return {}
         seen = request.POST.get(SEEN) or self.state_of(instance)
-        return {"seen": seen, "notes": self.notes(request, instance)} | self.extra_context(request, instance)
+        told = {"notes": self.notes(request, instance), "warnings": self.warnings(request, instance)}
+        return {"seen": seen} | told | self.extra_context(request, instance)
 
     def extra_context(self, request: HttpRequest, instance: Any) -> dict[str, Any]:
         """What the page's own templates show besides the form."""
@@ -201,6 +205,12 @@ class OperationAdmin(ModelAdmin):
             if formset.has_changed():
                 self.save_rows(request, form.instance, formset)
 
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """The buttons that make sense for the object as it is."""
+        instance = self.get_object(request, str(object_id))
+        offered = super().get_actions_detail(request, object_id)
+        return [action for action in offered if instance and _applies(action, instance)]
+
     # --- deleting ----------------------------------------------------------------------------------
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -236,6 +246,10 @@ class ReadOnlyAdmin(OperationAdmin):
     """A page to read. What can be done about the object is among its steps."""
 
     warn_unsaved_form = False
+
+
+def _applies(action: Any, instance: models.Model) -> bool:
+    return bool(getattr(action.method, "applies", lambda instance: True)(instance))
 
 
 def refusal_in(request: HttpRequest) -> Refusal | None:

@@ -1,4 +1,4 @@
-"""The founders' back office: Unfold's site, for the roles that run the business, with pages that call operations only."""
+"""The founders' back office: Unfold's site, for the roles that run the business; its pages call operations only."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -32,7 +32,7 @@ class TandemAdminSite(UnfoldAdminSite):
     def register(
         self,
         model_or_iterable: type[Model] | Iterable[type[Model]],
-        admin_class: type[ModelAdmin[Any]] | None = None,
+        admin_class: type[ModelAdmin] | None = None,
         **options: Any,
     ) -> None:
         """Take only pages that go through operations: those that libraries bring along write tables by themselves."""
