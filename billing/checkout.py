@@ -18,8 +18,8 @@ from billing import customers, drafting, preview, subscriptions
 from billing.models import (
     Checkout,
     Customer,
-    Invoice,
     Member,
+    PaymentAttempt,
     PaymentMethod,
     PlanVersion,
     Subscription,
@@ -52,7 +52,7 @@ class Purchase:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Who bought, and why the card was not charged, in words (empty: it was)."""
+    """Who bought, and why the card was not charged, in words; empty when it was, or still is being (``incomplete``)."""
 
     user: User
     customer: Customer
@@ -170,10 +170,12 @@ def _subscribe(
 
 
 def _why(subscription: Subscription) -> str:
-    """Why the card was not charged, as the gateway put it."""
-    invoice = Invoice.objects.filter(lines__subscription=subscription, status=Invoice.Status.OPEN).first()
-    attempt = invoice.payment_attempts.select_related("payment").order_by("-created_at").first() if invoice else None
-    return (attempt and attempt.payment.failure_message) or _("The payment did not go through.")
+    """Why the card was not charged, as the gateway put it; nothing while another click's charge is under way."""
+    attempts = PaymentAttempt.objects.filter(invoice__lines__subscription=subscription).select_related("payment")
+    attempt = attempts.order_by("-created_at", "-id").first()
+    if attempt is not None and attempt.status == PaymentAttempt.Status.LIVE:
+        return ""
+    return (attempt.payment.failure_message if attempt else "") or _("The payment did not go through.")
 
 
 @transaction.atomic

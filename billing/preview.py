@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from billing import charges, drafting, schedule
+from billing import charges, drafting, schedule, selection
 from billing.drafting import Draft
 from billing.models import CollectionMethod, Customer, PlanVersion, Subscription, SubscriptionItem
 from billing.selection import ItemTerms
@@ -45,7 +45,7 @@ def _subscription(
 def _item(subscription: Subscription, wanted: ItemTerms, at: datetime, vendor: Vendor) -> SubscriptionItem:
     anchor = Anchor(at, subscription.customer.timezone, vendor.proration_unit, subscription.alignment)  # type: ignore[arg-type]  # choices
     in_arrears = wanted.price.timing == wanted.price.Timing.IN_ARREARS
-    item = SubscriptionItem(subscription=subscription, price=wanted.price, quantity=wanted.quantity)
+    item = SubscriptionItem(subscription=subscription, price=wanted.price, quantity=selection.quantity_of(wanted))
     state = schedule.opening(
         anchor=anchor, interval=charges.interval_of(wanted.price), in_arrears=in_arrears, start_at=at
     )

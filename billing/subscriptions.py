@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from billing import (
     catalog,
@@ -38,7 +39,7 @@ from billing.selection import ItemTerms, Selection, default_items
 from billing.standing import Status
 from gtm.shared import db, outbox, periods, saving, vendors
 from gtm.shared.errors import Conflict, Invalid
-from gtm.shared.models import Vendor, write
+from gtm.shared.models import TestClock, Vendor, write
 from gtm.shared.periods import Anchor
 
 __all__ = ["ItemTerms", "cancel", "create", "default_items", "expire_incomplete", "retry_payment", "undo_cancellation"]
@@ -91,10 +92,10 @@ def create(
 ) -> Subscription:
     """Start a subscription. When this returns, its first invoice is finalized and, by card, was tried.
 
-    Without ``items``, the plan's published base prices of ``interval`` in the payer's currency, with its metered ones. Declined or
-    unconfirmed, it is ``incomplete`` for 24 hours, in which ``retry_payment`` can save it. ``idempotency_id`` becomes its key: a
-    second call with the same one goes on where the first was interrupted. Raises Invalid with the field's name, and Conflict.
-    Not in a transaction, because a card is charged.
+    Without ``items``, the plan's published base prices of ``interval`` in the payer's currency, with its metered ones.
+    Declined or unconfirmed, it is ``incomplete`` for 24 hours, in which ``retry_payment`` can save it.
+    ``idempotency_id`` becomes its key: a second call with the same one goes on where the first was interrupted. Raises
+    Invalid with the field's name, and Conflict. Not in a transaction, because a card is charged.
     """
     subscription = standing.loaded().filter(pk=idempotency_id).first() if idempotency_id else None
     if subscription is None:
@@ -136,6 +137,8 @@ def _start(
     """Write the subscription with its first invoice, and commit before any card is charged."""
     locked = {one.pk: one for one in db.lock(Customer, {customer.pk, payer.pk})}
     customer, payer = locked[customer.pk], locked[payer.pk]
+    if (known := Subscription.objects.filter(pk=terms.get("id")).first()) is not None:
+        return known  # made meanwhile by somebody with the same idempotency_id
     chosen = selection.resolve(currency=payer.currency, **wanted)
     chosen_version = catalog.seal(plan_version=chosen.plan_version, at=at)
     _check_start(start_at, at)
@@ -164,7 +167,10 @@ def _check_start(start_at: datetime, at: datetime) -> None:
 def _trial_end(
     payer: Customer, customer: Customer, version: PlanVersion, start_at: datetime, asked: int | None
 ) -> datetime | None:
-    """When the trial ends, if there is one. A payer has one trial in a family of plans: the plan's own is then left out."""
+    """When the trial ends, if there is one.
+
+    A payer has one trial in a family of plans: the plan's own is then left out.
+    """
     days = version.trial_days if asked is None else asked
     if not 0 <= days <= MAX_TRIAL_DAYS:
         raise Invalid(f"A trial has 0 to {MAX_TRIAL_DAYS} days.", attr="trial_days")
@@ -316,7 +322,8 @@ def retry_payment(
 ) -> Subscription:
     """Charge the open invoices of a subscription that waits for its payment, with another card where one is given.
 
-    It is active afterwards if that worked; a refused card raises nothing. Raises Conflict where nothing is due. Not in a transaction.
+    It is active afterwards if that worked; a refused card raises nothing. Raises Conflict where nothing is due. Not in
+    a transaction.
     """
     unpaid = Invoice.objects.filter(lines__subscription=subscription, status=Invoice.Status.OPEN)
     due = list(unpaid.distinct().order_by("finalized_at", "pk"))
@@ -327,19 +334,19 @@ def retry_payment(
     return standing.loaded().get(pk=subscription.pk)
 
 
-def expire_incomplete(*, at: datetime, test_clock_id: uuid.UUID | None = None) -> int:
+def expire_incomplete(*, at: datetime, test_clock: TestClock | None = None) -> int:
     """Give up subscriptions whose first invoice was not paid within 24 hours, and void it; return how many."""
-    late = awaiting_payment(test_clock_id=test_clock_id).filter(
+    late = awaiting_payment(test_clock=test_clock).filter(
         charges__invoice_line__invoice__finalized_at__lte=at - PAYMENT_WINDOW
     )
     found = list(late.distinct().order_by("pk")[:500])
     return sum(_expire(subscription, at=at) for subscription in found)
 
 
-def awaiting_payment(*, test_clock_id: uuid.UUID | None) -> Any:
+def awaiting_payment(*, test_clock: TestClock | None) -> QuerySet[Subscription]:
     """Subscriptions that were invoiced for the first time and wait for the money."""
     return Subscription.objects.filter(
-        status=Status.INCOMPLETE, test_clock=test_clock_id, charges__invoice_line__invoice__finalized_at__isnull=False
+        status=Status.INCOMPLETE, test_clock=test_clock, charges__invoice_line__invoice__finalized_at__isnull=False
     )
 
 

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from billing import checkout
 from billing.forms import MAX_QUANTITY, CheckoutForm
-from billing.models import Customer, Plan, PlanVersion
+from billing.models import Customer, Plan, PlanVersion, Subscription
 from billing.queries import shop
 from billing.views.pricing import talk_url
 from billing.wording import is_per_seat
@@ -119,7 +119,10 @@ def _buy(request: HttpRequest, version: PlanVersion, form: CheckoutForm) -> Http
         login(request, outcome.user, backend="allauth.account.auth_backends.AuthenticationBackend")
     if outcome.failure:
         return _page(request, version, _again(request, version), failure=outcome.failure, status=422)
-    messages.success(request, _("You are subscribed to %(plan)s.") % {"plan": version.plan.name})
+    if outcome.subscription.status == Subscription.Status.INCOMPLETE:
+        messages.info(request, _("Your payment is being processed. This page shows it as soon as it is through."))
+    else:
+        messages.success(request, _("You are subscribed to %(plan)s.") % {"plan": version.plan.name})
     return redirect("portal_overview", outcome.customer.public_id)
 
 
