@@ -164,7 +164,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60,
         "options": {"queue": "default", "expires": 120},
     },
-    "evaluate recent usage": {"task": "signals.tasks.evaluate_recent_usage", "schedule": 300, "options": {"queue": "signals", "expires": 600}},
+    "evaluate recent usage": {
+        "task": "signals.tasks.evaluate_recent_usage",
+        "schedule": 300,
+        "options": {"queue": "signals", "expires": 600},
+    },
     "sweep": {"task": "gtm.shared.tasks.sweep", "schedule": 3600, "options": {"queue": "default", "expires": 3600}},
 }
 OUTBOX_WIRING = "gtm.wiring.HANDLERS"

@@ -81,8 +81,8 @@ def dedup_key(threshold: Threshold, subject: Subject, usage: Usage) -> str:
         holder,
         subject.meter,
         usage.period_start.astimezone(UTC).isoformat() if usage.period_start else "-",
-        plain(usage.limit or Decimal(0)).replace(",", ""),
-        plain(threshold.share),
+        bare(usage.limit or Decimal(0)),
+        bare(threshold.share),
     )
     return "|".join(map(str, parts))
 
@@ -100,6 +100,11 @@ def plain(number: Decimal) -> str:
     whole, _, rest = f"{number:,f}".partition(".")
     rest = rest.rstrip("0")
     return f"{whole}.{rest}" if rest else whole
+
+
+def bare(number: Decimal) -> str:
+    """12000.500 as "12000.5": the same however many places a column adds."""
+    return plain(number).replace(",", "")
 
 
 def _time_left(end: datetime, at: datetime) -> str:
