@@ -9,7 +9,6 @@ from billing.models import Customer, Subscription, SubscriptionChange
 from billing.standing import Status
 from gtm.shared import db, vendors
 from gtm.shared.errors import Conflict, Invalid
-from gtm.shared.models import write
 
 Origin = SubscriptionChange.Origin
 PERIOD_END, NOW = "period_end", "now"
@@ -27,8 +26,8 @@ def cancel(
 ) -> Subscription:
     """End the subscription at the end of its period (of its trial), at a time, or now; nothing is credited.
 
-    Usage until then is billed with the closing invoice. Raises Conflict where it has ended or waits for its first payment, Invalid for a
-    time that is past or absurd.
+    Usage until then is billed with the closing invoice. Raises Conflict where it has ended or waits for its first
+    payment, Invalid for a time that is past or absurd.
     """
     subscription = _locked(subscription)
     if subscription.status not in (*Subscription.LIVE, Status.PAUSED, Status.UNPAID):
@@ -89,7 +88,7 @@ def _end_now(subscription: Subscription, *, origin: str, reason: str, at: dateti
 def undo_cancellation(
     *, subscription: Subscription, origin: str = Origin.API, reason: str = "", at: datetime
 ) -> Subscription:
-    """Let a subscription go on that was to end. Raises Conflict where no cancellation is scheduled or it took effect."""
+    """Let a subscription go on that was to end. Raises Conflict where none is scheduled, or it took effect."""
     subscription = _locked(subscription)
     if subscription.cancel_at is None or subscription.status in Subscription.ENDED:
         raise Conflict("No cancellation is scheduled.", code="not_scheduled")

@@ -12,6 +12,7 @@ from fractions import Fraction
 from billing import pricing, rating, schedule, wording
 from billing.models import Charge, Customer, LineKind, LineReason, Price, Subscription, SubscriptionItem
 from billing.pricing import Rated, Step
+from billing.queries import usage
 from billing.schedule import Due, ItemState
 from gtm.shared import periods
 from gtm.shared.models import Vendor
@@ -69,15 +70,20 @@ def place(item: SubscriptionItem, state: ItemState, *, ends_at: datetime | None)
 def accrue(*, subscriptions: Sequence[Subscription], until: datetime, vendor: Vendor) -> list[Charge]:
     """Move the items through all periods due by ``until`` and write the charges for them.
 
-    ``items`` must be prefetched with price, plan and meter, and ``customer`` and ``payer`` selected; the callers hold their locks.
-    A charge that exists raises IntegrityError: its period was charged for by somebody who held no lock.
+    ``items`` must be prefetched with price, plan and meter, and ``customer`` and ``payer`` selected; the callers hold
+    their locks. A charge that exists raises IntegrityError: its period was charged for by somebody who held no lock.
     """
-    dues = [item_due for subscription in subscriptions for item_due in _walk(subscription, until, vendor)]
-    quantities = _quantities(dues)
-    made = [_charge(item_due, quantity, vendor) for item_due, quantity in zip(dues, quantities, strict=True)]
+    made = due(subscriptions=subscriptions, until=until, vendor=vendor)
     Charge.objects.bulk_create(made)
     write_items(subscriptions)
     return made
+
+
+def due(*, subscriptions: Iterable[Subscription], until: datetime, vendor: Vendor) -> list[Charge]:
+    """Move the items (in memory) through all periods due by ``until`` and return the charges for them, unsaved."""
+    dues = [item_due for subscription in subscriptions for item_due in _walk(subscription, until, vendor)]
+    quantities = _quantities(dues)
+    return [_charge(item_due, quantity, vendor) for item_due, quantity in zip(dues, quantities, strict=True)]
 
 
 def write_items(subscriptions: Iterable[Subscription]) -> None:
@@ -111,7 +117,6 @@ def _quantities(dues: Sequence[ItemDue]) -> list[Decimal]:
 
 def usage_totals(dues: Sequence[ItemDue]) -> dict[int, Decimal]:
     """The usage of many metered periods with one query, by the identity of each."""
-    from billing.queries import usage
 
     windows = [
         usage.Window(
@@ -222,8 +227,10 @@ def rate_again(charges: Iterable[Charge], *, vendor: Vendor) -> list[Charge]:
 
 def _due_of(charge: Charge, vendor: Vendor) -> ItemDue:
     """The period that a written charge is for."""
-    assert charge.item is not None and charge.subscription is not None
-    assert charge.period_start is not None and charge.period_end is not None
+    assert charge.item is not None
+    assert charge.subscription is not None
+    assert charge.period_start is not None
+    assert charge.period_end is not None
     anchor = Anchor(charge.item.anchor_at, charge.item.timezone, vendor.proration_unit, charge.subscription.alignment)  # type: ignore[arg-type]  # choices
     period = Period(charge.period_start, charge.period_end, charge.period_index)
     return ItemDue(charge.subscription, charge.item, Due(period, charge.invoice_at), anchor)

@@ -11,8 +11,8 @@ from datetime import date, datetime
 from billing import entities, invoicing, taxation
 from billing.invoicing import GatheringKey, Line, Totals
 from billing.models import Charge, CollectionMethod, Customer, Invoice, InvoiceLine, InvoiceTax, LegalEntity, LineKind
-from billing.taxation import TaxBook
 from billing.tax import TaxDecision
+from billing.taxation import TaxBook
 from gtm.shared import periods
 from gtm.shared.models import Vendor
 

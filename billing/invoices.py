@@ -1,6 +1,7 @@
 """Invoices: gathered from charges as drafts, numbered and frozen by finalization, void where nobody paid.
 
-The number is taken last in the transaction that finalizes, many at once, so that numbers have no gap and nobody waits long for one.
+The number is taken last in the transaction that finalizes, many at once, so that numbers have no gap and nobody waits
+long for one.
 """
 
 import itertools
@@ -66,8 +67,8 @@ def bill_pending(
 def gather(*, charges: Sequence[Charge], context: Context) -> list[Invoice]:
     """Write pending charges onto new invoices by their gathering key, in the caller's transaction.
 
-    Those with usage stay drafts for the vendor's grace; the others are to be finalized now, which is the caller's next step.
-    Raises PlaceUnknown where tax can't be decided.
+    Those with usage stay drafts for the vendor's grace; the others are to be finalized now, which is the caller's next
+    step. Raises PlaceUnknown where tax can't be decided.
     """
     drafts = drafting.gather(charges, context=context)
     grace = timedelta(minutes=context.vendor.draft_grace_minutes)
@@ -225,8 +226,8 @@ def _write_again(drafts: Sequence[Draft], changed: Sequence[Charge]) -> None:
 def void(*, invoice: Invoice, at: datetime, reason: str = "", waive: bool = False) -> Invoice:
     """Take back an open invoice that nobody paid.
 
-    Its charges are replaced by new pending ones, which the payer's next invoice gathers; with ``waive`` nothing is asked for again.
-    Raises Conflict unless it is open, unpaid and uncredited, with no payment under way.
+    Its charges are replaced by new pending ones, which the payer's next invoice gathers; with ``waive`` nothing is
+    asked for again. Raises Conflict unless it is open, unpaid and uncredited, with no payment under way.
     """
     invoice, subscriptions = lock(invoice)
     _require_voidable(invoice)

@@ -1,7 +1,7 @@
 """Numbers of documents: one gapless series for each entity, kind of document, year of issue and test clock.
 
-The row of a series stays locked from the moment a number is taken until the transaction ends, so that a number is used or was never
-taken. Take it last: whoever finalizes at the same time waits from then on.
+The row of a series stays locked from the moment a number is taken until the transaction ends, so that a number is used
+or was never taken. Take it last: whoever finalizes at the same time waits from then on.
 """
 
 import uuid
@@ -21,7 +21,7 @@ RETURNING last_number
 
 
 def take(*, entity: LegalEntity, kind: str, year: int, test_clock_id: uuid.UUID | None, count: int) -> list[str]:
-    """The next ``count`` numbers of a series, as they stand on documents: ``INV-2026-000001``, on a clock ``TEST-INV-…``."""
+    """The next ``count`` numbers, as they stand on documents: ``INV-2026-000001``, on a test clock ``TEST-INV-…``."""
     with connection.cursor() as cursor:
         cursor.execute(_TAKE, [ids.uuid7(), entity.id, kind, year, test_clock_id, count])
         last = cursor.fetchone()[0]

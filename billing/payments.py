@@ -1,16 +1,17 @@
 """Money in: charging cards, recording transfers, and settling invoices by allocations.
 
-A card is charged in three steps: an attempt row is committed; the gateway is called, under no lock and in no transaction, with the
-attempt's id as idempotency key; its answer is written down. Killed after the first step, the janitor (``settle_attempts``) finds the
-attempt and asks the gateway what became of it. An invoice has at most one live attempt, so that it can't be charged twice at a time.
+A card is charged in three steps: an attempt row is committed; the gateway is called, under no lock and in no
+transaction, with the attempt's id as idempotency key; its answer is written down. Killed after the first step, the
+janitor (``settle_attempts``) finds the attempt and asks the gateway what became of it. An invoice has at most one live
+attempt, so that it can't be charged twice at a time.
 """
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
 from django.db import transaction
+from django.db.models import QuerySet
 
 from billing import gateways, standing
 from billing.gateways import ChargeResult
@@ -28,7 +29,7 @@ from billing.models import (
 )
 from gtm.shared import db, outbox
 from gtm.shared.errors import Conflict, Invalid
-from gtm.shared.models import Event, write
+from gtm.shared.models import Event, TestClock, write
 
 log = structlog.get_logger(__name__)
 RETRY_AFTER = timedelta(days=1)
@@ -46,9 +47,9 @@ class NoPaymentMethod(Conflict):
 def collect(*, invoice: Invoice, at: datetime, payment_method: PaymentMethod | None = None) -> Payment:
     """Charge the card for what is due on an open invoice, and settle it by the gateway's answer.
 
-    The method is the given one, else the subscription's, else the payer's default. A refused card raises nothing: see the payment's
-    ``status`` and ``failure_code``. Raises NoPaymentMethod, and Conflict where nothing is due or a payment is under way.
-    Not in a transaction: the attempt must be committed before the gateway is called.
+    The method is the given one, else the subscription's, else the payer's default. A refused card raises nothing: see
+    the payment's ``status`` and ``failure_code``. Raises NoPaymentMethod, and Conflict where nothing is due or a
+    payment is under way. Not in a transaction: the attempt must be committed before the gateway is called.
     """
     attempt = _begin(invoice=invoice, at=at, payment_method=payment_method)
     return _settle(attempt=attempt, result=_charge(attempt), at=at)
@@ -165,7 +166,10 @@ def _not_succeeded(
 
 
 def collect_all(*, invoices: Sequence[Invoice], at: datetime) -> None:
-    """Charge what a run has finalized, each invoice by itself. One that can't be charged is marked, and the others go on."""
+    """Charge what a run has finalized, each invoice by itself.
+
+    One that can't be charged is marked, and the others go on.
+    """
     for invoice in invoices:
         try:
             collect(invoice=invoice, at=at)
@@ -175,16 +179,21 @@ def collect_all(*, invoices: Sequence[Invoice], at: datetime) -> None:
             log.info("not_collected", invoice=invoice.public_id, code=refusal.code, detail=refusal.detail)
 
 
-def to_collect(*, at: datetime, test_clock_id: Any = None) -> list[Invoice]:
+def awaiting_collection(*, test_clock: TestClock | None) -> QuerySet[Invoice]:
     """Open invoices whose card has not been tried yet: what a run that was killed has left, too."""
-    waiting = Invoice.objects.filter(
+    return Invoice.objects.filter(
         status=Invoice.Status.OPEN,
         payment_status=Invoice.PaymentStatus.NONE,
         collection_method=CollectionMethod.CHARGE_AUTOMATICALLY,
-        next_payment_attempt__lte=at,
-        test_clock=test_clock_id,
+        next_payment_attempt__isnull=False,
+        test_clock=test_clock,
     )
-    return list(waiting.select_related("customer").order_by("next_payment_attempt", "id")[:1000])
+
+
+def to_collect(*, at: datetime, test_clock: TestClock | None = None) -> list[Invoice]:
+    """Those of them whose time has come, the longest waiting first."""
+    waiting = awaiting_collection(test_clock=test_clock).filter(next_payment_attempt__lte=at)
+    return list(waiting.order_by("next_payment_attempt", "id"))
 
 
 @transaction.atomic
@@ -208,8 +217,8 @@ def _mark_without_method(invoice: Invoice, *, at: datetime) -> None:
 def settle_attempts(*, at: datetime) -> int:
     """Find out what became of attempts that were left live for over two minutes, and settle them; return how many.
 
-    ``at`` is wall time. An attempt the gateway never saw is sent again with the same key: should the first call still arrive, it takes
-    nothing more.
+    ``at`` is wall time. An attempt the gateway never saw is sent again with the same key: should the first call still
+    arrive, it takes nothing more.
     """
     stale = PaymentAttempt.objects.filter(status=Attempt.LIVE, created_at__lte=at - STALE_AFTER)
     settled = 0
@@ -234,8 +243,8 @@ def record_manual(
 ) -> Payment:
     """Record money that came another way (a transfer, a cheque) for one or several open invoices, in full or in part.
 
-    ``amount`` in minor units goes to the invoices in the order given. Raises Invalid where it is more than they are open for or one
-    of them isn't the customer's, and Conflict where one isn't open or its card is being charged.
+    ``amount`` in minor units goes to the invoices in the order given. Raises Invalid where it is more than they are
+    open for or one of them isn't the customer's, and Conflict where one isn't open or its card is being charged.
     """
     subscriptions = lock_subscriptions(invoices)
     locked = {invoice.pk: invoice for invoice in db.lock(Invoice, [invoice.pk for invoice in invoices])}

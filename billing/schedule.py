@@ -1,8 +1,9 @@
 """What falls due on a subscription, and when: the walk of an item from period to period.
 
-An item stands in one period. In advance a period is due at its start, in arrears at its end; ``billed_until`` says how far money has
-been asked for. A window before the anchor (a trial) is never billed. The k-th period is counted from the anchor; where the customer's
-zone changed, the one under way keeps its stored end and the next starts there, so that periods always tile.
+An item stands in one period. In advance a period is due at its start, in arrears at its end; ``billed_until`` says how
+far money has been asked for. A window before the anchor (a trial) is never billed. The k-th period is counted from the
+anchor; where the customer's zone changed, the one under way keeps its stored end and the next starts there, so that
+periods always tile.
 """
 
 from collections.abc import Iterable

@@ -38,8 +38,8 @@ def default_items(
 ) -> list[ItemTerms]:
     """The published base prices of ``interval`` in ``currency`` at a quantity, with the plan's metered ones.
 
-    Where a meter is priced by several intervals, it is the one of ``interval``, else the shortest. Raises Invalid without a base price,
-    unless the plan is metered alone.
+    Where a meter is priced by several intervals, it is the one of ``interval``, else the shortest. Raises Invalid
+    without a base price, unless the plan is metered alone.
     """
     prices = _published(plan_version, currency)
     recurring = [price for price in prices if price.meter_id is None and price.interval != Price.Interval.ONE_TIME]
@@ -75,7 +75,10 @@ def resolve(
     currency: str,
     origin: str,
 ) -> Selection:
-    """Find what is bought. ``currency`` is the payer's, empty where it has none yet. Raises Invalid with the field's name."""
+    """Find what is bought.
+
+    ``currency`` is the payer's, empty where it has none yet. Raises Invalid with the field's name.
+    """
     version = plan_version or _version_of(plan, items)
     _require_for_sale(version.plan, origin)
     if items is None:

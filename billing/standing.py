@@ -3,7 +3,8 @@
 Callers hold the subscription's lock.
 """
 
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -100,6 +101,27 @@ def save(subscription: Subscription, *names: str) -> None:
     write(subscription, **{name: getattr(subscription, name) for name in ("status", *SCHEDULE, *names)})
 
 
+def tell(
+    subscriptions: Sequence[Subscription],
+    *,
+    kinds: Mapping[uuid.UUID, str],
+    before: Mapping[uuid.UUID, tuple[str, int]],
+    at: datetime,
+) -> None:
+    """Write the facts of many subscriptions, and a change for each whose status or revenue differs from ``before``."""
+    zone = vendors.current().reporting_zone
+    changes, facts = [], []
+    for one in subscriptions:
+        status, revenue = before[one.pk]
+        if (one.status, monthly_revenue(one)) != (status, revenue):
+            kind = kinds[one.pk] or one.status
+            changes.append(change(one, kind=kind, at=at, mrr_before=revenue, effective_at=one.ended_at, zone=zone))
+        if kinds[one.pk]:
+            facts.append(fact(one, kinds[one.pk], at=at, previous={"status": status}))
+    SubscriptionChange.objects.bulk_create(changes)
+    outbox.publish_many(facts)
+
+
 def _move(
     subscription: Subscription,
     to: Status,
@@ -126,6 +148,7 @@ def change(
     effective_at: datetime | None = None,
     origin: str = SubscriptionChange.Origin.SYSTEM,
     reason: str = "",
+    zone: str = "",
 ) -> SubscriptionChange:
     """The row (unsaved) that says what changed and what it did to the revenue."""
     return SubscriptionChange(
@@ -140,7 +163,7 @@ def change(
         mrr_after=monthly_revenue(subscription),
         detail={"status": subscription.status},
         effective_at=effective_at or at,
-        booked_on=periods.local_date(at, vendors.current().reporting_zone),
+        booked_on=periods.local_date(at, zone or vendors.current().reporting_zone),
     )
 
 

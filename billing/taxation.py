@@ -28,7 +28,10 @@ class TaxBook:
         self._decided: dict[tuple[object, ...], TaxDecision] = {}
 
     def decide(self, *, entity: LegalEntity, payer: Customer, tax_class: str, on: date) -> TaxDecision:
-        """How ``entity`` taxes goods of that class for ``payer`` on a day. Raises PlaceUnknown, and Invalid for outdated own rates."""
+        """How ``entity`` taxes goods of that class for ``payer`` on a day.
+
+        Raises PlaceUnknown, and Invalid for outdated own rates.
+        """
         key = (entity.pk, payer.pk, tax_class, on)
         if key not in self._decided:
             self._decided[key] = tax.decide(Seller(entity.country), _buyer(payer), tax_class, self._rates, on)

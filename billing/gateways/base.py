@@ -1,7 +1,8 @@
 """What Tandem asks of a payment gateway.
 
-Every call leaves the machine, so none is made under a lock or in a transaction. A charge carries the id of an attempt row that was
-committed before: repeating the call with the same id takes the money once, and ``lookup`` tells what became of it.
+Every call leaves the machine, so none is made under a lock or in a transaction. A charge carries the id of an attempt
+row that was committed before: repeating the call with the same id takes the money once, and ``lookup`` tells what
+became of it.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """The gateway without a key: it answers by the token's name, as Stripe's test cards do, and moves no money.
 
-Its table stands for the far side of the wire. Like a real gateway it commits on its own, so that a transaction of ours that rolls back
-takes none of its memory with it: calling it inside one raises.
+Its table stands for the far side of the wire. Like a real gateway it commits on its own, so that a transaction of ours
+that rolls back takes none of its memory with it: calling it inside one raises.
 """
 
 from dataclasses import dataclass

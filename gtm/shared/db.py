@@ -1,15 +1,20 @@
 """The database's clock and locks. The edge reads the time here once; below it, ``at`` is an argument."""
 
 import hashlib
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from django.db import connection, models, transaction
 
+from gtm.shared.errors import Conflict
 from gtm.shared.models import Resource, TestClock
 
 M = TypeVar("M", bound=models.Model)
+_driven: ContextVar[uuid.UUID | None] = ContextVar("driven_clock", default=None)
 
 
 def now() -> datetime:
@@ -21,10 +26,26 @@ def now() -> datetime:
 
 
 def now_for(thing: Resource | None) -> datetime:
-    """The instant at which something happens to ``thing``: its test clock's time, else the database's."""
-    if thing is not None and thing.test_clock_id is not None:
-        return TestClock.objects.values_list("frozen_time", flat=True).get(pk=thing.test_clock_id)
-    return now()
+    """The instant at which something happens to ``thing``: its test clock's time, else the database's.
+
+    Raises Conflict while that clock is being advanced, but for whoever advances it.
+    """
+    if thing is None or thing.test_clock_id is None:
+        return now()
+    time, status = TestClock.objects.values_list("frozen_time", "status").get(pk=thing.test_clock_id)
+    if status == TestClock.Status.ADVANCING and _driven.get() != thing.test_clock_id:
+        raise Conflict("The test clock is being advanced. Try again when it is ready.", code="clock_advancing")
+    return time
+
+
+@contextmanager
+def driving(clock_id: uuid.UUID) -> Iterator[None]:
+    """For the length of a block, this is what advances the test clock."""
+    token = _driven.set(clock_id)
+    try:
+        yield
+    finally:
+        _driven.reset(token)
 
 
 def lock(model: type[M], keys: Iterable[object]) -> list[M]:

@@ -1,0 +1,86 @@
+"""What becomes due in billing as a test clock is advanced, and what goes with it."""
+
+from datetime import datetime
+
+from django.db import connection
+from django.db.models import Min
+
+from billing import payments, runs, subscriptions
+from billing.models import (
+    Allocation,
+    BillingRun,
+    Charge,
+    Checkout,
+    Customer,
+    Document,
+    Invoice,
+    InvoiceLine,
+    InvoiceTax,
+    NumberSeries,
+    Payment,
+    PaymentAttempt,
+    PaymentMethod,
+    SandboxCharge,
+    Subscription,
+    SubscriptionChange,
+    SubscriptionItem,
+    UsageRollup,
+    UsageValue,
+)
+from gtm.shared.models import TestClock
+
+
+def next_due(*, clock: TestClock) -> datetime | None:
+    """The next instant at which there is something to bill, to finalize, to charge or to give up; None for never."""
+    subscribed = Subscription.objects.filter(test_clock=clock, payer__parked_at=None)
+    drafts = Invoice.objects.filter(test_clock=clock, status=Invoice.Status.DRAFT, customer__parked_at=None)
+    unpaid = subscriptions.awaiting_payment(test_clock=clock)
+    first = unpaid.aggregate(at=Min("charges__invoice_line__invoice__finalized_at"))["at"]
+    times = [
+        subscribed.aggregate(at=Min("next_bill_at"))["at"],
+        drafts.aggregate(at=Min("finalize_at"))["at"],
+        payments.awaiting_collection(test_clock=clock).aggregate(at=Min("next_payment_attempt"))["at"],
+        first + subscriptions.PAYMENT_WINDOW if first else None,
+    ]
+    return min((time for time in times if time is not None), default=None)
+
+
+def run_due(*, clock: TestClock, at: datetime) -> None:
+    """Do all that billing has to do for the clock's customers by that instant."""
+    runs.bill_due(at=at, test_clock=clock)
+    subscriptions.expire_incomplete(at=at, test_clock=clock)
+
+
+def delete_all(*, clock: TestClock) -> None:
+    """Delete the customers on the clock with all that is theirs; call it when crm has deleted what points to them."""
+    customers = Customer.objects.filter(test_clock=clock)
+    _delete_money(clock)
+    Checkout.objects.filter(customer__in=customers).delete()
+    SubscriptionChange.objects.filter(subscription__test_clock=clock).delete()
+    SubscriptionItem.objects.filter(subscription__test_clock=clock).delete()
+    Subscription.objects.filter(test_clock=clock).delete()
+    _delete_usage(clock)
+    PaymentMethod.objects.filter(customer__in=customers).delete()
+    customers.delete()
+
+
+def _delete_money(clock: TestClock) -> None:
+    attempts = PaymentAttempt.objects.filter(payment__test_clock=clock)
+    SandboxCharge.objects.filter(pk__in=[str(pk) for pk in attempts.values_list("pk", flat=True)]).delete()
+    attempts.delete()
+    Allocation.objects.filter(invoice__test_clock=clock).delete()
+    Payment.objects.filter(test_clock=clock).delete()
+    Charge.objects.filter(test_clock=clock).delete()
+    for model in (Document, InvoiceTax, InvoiceLine):
+        model._default_manager.filter(invoice__test_clock=clock).delete()
+    for model in (Invoice, NumberSeries, BillingRun):
+        model._default_manager.filter(test_clock=clock).delete()
+
+
+def _delete_usage(clock: TestClock) -> None:
+    ids = list(Customer.objects.filter(test_clock=clock).values_list("pk", flat=True))
+    UsageRollup.objects.filter(customer_id__in=ids).delete()
+    UsageValue.objects.filter(customer_id__in=ids).delete()
+    with connection.cursor() as cursor:  # the partitioned tables: without reading their rows
+        cursor.execute("DELETE FROM billing_usageevent WHERE customer_id = ANY(%s)", [ids])
+        cursor.execute("DELETE FROM billing_usageeventkey WHERE customer_id = ANY(%s)", [ids])

@@ -1,0 +1,274 @@
+"""The bill run:
+
+closes elapsed periods, makes charges, gathers them on invoices, numbers them, and has the cards charged.
+
+Due work is one index scan over ``next_bill_at``. A batch is a transaction of its own: it claims payers that owe (SKIP
+LOCKED, so that any number of runs can go at once), all their due subscriptions, and bills them with a constant number
+of queries. Killed anywhere, a run leaves whole batches and nothing of the one it was in; the next run goes on. A payer
+that can't be billed is parked with the reason, and the others are billed. Cards are charged after the commit, under no
+lock.
+"""
+
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import structlog
+from django.db import DatabaseError, OperationalError, transaction
+from django.db.models import OuterRef, QuerySet, Subquery
+
+from billing import charges, drafting, invoices, payments, standing
+from billing.models import BillingRun, Customer, Invoice, PlanVersion, Subscription, SubscriptionItem
+from billing.standing import Status
+from gtm.shared import db, outbox, vendors
+from gtm.shared.errors import DomainError
+from gtm.shared.models import TestClock, write
+
+log = structlog.get_logger(__name__)
+TrialEnd = PlanVersion.TrialEnd
+_ABOUT_ONE = (DomainError, DatabaseError, ValueError, ArithmeticError)  # what the data of one customer can bring about
+_CANCEL_AT = Subscription.objects.filter(pk=OuterRef("subscription")).values("cancel_at")
+
+
+def bill_due(
+    *, at: datetime, test_clock: TestClock | None = None, batch: int = 100, collect: bool = True
+) -> BillingRun:
+    """Bill all that is due by ``at``:
+
+    subscriptions, drafts whose grace is over and, with ``collect``, cards not tried yet.
+
+    Unclocked rows, or those of one test clock. Where nothing was due, the run returned is not saved. A second run
+    bills nothing.
+    """
+    run = BillingRun(test_clock=test_clock, cutoff=at)
+    try:
+        for bill in (_bill_batch, _finalize_batch):
+            while bill(run, batch):
+                _progress(run)
+    except Exception as error:
+        run.status, run.last_error = BillingRun.Status.FAILED, f"{type(error).__name__}: {error}"[:2000]
+        _progress(run)
+        raise
+    run.status = BillingRun.Status.DONE
+    if not run._state.adding:
+        run.finished_at = db.now()
+        _progress(run)
+    if collect:
+        collect_waiting(at=at, test_clock=test_clock)
+    return run
+
+
+def _progress(run: BillingRun) -> None:
+    """Write how far the run has come, beside its batches: a row that the admin shows while it goes on."""
+    if run.subscriptions or run.invoices or run.parked or run.last_error:
+        run.save()
+
+
+def collect_waiting(*, at: datetime, test_clock: TestClock | None = None) -> None:
+    """Charge the cards of open invoices that have not been tried, one by one and under no lock."""
+    payments.collect_all(invoices=payments.to_collect(at=at, test_clock=test_clock), at=at)
+
+
+# --- subscriptions -----------------------------------------------------------------------------
+def due(*, at: datetime, test_clock: TestClock | None) -> QuerySet[Subscription]:
+    """Subscriptions with something due by ``at``, but for those of parked payers."""
+    return Subscription.objects.filter(next_bill_at__lte=at, test_clock=test_clock, payer__parked_at=None)
+
+
+def _bill_batch(run: BillingRun, batch: int) -> bool:
+    """Bill one batch; whether there was anything to bill."""
+    try:
+        with transaction.atomic():
+            payers = _claim(due(at=run.cutoff, test_clock=run.test_clock), "payer", "next_bill_at", batch)
+            _bill(run, payers)
+            return bool(payers)
+    except OperationalError:
+        raise  # the database is away or saw a deadlock: no customer's fault, and the next run goes on
+    except _ABOUT_ONE as error:
+        log.warning("batch_failed", error=str(error))
+    return _singly(run, due(at=run.cutoff, test_clock=run.test_clock), "payer", "next_bill_at", batch, _bill)
+
+
+def _claim(queryset: QuerySet[Any], party: str, order: str, batch: int) -> list[Customer]:
+    """Lock the payers of the next due rows, without those that another run has: it never waits, so in any order."""
+    rows = queryset.select_related(party).order_by(order, "id")
+    claimed = rows.select_for_update(of=(party,), skip_locked=True, no_key=True)[:batch]
+    return list({getattr(row, party).pk: getattr(row, party) for row in claimed}.values())
+
+
+def _bill(run: BillingRun, payers: Sequence[Customer]) -> None:
+    """Bill the due subscriptions of payers whose locks are held, in the caller's transaction."""
+    found = _lock_due(run, payers)
+    if not found:
+        return
+    vendor, was_due = vendors.current(), {one.pk: one.next_bill_at for one in found}
+    before = {one.pk: (one.status, standing.monthly_revenue(one)) for one in found}
+    charging = [one for one in found if not _stops_with_trial(one, at=run.cutoff)]
+    made = charges.accrue(subscriptions=charging, until=run.cutoff, vendor=vendor)
+    charged = {charge.subscription_id for charge in made}
+    kinds = {one.pk: _turn(one, charged=one.pk in charged, at=run.cutoff) for one in found}
+    _save(found, was_due)
+    standing.tell(found, kinds=kinds, before=before, at=run.cutoff)
+    context = drafting.context(vendor=vendor, at=run.cutoff)
+    billed = invoices.bill_pending(payers=[one.payer for one in found], subscriptions=found, context=context)
+    run.subscriptions += len(found)
+    run.invoices += len(billed)
+
+
+def _lock_due(run: BillingRun, payers: Sequence[Customer]) -> list[Subscription]:
+    """Their due subscriptions, locked by id and read whole."""
+    theirs = due(at=run.cutoff, test_clock=run.test_clock).filter(payer__in=payers)
+    keys = [one.pk for one in db.lock(Subscription, theirs.values_list("pk", flat=True))]
+    return list(standing.loaded().filter(pk__in=keys, next_bill_at__lte=run.cutoff).order_by("pk"))
+
+
+def _stops_with_trial(subscription: Subscription, *, at: datetime) -> bool:
+    """Whether the trial is over and nothing is charged after it; the cancellation that follows is written down here."""
+    over = subscription.status == Status.TRIALING and subscription.trial_end and subscription.trial_end <= at
+    policy = subscription.plan_version.trial_end
+    if over and policy == TrialEnd.CANCEL and subscription.cancel_at is None:
+        subscription.cancel_at = subscription.trial_end
+    return bool(over) and policy != TrialEnd.CHARGE
+
+
+def _turn(subscription: Subscription, *, charged: bool, at: datetime) -> str:
+    """What this run makes of a subscription (sets its status, unsaved): the kind of the fact to tell, or nothing."""
+    if subscription.cancel_at is not None and subscription.cancel_at <= at:
+        subscription.status, subscription.ended_at = Status.CANCELED, subscription.cancel_at
+        return "canceled"
+    if subscription.status == Status.INCOMPLETE:
+        return _begin(subscription, charged=charged, at=at)
+    if subscription.status == Status.TRIALING and subscription.trial_end and subscription.trial_end <= at:
+        return _end_trial(subscription)
+    return "renewed" if charged else ""
+
+
+def _begin(subscription: Subscription, *, charged: bool, at: datetime) -> str:
+    """A start that lay in the future has come. Where a first invoice goes to a card, the money decides later."""
+    if subscription.trial_end is not None and subscription.trial_end > at:
+        subscription.status = Status.TRIALING
+        return "trial_started"
+    if charged:
+        return ""
+    subscription.status = Status.ACTIVE
+    return "activated"
+
+
+def _end_trial(subscription: Subscription) -> str:
+    if subscription.plan_version.trial_end == TrialEnd.PAUSE:
+        subscription.status = Status.PAUSED
+        return "paused"
+    subscription.status = Status.ACTIVE
+    return "activated"
+
+
+def _save(found: Sequence[Subscription], was_due: dict[uuid.UUID, datetime | None]) -> None:
+    """Plan all of them anew and write them with one statement. Raises ValueError where one would stay due as it was."""
+    for one in found:
+        standing.reschedule(one)
+        one.touch()
+        if one.next_bill_at is not None and one.next_bill_at == was_due[one.pk]:
+            raise ValueError(f"{one.public_id} is due at {one.next_bill_at} and was not moved on")
+    fields = [*standing.SCHEDULE, "status", "cancel_at", "ended_at", "version", "updated_at"]
+    Subscription.objects.bulk_update(found, fields)
+    ended = [one.pk for one in found if one.status == Status.CANCELED]
+    if ended:
+        SubscriptionItem.objects.filter(subscription__in=ended, ended_at=None).update(
+            ended_at=Subquery(_CANCEL_AT), next_bill_at=None
+        )
+
+
+# --- drafts ------------------------------------------------------------------------------------
+def _waiting(run: BillingRun) -> QuerySet[Invoice]:
+    """Drafts whose grace for stragglers is over."""
+    return Invoice.objects.filter(
+        status=Invoice.Status.DRAFT,
+        finalize_at__lte=run.cutoff,
+        test_clock=run.test_clock,
+        customer__parked_at=None,
+    )
+
+
+def _finalize_batch(run: BillingRun, batch: int) -> bool:
+    try:
+        with transaction.atomic():
+            payers = _claim(_waiting(run), "customer", "finalize_at", batch)
+            _finalize(run, payers)
+            return bool(payers)
+    except OperationalError:
+        raise
+    except _ABOUT_ONE as error:
+        log.warning("finalization_failed", error=str(error))
+    return _singly(run, _waiting(run), "customer", "finalize_at", batch, _finalize)
+
+
+def _finalize(run: BillingRun, payers: Sequence[Customer]) -> None:
+    """Finalize the waiting drafts of payers whose locks are held, after those of the subscriptions on them."""
+    found = list(_waiting(run).filter(customer__in=payers))
+    concerned = invoices.lock_subscriptions(found)
+    drafts = _waiting(run).filter(pk__in=[one.pk for one in found]).select_related("customer", "legal_entity")
+    locked = list(drafts.select_for_update(of=("self",)).order_by("pk"))
+    context = drafting.context(vendor=vendors.current(), at=run.cutoff)
+    invoices.finalize_all(invoices=locked, subscriptions=concerned, context=context)
+
+
+# --- those that can't be billed ----------------------------------------------------------------
+def _singly(
+    run: BillingRun,
+    queryset: QuerySet[Any],
+    party: str,
+    order: str,
+    batch: int,
+    bill: Callable[[BillingRun, Sequence[Customer]], None],
+) -> bool:
+    """After a batch failed: each of its payers by itself, so that only those that can't be billed are left out."""
+    with transaction.atomic():
+        payers = _claim(queryset, party, order, batch)
+    for payer in payers:
+        try:
+            with transaction.atomic():
+                bill(run, _claim(queryset.filter(**{party: payer}), party, order, batch))
+        except OperationalError:
+            raise
+        except _ABOUT_ONE as error:
+            run.parked += park(customer=payer, reason=_words(error), at=run.cutoff)
+    return bool(payers)
+
+
+def _words(error: Exception) -> str:
+    return error.detail if isinstance(error, DomainError) else f"{type(error).__name__}: {error}"
+
+
+@transaction.atomic
+def park(*, customer: Customer, reason: str, at: datetime) -> bool:
+    """Leave the payer out of runs until somebody has seen to the reason; whether it wasn't parked before."""
+    customer = db.lock_one(customer)
+    if customer.parked_at is not None:
+        return False
+    write(customer, parked_at=at, parked_reason=reason[:500])
+    _tell_customer(customer, changed="parked_at", reason=reason, at=at)
+    log.warning("customer_parked", customer=customer.public_id, reason=reason)
+    return True
+
+
+@transaction.atomic
+def unpark(*, customer: Customer, at: datetime) -> Customer:
+    """Take the payer into runs again: the next one bills all it has missed."""
+    customer = db.lock_one(customer)
+    if customer.parked_at is not None:
+        write(customer, parked_at=None, parked_reason="")
+        _tell_customer(customer, changed="parked_at", reason="", at=at)
+    return customer
+
+
+def _tell_customer(customer: Customer, *, changed: str, reason: str, at: datetime) -> None:
+    outbox.publish(
+        "billing.customer.changed",
+        customer,
+        at=at,
+        customer_id=customer.pk,
+        account_id=customer.account_id,
+        data={"changed": [changed], "parked": customer.parked_at is not None},
+        reason=reason[:500],
+    )
