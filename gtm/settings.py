@@ -112,6 +112,7 @@ CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
     "billing.tasks.render_missing_documents": {"queue": "delivery"},
     "billing.tasks.*": {"queue": "billing"},
+    "gtm.tasks.advance_clock": {"queue": "billing"},
     "gtm.shared.tasks.relay_facts": {"queue": "signals"},
     "gtm.shared.tasks.send_queued_mail": {"queue": "delivery"},
     "signals.tasks.*": {"queue": "signals"},
@@ -322,4 +323,17 @@ LOGGING = {
     },
 }
 
-UNFOLD: dict[str, object] = {"SITE_TITLE": "Tandem", "SITE_HEADER": "Tandem", "SITE_URL": "/"}
+# --- back office -------------------------------------------------------------------------------
+UNFOLD: dict[str, object] = {
+    "SITE_TITLE": "gtm.backoffice.site_title",
+    "SITE_HEADER": "gtm.backoffice.site_title",
+    "SITE_URL": "/",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "gtm.backoffice.favicon"}],
+    "STYLES": ["gtm.backoffice.stylesheet", "gtm.backoffice.tokens", "gtm.backoffice.badges"],
+    "BORDER_RADIUS": "6px",
+    "COLORS": "gtm.backoffice.colors",
+    "DASHBOARD_CALLBACK": "gtm.backoffice.dashboard",
+    "ACCOUNT": {"navigation": "gtm.backoffice.account_links"},
+    "SIDEBAR": {"show_search": True, "navigation": "gtm.backoffice.navigation"},
+    "SHOW_BACK_BUTTON": False,
+}
