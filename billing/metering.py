@@ -22,10 +22,13 @@ _PARTITIONS = -1
 _BUCKETS = 16  # names share them, so that a call with thousands of names takes few locks
 
 
-def samples(events: str) -> str:
-    """SQL for (event, meter) pairs of the relation ``events``: what each meter takes of each event that it counts."""
+def samples(events: str, *, columns: str = "") -> str:
+    """SQL for (event, meter) pairs of the relation ``events``: what each meter takes of each event that it counts.
+
+    ``columns`` (``e.name, …``) are handed through from the relation.
+    """
     return f"""
-    SELECT e.customer_id, m.id AS meter_id, m.aggregation, e.timestamp,
+    SELECT {columns} e.customer_id, m.id AS meter_id, m.aggregation, e.timestamp,
         date_trunc('hour', e.timestamp, 'UTC') AS hour,
         COALESCE(e.subscription_id, '{NO_SUBSCRIPTION}'::uuid) AS subscription_id,
         CASE

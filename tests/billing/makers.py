@@ -9,6 +9,7 @@ from typing import Any
 from billing import catalog, customers
 from billing.catalog import EntitlementTerms
 from billing.models import Customer, Feature, LegalEntity, Meter, PaymentMethod, Plan, Price
+from billing.usage import UsageInput
 from gtm.shared.models import TestClock
 from tests.world import JAN_1
 
@@ -79,3 +80,8 @@ def card(
     default: bool = True,
 ) -> PaymentMethod:
     return customers.attach_payment_method(customer=customer, gateway_token=token, default=default, at=at)
+
+
+def usage_event(customer: Customer, id: str, **fields: Any) -> UsageInput:  # noqa: A002 -- the field's name
+    """One API call."""
+    return UsageInput(id=id, customer=customer.public_id, **{"name": "api.call"} | fields)
