@@ -1,5 +1,6 @@
 # Two commands: `make run` serves Tandem at http://127.0.0.1:8000 (PORT, HOST, DATA_DIR), `make test` checks all of it.
 # PYTHON names the interpreter that makes .venv; by default the first one that is new enough.
+# ARGS go to pytest: `make test ARGS=--cov` adds the report of coverage.
 
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 ARGS ?=

@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import closing, suppress
 from hashlib import sha256
+from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 import psycopg
@@ -19,6 +20,7 @@ from django.db import connections
 from gtm import embedded, env, supervisor
 
 _OLDEST_POSTGRES = 150000
+_GREETING_SECONDS = 120
 
 
 class Command(BaseCommand):
@@ -31,43 +33,55 @@ class Command(BaseCommand):
             _check_port(host, port)
             _check_database()
             _check_broker()
-            self._prepare(host)
-            threading.Thread(target=self._greet, args=(host, port), daemon=True).start()
+            sign_ins = self._prepare(host)
+            connections.close_all()
+            threading.Thread(target=self._greet, args=(host, port, sign_ins), daemon=True).start()
             with embedded.kept_running():
                 sys.exit(supervisor.run(supervisor.commands(host=host, port=port, data_dir=data_dir), data_dir))
 
-    def _prepare(self, host: str) -> None:
+    def _prepare(self, host: str) -> list[str]:
+        """Bring database and static files up to date, load the demonstration once, and return what to say of it."""
         call_command("migrate", interactive=False, verbosity=0)
         _collect_static()
-        if _shows_demonstration():
-            if not _is_loopback(host):
-                raise env.BadSetting(
-                    f"The demonstration's sign-ins are public, so it is not served on HOST={host}; set DEMO=0."
-                )
+        if "demo" not in get_commands():
+            return []
+        exposure = _exposure(host)
+        if settings.DEMO and not exposure:
             call_command("demo", "--if-empty")
-        connections.close_all()
+        sign_ins = _demonstration_sign_ins()
+        if exposure and (sign_ins or settings.DEMO):
+            remedy = "use another database" if sign_ins else "set DEMO=0"
+            raise env.BadSetting(f"The demonstration's sign-ins are public, so it is not served {exposure}; {remedy}.")
+        return sign_ins
 
-    def _greet(self, host: str, port: int) -> None:
+    def _greet(self, host: str, port: int, sign_ins: list[str]) -> None:
         """Say where it is once it answers."""
-        for _ in range(600):
-            with suppress(OSError), closing(socket.create_connection((host, port), timeout=1)):
+        for _ in range(_GREETING_SECONDS):
+            with suppress(OSError, HTTPException), closing(HTTPConnection(host, port, timeout=30)) as connection:
+                connection.request("GET", "/healthz")
+                connection.getresponse()
                 break
-            time.sleep(0.1)
-        lines = ["", f"Tandem is at {settings.BASE_URL}", *_sign_ins(), "Ctrl-C stops it.", ""]
-        self.stdout.write("\n".join(lines))
+            time.sleep(1)
+        self.stdout.write("\n".join(["", f"Tandem is at {settings.BASE_URL}", *sign_ins, "Ctrl-C stops it.", ""]))
 
 
-def _shows_demonstration() -> bool:
-    return bool(settings.DEMO) and "demo" in get_commands()
-
-
-def _sign_ins() -> list[str]:
-    if not _shows_demonstration():
-        return []
+def _demonstration_sign_ins() -> list[str]:
+    """Lines for a person, if the database holds the demonstration."""
     from gtm import demo
+    from gtm.shared.models import User
 
-    width = max(len(email) for _, email, _ in demo.SIGN_INS)
+    emails = [email for _, email, _ in demo.SIGN_INS]
+    if not User.objects.filter(email__in=emails).exists():
+        return []
+    width = max(map(len, emails))
     return ["Sign in as", *(f"  {email:<{width}}  {password}  ({role})" for role, email, password in demo.SIGN_INS)]
+
+
+def _exposure(host: str) -> str:
+    """In words, why passwords that everybody knows must not work here; empty on one's own machine."""
+    if not _is_loopback(host):
+        return f"on HOST={host}"
+    return "with a live gateway key" if "_live_" in settings.STRIPE_SECRET_KEY else ""
 
 
 def _is_loopback(host: str) -> bool:
