@@ -28,6 +28,8 @@ from gtm.shared.models import Resource, Role
 SEEN = "_seen"
 STALE = "Somebody else changed this while you edited it, so nothing was saved. Open the page again to see it as it is."
 
+_ONE_SAVE_BUTTON = {"show_save_and_add_another": False, "show_save_and_continue": False}
+
 
 def is_founder(request: HttpRequest) -> bool:
     return bool(request.user.is_superuser or request.user.has_role(Role.FOUNDER))
@@ -89,6 +91,7 @@ class OperationAdmin(ModelAdmin):
     list_per_page = 50
     show_full_result_count = False
     warn_unsaved_form = True
+    compressed_fields = False
     list_filter_sheet = True
 
     # --- the operations, given by the subclass -----------------------------------------------------
@@ -165,10 +168,10 @@ class OperationAdmin(ModelAdmin):
     def _page_context(self, request: HttpRequest, object_id: str | None) -> dict[str, Any]:
         instance = self.get_object(request, object_id) if object_id else None
         if instance is None:
-            return {}
+            return _ONE_SAVE_BUTTON | {"title": f"Create {self.opts.verbose_name}"}
         seen = request.POST.get(SEEN) or self.state_of(instance)
         told = {"notes": self.notes(request, instance), "warnings": self.warnings(request, instance)}
-        return {"seen": seen} | told | self.extra_context(request, instance)
+        return _ONE_SAVE_BUTTON | {"seen": seen} | told | self.extra_context(request, instance)
 
     def extra_context(self, request: HttpRequest, instance: Any) -> dict[str, Any]:
         """What the page's own templates show besides the form."""

@@ -35,9 +35,12 @@ def step(
     form: type[StepForm] = StepForm,
     applies: Callable[[Any], bool] = lambda instance: True,
     permission: str = "founder",
-    variant: ActionVariant = ActionVariant.DEFAULT,
+    main: bool = False,
+    danger: bool = False,
 ) -> Callable[[Callable[Concatenate[Any, Any, P], HttpResponse | None]], Callable[..., HttpResponse]]:
     """Make a method ``(page, instance, *, at, **what the form asked)`` a button named ``label`` on the object's page.
+
+    ``main``: what is most likely wanted next; ``danger``: what can't be undone.
 
     It is shown where ``applies``, to those with ``has_<permission>_permission``. The page asks with the sentence
     ``explain``; afterwards ``done`` is said on the object's page, unless the method gives an answer of its own.
@@ -56,12 +59,12 @@ def step(
                 answer = _take(page, method, instance, asked)
                 if asked.is_valid():
                     return answer or _tell(page, request, instance, _said(done, instance))
-            return _ask(page, request, instance, asked, label, _said(explain, instance), variant)
+            return _ask(page, request, instance, asked, label, _said(explain, instance), danger)
 
         view.short_description = label  # type: ignore[attr-defined]
         view.allowed_permissions = [permission]  # type: ignore[attr-defined]
         view.applies = applies  # type: ignore[attr-defined]
-        view.variant = variant  # type: ignore[attr-defined]
+        view.variant = ActionVariant.PRIMARY if main else ActionVariant.DEFAULT  # type: ignore[attr-defined]
         view.attrs = {}  # type: ignore[attr-defined]
         view.original_function_name = method.__name__  # type: ignore[attr-defined]
         return view
@@ -90,7 +93,7 @@ def _tell(page: Any, request: HttpRequest, instance: Any, words: str) -> HttpRes
 
 
 def _ask(
-    page: Any, request: HttpRequest, instance: Any, asked: StepForm, label: str, words: str, variant: ActionVariant
+    page: Any, request: HttpRequest, instance: Any, asked: StepForm, label: str, words: str, danger: bool
 ) -> HttpResponse:
     context = page.admin_site.each_context(request) | {
         "title": label,
@@ -99,7 +102,7 @@ def _ask(
         "words": words,
         "form": asked,
         "label": label,
-        "is_danger": variant is ActionVariant.DANGER,
+        "is_danger": danger,
         "back": page_of(page.model, instance.pk),
     }
     return TemplateResponse(request, "admin/step.html", context)
