@@ -10,7 +10,7 @@ from gtm.shared.errors import Conflict
 from gtm.shared.models import TestClock
 
 
-@shared_task(queue="billing")
+@shared_task
 def advance_clock(*, clock_id: str, **kwargs: Any) -> None:
     """Go on advancing a test clock whose caller stopped waiting."""
     clock = TestClock.objects.filter(pk=uuid.UUID(clock_id)).first()
