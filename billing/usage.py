@@ -113,7 +113,7 @@ def _customers(references: set[str], at: datetime) -> dict[str, CustomerScope]:
             [list(by_id), list(by_external_id)],
         )
         found = cursor.fetchall()
-    scopes = {}
+    scopes: dict[str, CustomerScope] = {}
     for key, external_id, version, account_id, clock_id, frozen_time, status in found:
         scope = CustomerScope(
             id=key,
@@ -133,7 +133,7 @@ def _subscriptions(references: set[str]) -> dict[str, tuple[uuid.UUID, uuid.UUID
     if not references:
         return {}
     by_id, by_external_id = _named(references, Subscription.PREFIX)
-    found = {}
+    found: dict[str, tuple[uuid.UUID, uuid.UUID]] = {}
     named = Subscription.objects.filter(pk__in=by_id) | Subscription.objects.filter(external_id__in=by_external_id)
     for key, external_id, customer_id in named.values_list("pk", "external_id", "customer_id"):
         names = (by_id.get(key), by_external_id.get(external_id) if external_id else None)

@@ -1,17 +1,20 @@
-"""What customers may use, and how much of it is used: two queries, however many customers."""
+"""What customers may use, and how much of it is used: two queries, however many customers.
+
+Two more where a billing period other than a subscription's current one is asked for.
+"""
 
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import groupby
 
 from django.db.models import Q
 
 from billing.models import Customer, Entitlement, Feature, Grant, Subscription
-from billing.queries import usage
-from gtm.shared import periods
+from billing.queries import billing_periods, usage
+from billing.queries.billing_periods import Bounds
 from gtm.shared.errors import NotFound
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)  # no event is older
@@ -116,16 +119,19 @@ def _grants(wanted: Q) -> list[Grant]:
 
 
 def _accesses(grants: Sequence[Grant], at: datetime) -> list[_Access]:
+    holding = [grant.subscription for grant in grants if _is_by_billing_period(grant) and _lapse(grant, at) is None]
+    subscriptions = {subscription.pk: subscription for subscription in holding if subscription}
+    bounds = billing_periods.containing(subscriptions.values(), at)
     by_feature = groupby(grants, key=lambda grant: (grant.customer_id, grant.feature_id))
-    return [_combine(list(theirs), at) for _key, theirs in by_feature]
+    return [_combine(list(theirs), bounds, at) for _key, theirs in by_feature]
 
 
-def _combine(grants: list[Grant], at: datetime) -> _Access:
+def _combine(grants: list[Grant], bounds: dict[uuid.UUID, Bounds], at: datetime) -> _Access:
     active = [grant for grant in grants if _lapse(grant, at) is None]
     overrides = [grant for grant in active if grant.source == Grant.Source.CONTRACT]
     giving = [grant for grant in overrides or active if grant.granted]
     leading = (giving or active or grants[-1:])[0]
-    start, end = _period(leading, at)
+    start, end = _period(leading, bounds, at)
     limits = [grant.limit for grant in giving if grant.limit is not None]
     return _Access(
         feature=leading.feature,
@@ -139,6 +145,10 @@ def _combine(grants: list[Grant], at: datetime) -> _Access:
         start=start,
         end=end,
     )
+
+
+def _is_by_billing_period(grant: Grant) -> bool:
+    return grant.reset == Entitlement.Reset.BILLING_PERIOD
 
 
 def _lapse(grant: Grant, at: datetime) -> str | None:
@@ -161,24 +171,13 @@ def _last(ends: Iterable[datetime | None]) -> datetime | None:
     return None if None in known else max((end for end in known if end is not None), default=None)
 
 
-def _period(grant: Grant, at: datetime) -> tuple[datetime, datetime | None]:
-    subscription = grant.subscription
+def _period(grant: Grant, bounds: dict[uuid.UUID, Bounds], at: datetime) -> tuple[datetime, datetime | None]:
+    """What is counted now towards the limit; a grant without a subscription has no billing period, but months."""
     if grant.reset == Entitlement.Reset.NEVER:
         return BEGINNING, None
-    if (
-        grant.reset == Entitlement.Reset.BILLING_PERIOD
-        and subscription is not None
-        and subscription.current_period_start
-    ):
-        return subscription.current_period_start, subscription.current_period_end
-    return calendar_month(at, grant.customer.timezone)
-
-
-def calendar_month(at: datetime, timezone: str) -> tuple[datetime, datetime]:
-    """The month that holds ``at`` as the zone's calendar has it."""
-    first = periods.local_date(at, timezone).replace(day=1)
-    following = date(first.year + first.month // 12, first.month % 12 + 1, 1)
-    return periods.start_of_day(first, timezone), periods.start_of_day(following, timezone)
+    if _is_by_billing_period(grant) and grant.subscription_id in bounds:
+        return bounds[grant.subscription_id]
+    return billing_periods.calendar_month(at, grant.customer.timezone)
 
 
 def _used(accesses: Sequence[_Access]) -> dict[int, Decimal]:
