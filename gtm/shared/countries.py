@@ -5,7 +5,7 @@ from functools import lru_cache
 from babel import Locale
 from django.utils.translation import get_language
 
-NOT_COUNTRIES = frozenset({"EU", "EZ", "UN", "XA", "XB", "ZZ", "QO"})
+NOT_COUNTRIES = frozenset({"AC", "CP", "CQ", "DG", "EA", "EU", "EZ", "IC", "QO", "TA", "UN", "XA", "XB", "ZZ"})
 
 
 @lru_cache(maxsize=16)

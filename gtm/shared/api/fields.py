@@ -5,7 +5,6 @@ import zoneinfo
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
-from importlib import resources
 from typing import Any, ClassVar, cast
 
 import msgspec
@@ -13,7 +12,7 @@ from babel import Locale, UnknownLocaleError
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from gtm.shared import ids, money
+from gtm.shared import countries, ids, money
 from gtm.shared.api import references
 from gtm.shared.api.permissions import principal
 from gtm.shared.models import Row
@@ -327,12 +326,15 @@ class _CodeField(serializers.CharField):
 
 @extend_schema_field({"type": "string", "pattern": "^[A-Z]{2}$"})
 class CountryField(_CodeField):
-    """A country of ISO 3166, two letters."""
+    """A country of ISO 3166, two letters (and XK, by which Kosovo trades)."""
 
     default_error_messages: ClassVar[dict[str, Any]] = {"unknown": "{text!r} is not a country code of ISO 3166."}
 
     def normalise(self, text: str) -> str:
-        return countries()[text.upper() if text.isascii() else text]
+        code = text.upper()
+        if not (text.isascii() and countries.is_country(code)):
+            raise ValueError(text)
+        return code
 
 
 @extend_schema_field({"type": "string", "pattern": "^[A-Z]{3}$"})
@@ -372,14 +374,6 @@ class LocaleField(_CodeField):
             return str(Locale.parse(text.replace("_", "-"), sep="-")).replace("_", "-")
         except UnknownLocaleError as error:
             raise ValueError(text) from error
-
-
-@cache
-def countries() -> dict[str, str]:
-    """ISO 3166's codes, from the table that comes with the time zones, and XK, by which Kosovo trades."""
-    table = resources.files("tzdata").joinpath("zoneinfo/iso3166.tab").read_text(encoding="utf-8")
-    codes = {line[:2] for line in table.splitlines() if not line.startswith("#")} | {"XK"}
-    return {code: code for code in codes}
 
 
 @cache

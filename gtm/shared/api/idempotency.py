@@ -37,7 +37,7 @@ ATOMIC, RESUMABLE = "atomic", "resumable"
 KEPT_FOR = timedelta(hours=24)
 ABANDONED_AFTER = timedelta(seconds=60)
 _NEVER_KEPT = frozenset({401, 403, 429})
-_MOMENTARY = frozenset({"idempotency_key_in_use", "try_again", "clock_advancing"})
+_MOMENTARY = frozenset({"idempotency_key_in_use", "try_again", "clock_advancing", "payment_in_progress"})
 _NAMESPACE = uuid.UUID("0193a3e2-6d5c-7b1e-9a55-5d3c8f1e7a10")
 
 Act = Callable[[], Response]
@@ -128,9 +128,10 @@ def _open(claim: Claim) -> IdempotencyRecord:
     if not db.advisory_lock("idempotency", claim.owner, claim.key, wait=False):
         raise _in_use()
     now = db.now()
-    records = IdempotencyRecord.objects.filter(owner=claim.owner, key=claim.key)
-    records.filter(created_at__lte=now - KEPT_FOR).delete()
-    record = records.first()
+    record = IdempotencyRecord.objects.filter(owner=claim.owner, key=claim.key).first()
+    if record is not None and record.created_at <= now - KEPT_FOR:
+        record.delete()
+        record = None
     if record is None:
         return IdempotencyRecord.objects.create(
             owner=claim.owner, key=claim.key, method=claim.method, path=claim.path, body_digest=claim.digest

@@ -76,6 +76,10 @@ class StrictSerializer(serializers.Serializer):
         return {name for name, field in self.fields.items() if field.read_only} | set(created)
 
 
+class NoInput(StrictSerializer):
+    """For verbs that take nothing: ``self.validated(NoInput)`` refuses a body that says more than the verb does."""
+
+
 class ResourceSerializer(StrictSerializer, serializers.ModelSerializer):
     """What every object of the API has; subclasses name the rest by ``fields = resource_fields(…)``.
 

@@ -56,8 +56,9 @@ class TandemSchema(AutoSchema):
         parameters = []
         if self.method == "POST":
             detail = "The same key and body give the first answer again for 24 hours."
+            key = {"type": "string", "minLength": 1, "maxLength": 255}
             parameters += [
-                OpenApiParameter(idempotency.HEADER, str, "header", description=detail),
+                OpenApiParameter(idempotency.HEADER, key, "header", description=detail),
                 OpenApiParameter(idempotency.REPLAYED, str, "header", enum=["true"], response=succeeded),
             ]
         if self.method != "GET" and "{id}" in self.path:
