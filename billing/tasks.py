@@ -8,7 +8,7 @@ from billing import documents, partitions, payments, runs, subscriptions
 from gtm.shared import db, nudges, pulse
 
 
-@shared_task(queue="billing")
+@shared_task
 def bill_due(**kwargs: Any) -> None:
     """Bill what is due, and leave the charging of cards to a task of its own."""
     with pulse.job("bill what is due"):
@@ -16,7 +16,7 @@ def bill_due(**kwargs: Any) -> None:
     nudges.send("billing.tasks.collect_due")
 
 
-@shared_task(queue="billing")
+@shared_task
 def collect_due(**kwargs: Any) -> None:
     """Charge cards that have not been tried. Two at once share the work: an invoice has one live attempt."""
     with pulse.job("charge cards"):
@@ -24,28 +24,28 @@ def collect_due(**kwargs: Any) -> None:
     nudges.send("billing.tasks.render_missing_documents")
 
 
-@shared_task(queue="billing")
+@shared_task
 def settle_attempts(**kwargs: Any) -> None:
     """Find out what became of charges whose answer never came."""
     with pulse.job("settle attempts"):
         payments.settle_attempts(at=db.now())
 
 
-@shared_task(queue="billing")
+@shared_task
 def expire_incomplete(**kwargs: Any) -> None:
     """Give up subscriptions whose first payment did not come."""
     with pulse.job("expire unfinished subscriptions"):
         subscriptions.expire_incomplete(at=db.now())
 
 
-@shared_task(queue="delivery")
+@shared_task
 def render_missing_documents(**kwargs: Any) -> None:
     """Render the PDF of every finalized invoice that has none."""
     with pulse.job("render documents"):
         documents.render_missing(at=db.now())
 
 
-@shared_task(queue="billing")
+@shared_task
 def make_partitions(**kwargs: Any) -> None:
     """Keep partitions of the usage stream ready for the months to come."""
     with pulse.job("make partitions"):
