@@ -7,7 +7,6 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,8 @@ from pathlib import Path
 import psutil
 
 from gtm.env import BadSetting
+
+Account = pwd.struct_passwd
 
 _ACCOUNT = "pgserver"
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "TMPDIR")  # nothing of ours, above all no secrets
@@ -25,15 +26,16 @@ _PR_SET_PDEATHSIG = 1
 _PRCTL = getattr(ctypes.CDLL(None), "prctl", None)  # Linux alone has it; looked up before any fork
 
 
-def spawn(command: list[str], log: Path, *, at_death: int | None = None, text: str = "") -> subprocess.Popen[bytes]:
-    """Start a server out of reach of the terminal's Ctrl-C, as an account of its own where we are root.
+def spawn(
+    command: list[str], log: Path, *, account: Account | None, at_death: int | None = None, text: str = ""
+) -> subprocess.Popen[bytes]:
+    """Start a server out of reach of the terminal's Ctrl-C, as another account where one is given.
 
     ``text`` is its standard input; ``at_death`` the signal it gets when this process dies (Linux). BadSetting if the
     program cannot be run.
     """
     if log.exists() and log.stat().st_size > _LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
-    account = _account()
     if account:
         _let_pass(account, Path(command[0]))
     try:
@@ -91,34 +93,21 @@ def running_child(child: subprocess.Popen[bytes] | None) -> psutil.Process | Non
     return psutil.Process(child.pid)
 
 
-def server_uid() -> int:
-    account = _account()
-    return account.pw_uid if account else os.geteuid()
-
-
-def make_server_folder(folder: Path) -> Path:
+def make_server_folder(folder: Path, *, account: Account | None) -> None:
     """Make a folder that only the servers' account can read, and a way to it."""
     folder.mkdir(mode=0o700)
-    return _hand_over(folder)
-
-
-def make_socket_folder() -> Path:
-    """A short folder for a socket, whose whole path may have about 100 bytes."""
-    short = "/tmp"  # noqa: S108  (mkdtemp makes it ours alone)
-    return _hand_over(Path(tempfile.mkdtemp(prefix="tandem-", dir=short if os.access(short, os.W_OK) else None)))
-
-
-def _hand_over(folder: Path) -> Path:
-    if account := _account():
+    if account:
         _let_pass(account, folder)
         os.chown(folder, account.pw_uid, account.pw_gid)
-    return folder
 
 
-def _account() -> pwd.struct_passwd | None:
-    """The servers' own account where we are root, as whom PostgreSQL refuses to run."""
+def account_over(data_dir: Path) -> Account | None:
+    """As whom the servers run where we are root, which PostgreSQL refuses to: the folder's owner, or their own."""
     if os.geteuid() != 0:
         return None
+    if owner := data_dir.stat().st_uid:
+        with suppress(KeyError):
+            return pwd.getpwuid(owner)
     for _ in range(2):
         with suppress(KeyError):
             return pwd.getpwnam(_ACCOUNT)
@@ -131,7 +120,7 @@ def _account() -> pwd.struct_passwd | None:
     )
 
 
-def _let_pass(account: pwd.struct_passwd, path: Path) -> None:
+def _let_pass(account: Account, path: Path) -> None:
     """Let the servers' account through the folders above ``path``."""
     for folder in path.parents:
         status = folder.stat()

@@ -8,6 +8,7 @@ import signal
 import socket
 import stat
 import subprocess
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -27,7 +28,7 @@ DATABASE = "tandem"
 _PATIENCE_SECONDS = 120  # a crash recovery may take this long before the server answers
 _POLL_SECONDS = 0.02
 _ATTEMPTS = 4
-_SHORT = 80  # of the about 100 bytes that a socket's whole path may have
+_SHORT = 80
 _FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
 
 
@@ -57,6 +58,7 @@ class Postgres:
     def __init__(self, folder: Path, *, private: bool = False) -> None:
         self.folder = folder
         self._private = private
+        self._account = processes.account_over(folder)
         self._data = folder / "postgres"
         self._log = folder / "postgres.log"
         self._sockets: Path | None = None
@@ -106,7 +108,17 @@ class Postgres:
         lines = self._pid_file()
         sockets = Path(lines[4]) if len(lines) > 4 and lines[4] else None
         owner = sockets.lstat() if sockets and sockets.exists() else None
-        return sockets if owner and stat.S_ISDIR(owner.st_mode) and owner.st_uid == processes.server_uid() else None
+        return sockets if owner and stat.S_ISDIR(owner.st_mode) and owner.st_uid == self._owner() else None
+
+    def _owner(self) -> int:
+        return self._account.pw_uid if self._account else os.geteuid()
+
+    def _short_folder(self) -> Path:
+        """Where the socket goes, whose whole path may have about 100 bytes."""
+        if self._private and len(str(self.folder)) < _SHORT:
+            return self.folder / "sockets"
+        short = "/tmp"  # noqa: S108  (the folder is made, or refused, by mkdir)
+        return Path(short if os.access(short, os.W_OK) else tempfile.gettempdir(), f"tandem-{secrets.token_hex(4)}")
 
     def _answers(self) -> bool:
         if self._sockets is None:
@@ -139,11 +151,12 @@ class Postgres:
             return
         unfinished = self._data.with_suffix(".new")
         shutil.rmtree(unfinished, ignore_errors=True)
-        processes.make_server_folder(unfinished)
+        processes.make_server_folder(unfinished, account=self._account)
         fast = ["--no-sync"] if self._private else []
         options = ["--encoding=UTF8", "--locale=C", "--auth=trust", "--username=postgres", *fast]
         command = [str(_postgres_programs(self._data) / "initdb"), "-D", str(unfinished), *options]
-        if processes.spawn(command, self._log, at_death=signal.SIGKILL).wait() != 0:
+        child = processes.spawn(command, self._log, account=self._account, at_death=signal.SIGKILL)
+        if child.wait() != 0:
             raise BadSetting(f"PostgreSQL cannot make its data folder: {_last_line(self._log)} (see {self._log}).")
         unfinished.rename(self._data)
 
@@ -154,11 +167,9 @@ class Postgres:
             (self._data / "postmaster.pid").unlink()
 
     def _start(self) -> bool:
-        if self._sockets is None:
-            here = self._private and len(str(self.folder)) < _SHORT
-            self._sockets = self.folder / "sockets" if here else processes.make_socket_folder()
+        self._sockets = self._sockets or self._short_folder()
         if not self._sockets.exists():
-            processes.make_server_folder(self._sockets)
+            processes.make_server_folder(self._sockets, account=self._account)
         settings = [
             "listen_addresses=",
             f"unix_socket_directories={self._sockets}",
@@ -168,7 +179,8 @@ class Postgres:
         ]
         options = [part for setting in settings for part in ("-c", setting)]
         command = [str(_postgres_programs(self._data) / "postgres"), "-D", str(self._data), *options]
-        self._child = processes.spawn(command, self._log, at_death=signal.SIGQUIT if self._private else None)
+        at_death = signal.SIGQUIT if self._private else None
+        self._child = processes.spawn(command, self._log, account=self._account, at_death=at_death)
         return _wait_for(self._answers, self._child)
 
 
@@ -181,6 +193,7 @@ class Valkey:
     def __init__(self, folder: Path, *, private: bool = False) -> None:
         self.folder = folder
         self._private = private
+        self._account = processes.account_over(folder)
         self._log = folder / "valkey.log"
         self._record = folder / "valkey.json"
         self._child: subprocess.Popen[bytes] | None = None
@@ -244,6 +257,7 @@ class Valkey:
         self._child = processes.spawn(
             [str(get_binary_path().resolve()), "-"],
             self._log,
+            account=self._account,
             at_death=signal.SIGKILL if self._private else None,
             text="\n".join(lines),
         )
