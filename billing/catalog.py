@@ -16,7 +16,7 @@ from billing.meters import change_feature, change_meter, create_feature, create_
 from billing.models import Entitlement, Feature, Plan, PlanVersion, TaxRate
 from billing.plan_versions import draft_of, seal
 from billing.prices import change_price, create_price, delete_price, why_frozen
-from gtm.shared import db, outbox, saving
+from gtm.shared import countries, db, outbox, saving
 from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import write
 
@@ -278,6 +278,8 @@ def change_tax_rate(*, rate: TaxRate, at: datetime, **changes: Any) -> TaxRate:
 
 def _check_tax_rate(rate: TaxRate) -> None:
     saving.clean(rate)
+    if not countries.is_country(rate.country):
+        raise Invalid(f"{rate.country!r} is not a country code of ISO 3166.", attr="country")
     if not 0 <= rate.percentage <= 100:
         raise Invalid("A percentage is 0 to 100.", attr="percentage")
     if rate.valid_to is not None and rate.valid_to <= rate.valid_from:

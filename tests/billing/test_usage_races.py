@@ -11,10 +11,11 @@ from decimal import Decimal
 import pytest
 from django.db import connection, connections, transaction
 
-from billing import catalog, usage
-from billing.models import UsageEvent, UsageEventKey, UsageRollup, UsageValue
+from billing import catalog, consumption, usage
+from billing.models import Grant, UsageEvent, UsageEventKey, UsageRollup, UsageValue
 from billing.queries import Window, totals
 from billing.usage import Recorded, UsageInput
+from gtm.shared.errors import Conflict
 from tests.billing import makers
 from tests.world import JAN_1
 
@@ -174,3 +175,22 @@ def test_a_meter_waits_for_the_events_under_way(two: ThreadPoolExecutor) -> None
     for future in [two.submit(slow_ingest), two.submit(meter)]:
         future.result(timeout=60)
     assert UsageRollup.objects.get().count == 1
+
+
+def test_two_cannot_take_the_last_unit(two: ThreadPoolExecutor) -> None:
+    acme = makers.customer()
+    feature = makers.feature(meter=makers.meter())
+    Grant.objects.create(customer=acme, feature=feature, source="manual", limit=ROUNDS // 2, hard=True, reset="month")
+
+    def take(event_id: str) -> bool:
+        try:
+            consumption.consume(customer=acme, feature="api_calls", quantity=Decimal(1), id=event_id, at=AT)
+        except Conflict as refusal:
+            if refusal.code != "limit_reached":
+                raise
+            return False
+        return True
+
+    taken = [at_once(two, lambda n=n: take(f"{n}-a"), lambda n=n: take(f"{n}-b")) for n in range(ROUNDS)]  # type: ignore[misc]
+
+    assert sum(map(sum, taken)) == ROUNDS // 2 == UsageEvent.objects.count()  # type: ignore[arg-type]
