@@ -49,7 +49,7 @@ class PlanForm(OperationForm):
         super().__init__(*args, **kwargs)
         if not self.instance._state.adding:
             version = self.instance.current_version
-            self.initial |= {name: getattr(version, name) for name in catalog.VERSION_FIELDS}
+            self.initial.update({name: getattr(version, name) for name in catalog.VERSION_FIELDS})
 
 
 class PriceForm(OperationForm):
@@ -158,7 +158,8 @@ def _tier(line: str, number: int, currency: str) -> dict[str, Any]:
         unit, flat = [*map(Decimal, parts[1:]), Decimal()][:2]
     except (ArithmeticError, ValueError) as error:
         raise ValueError(f"Line {number} is no tier. {TIERS_HELP}") from error
-    return {"up_to": up_to, "unit_amount": to_minor(unit, currency), "flat_amount": to_minor(flat, currency)}
+    unit_amount, flat_amount = (f"{to_minor(amount, currency):f}" for amount in (unit, flat))
+    return {"up_to": up_to, "unit_amount": unit_amount, "flat_amount": flat_amount}
 
 
 class EntitlementForm(OperationForm):
@@ -173,7 +174,7 @@ class EntitlementForm(OperationForm):
             self.initial["limit"] = plain(limit)
 
     def terms(self) -> EntitlementTerms:
-        return EntitlementTerms(**{name: self.cleaned_data[name] for name in self._meta.fields})
+        return EntitlementTerms(**{name: self.cleaned_data[name] for name in self.Meta.fields})
 
 
 class NewestVersionFormSet(BaseModelFormSet):
@@ -188,7 +189,8 @@ class NewestVersionFormSet(BaseModelFormSet):
         if instance._state.adding:
             kwargs.setdefault("initial", self.usual)
         rows = queryset.none() if instance._state.adding else self.of_version(queryset, instance.current_version)
-        super().__init__(*args, queryset=rows, **kwargs)
+        kwargs["queryset"] = rows
+        super().__init__(*args, **kwargs)
 
     @staticmethod
     def of_version(rows: models.QuerySet[Any], version: PlanVersion) -> models.QuerySet[Any]:

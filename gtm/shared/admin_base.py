@@ -15,6 +15,7 @@ from django import forms
 from django.contrib import messages
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import models
+from django.forms.models import InlineForeignKeyField, construct_instance
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -32,7 +33,8 @@ _ONE_SAVE_BUTTON = {"show_save_and_add_another": False, "show_save_and_continue"
 
 
 def is_founder(request: HttpRequest) -> bool:
-    return bool(request.user.is_superuser or request.user.has_role(Role.FOUNDER))
+    user = request.user
+    return user.is_authenticated and (user.is_superuser or user.has_role(Role.FOUNDER))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +69,19 @@ class OperationForm(forms.ModelForm):
     refusal: ClassVar[Refusal | None] = None
 
     def _post_clean(self) -> None:
-        super()._post_clean()
+        """Django's own way without the constraints, of which it only knows the names; and what was refused before."""
+        exclude = self._get_validation_exclusions()  # type: ignore[attr-defined]
+        exclude |= {name for name, field in self.fields.items() if isinstance(field, InlineForeignKeyField)}
+        self.instance = construct_instance(self, self.instance, self._meta.fields, self._meta.exclude)
+        try:
+            self.instance.clean_fields(exclude=exclude)
+        except ValidationError as error:
+            self._update_errors(error)  # type: ignore[attr-defined]
+        if self._validate_unique:  # type: ignore[attr-defined]
+            self.validate_unique()
         if self.refusal is not None and self.refusal.prefix == self.prefix:
             attr = self.refusal.attr
             self.add_error(attr if attr in self.fields else None, self.refusal.detail)
-
-    def validate_constraints(self) -> None:
-        """Left to the operation: a constraint only knows its own name."""
 
     def values(self) -> dict[str, Any]:
         """What was entered, for an operation that creates: fields left empty take the model's defaults."""
@@ -139,8 +147,8 @@ class OperationAdmin(ModelAdmin):
         return is_founder(request)
 
     def has_money_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Steps about money are finance's work too."""
-        return is_founder(request) or request.user.has_role(Role.FINANCE)
+        """Steps about money are finance's work too, who are the others that may enter."""
+        return self.admin_site.has_permission(request)
 
     # --- saving ------------------------------------------------------------------------------------
     def get_form(

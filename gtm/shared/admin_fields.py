@@ -36,11 +36,17 @@ def timezone_choices() -> tuple[tuple[str, str], ...]:
     return (("UTC", "UTC"), *((name, name.replace("_", " ")) for name in names))
 
 
+class Select(widgets.UnfoldAdminSelectWidget):
+    """Unfold's, drawn at once: it renders a template for each option, and there are hundreds of zones."""
+
+    template_name = "admin/select.html"
+
+
 class Choice(forms.ChoiceField):
     def __init__(self, *, empty: str | None = None, choices: Any = (), **options: Any) -> None:
         offered = choices if empty is None else (lambda: [("", empty), *_listed(choices)])
         options.setdefault("required", empty is None)
-        super().__init__(choices=offered, widget=widgets.UnfoldAdminSelectWidget(), **options)
+        super().__init__(choices=offered, widget=Select(), **options)
 
 
 def _listed(choices: Any) -> list[tuple[str, str]]:
