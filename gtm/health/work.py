@@ -1,0 +1,134 @@
+"""The background work: who does it, when it was last done, and what is stuck."""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Count, Max, Min
+
+from billing.models import BillingRun, Customer
+from gtm.health.findings import Finding, error, ok, warning
+from gtm.shared.models import PendingFact, Pulse, TestClock
+
+WORKER, BEAT, FACTS, JOBS, RUNS, PARKED, CLOCKS = (
+    "Worker",
+    "Beat",
+    "Facts",
+    "Jobs",
+    "Bill runs",
+    "Parked customers",
+    "Test clocks",
+)
+SILENT_WARNING, SILENT_ERROR = timedelta(seconds=45), timedelta(minutes=3)
+STUCK = timedelta(minutes=1)
+FAILS_FOR_GOOD = 3  # attempts, some twenty seconds after the first
+START_THEM = "Start web, worker and beat with make run, or the worker alone with celery --app gtm worker."
+
+
+def worker(at: datetime) -> Finding:
+    """The freshest of all workers counts: those that were stopped keep their last sign for a day."""
+    last = Pulse.objects.filter(name__startswith="worker:").aggregate(last=Max("beat_at"))["last"]
+    return _sign_of_life(WORKER, "No worker has ever", "The last sign of a worker was", last, at, START_THEM)
+
+
+def beat(at: datetime) -> Finding:
+    last = Pulse.objects.filter(name="beat").values_list("beat_at", flat=True).first()
+    remedy = "Start beat with celery --app gtm beat, once in all; it needs a worker too."
+    return _sign_of_life(BEAT, "Beat has never", "Beat's last tick was", last, at, remedy)
+
+
+def _sign_of_life(name: str, never: str, since: str, last: datetime | None, at: datetime, remedy: str) -> Finding:
+    if last is None:
+        return error(name, f"{never} given a sign of life.", remedy)
+    silence = at - last
+    sentence = f"{since} {ago(silence)} ago."
+    if silence >= SILENT_ERROR:
+        return error(name, sentence, remedy)
+    return warning(name, sentence, remedy) if silence >= SILENT_WARNING else ok(name, sentence)
+
+
+def facts(at: datetime) -> Finding:
+    """Facts that no handler has dealt with for a minute, or whose handlers fail."""
+    pending = PendingFact.objects.filter(test_clock_id=None)
+    failing = pending.filter(attempts__gt=0)
+    if worst := failing.order_by("-attempts").first():
+        sentence = f"{failing.count()} facts wait because a handler fails: {worst.last_error.splitlines()[0]}."
+        tell = error if worst.attempts >= FAILS_FOR_GOOD else warning
+        return tell(FACTS, sentence, "Correct what the error says; they are offered again by themselves.")
+    oldest = pending.aggregate(oldest=Min("next_attempt_at"))["oldest"]
+    if oldest is not None and at - oldest >= STUCK:
+        sentence = f"{pending.count()} facts wait, the oldest for {ago(at - oldest)}."
+        return warning(FACTS, sentence, "Start a worker for the queue signals, or more of them.")
+    return ok(FACTS, f"{pending.count()} facts wait for their handlers.")
+
+
+def jobs(at: datetime) -> Finding:
+    """The periodic jobs: failing ones first, then those that should have run by now."""
+    pulses = list(Pulse.objects.filter(name__startswith="job:"))
+    if failing := [pulse for pulse in pulses if is_failing(pulse)]:
+        first = failing[0]
+        sentence = f"{_names(failing)} failed: {first.last_error.splitlines()[0]}."
+        return error(JOBS, sentence, "Correct what the error says; the job runs again by itself.")
+    if late := [pulse for pulse in pulses if _is_late(pulse, at)]:
+        sentence = f"{_names(late)} should have run again by now."
+        return warning(JOBS, sentence, "See that worker and beat run and that no queue is full.")
+    return ok(JOBS, f"{len(pulses)} periodic jobs succeeded when they last ran.")
+
+
+def is_failing(pulse: Pulse) -> bool:
+    failed, succeeded = pulse.last_failed_at, pulse.last_succeeded_at
+    return failed is not None and (succeeded is None or failed > succeeded)
+
+
+def _is_late(pulse: Pulse, at: datetime) -> bool:
+    schedule = settings.CELERY_BEAT_SCHEDULE.get(pulse.name.removeprefix("job:"))
+    if schedule is None or pulse.last_succeeded_at is None:
+        return False
+    return bool(at - pulse.last_succeeded_at > timedelta(seconds=3 * schedule["schedule"]) + STUCK)
+
+
+def _names(pulses: list[Pulse]) -> str:
+    names = ", ".join(f"“{pulse.name.removeprefix('job:')}”" for pulse in pulses)
+    return f"The job {names}" if len(pulses) == 1 else f"The jobs {names}"
+
+
+def runs(at: datetime) -> Finding:
+    last = BillingRun.objects.filter(test_clock=None).order_by("-started_at").first()
+    if last is not None and last.status == BillingRun.Status.FAILED:
+        sentence = f"The last bill run failed: {(last.last_error or 'it says nothing').splitlines()[0]}."
+        return error(RUNS, sentence, "Correct what the error says; the next run goes on where it stopped.")
+    if last is not None and last.status == BillingRun.Status.RUNNING and at - last.started_at > timedelta(hours=1):
+        sentence = f"The last bill run has not ended for {ago(at - last.started_at)}."
+        return warning(RUNS, sentence, "See whether the worker of the queue billing still runs.")
+    return ok(
+        RUNS, "No bill run has failed." if last is None else f"The last bill run began {ago(at - last.started_at)} ago."
+    )
+
+
+def parked() -> Finding:
+    """Customers that a run could not bill."""
+    customers = Customer.objects.filter(parked_at__isnull=False, test_clock=None)
+    reasons = customers.values("parked_reason").annotate(number=Count("pk")).order_by("-number")
+    number = sum(row["number"] for row in reasons)
+    if not number:
+        return ok(PARKED, "No customer is parked.")
+    who = "1 customer is" if number == 1 else f"{number} customers are"
+    sentence = f"{who} not billed: {reasons[0]['parked_reason'].rstrip('.')}."
+    return warning(PARKED, sentence, "Correct what the reason says, and press Retry on the customer in the admin.")
+
+
+def clocks() -> Finding:
+    failed = TestClock.objects.filter(status=TestClock.Status.FAILED).order_by("-updated_at").first()
+    if failed is None:
+        return ok(CLOCKS, "No test clock has failed.")
+    sentence = f"The test clock “{failed}” failed: {(failed.last_error or 'it says nothing').splitlines()[0]}."
+    return warning(CLOCKS, sentence, "Correct what the error says and advance the clock again, or delete it.")
+
+
+def ago(duration: timedelta) -> str:
+    """A length of time in its largest whole unit: 90 s is "1 minute"."""
+    seconds = max(int(duration.total_seconds()), 0)
+    for unit, size in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if seconds >= size:
+            number = seconds // size
+            return f"{number} {unit}" + ("s" if number > 1 else "")
+    return f"{seconds} s"
