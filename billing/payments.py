@@ -59,8 +59,8 @@ def collect(*, invoice: Invoice, at: datetime, payment_method: PaymentMethod | N
 def _begin(*, invoice: Invoice, at: datetime, payment_method: PaymentMethod | None) -> PaymentAttempt:
     """Commit the attempt that stands before the gateway's call."""
     invoice = db.lock_one(invoice)
-    method = payment_method or _method_for(invoice)
     _require_due(invoice)
+    method = payment_method or _method_for(invoice)
     if method.customer_id != invoice.customer_id or method.detached_at is not None:
         raise Invalid("This payment method is not the payer's.", attr="payment_method")
     gateways.of_customer(invoice.customer)
