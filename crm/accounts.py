@@ -18,7 +18,7 @@ from billing.models import Customer
 from crm import owners
 from crm.models import Account, AccountCustomer, AccountDomain
 from crm.needs import normalised
-from crm.owners import assign, give
+from crm.owners import assign, give, take
 from crm.segments import decide
 from gtm.shared import db, outbox, saving
 from gtm.shared.countries import is_country
@@ -38,6 +38,7 @@ __all__ = [
     "give",
     "redecide",
     "review",
+    "take",
 ]
 
 TRAITS = ("employee_count", "industry", "country")

@@ -78,8 +78,9 @@ def raise_alert(
 
 
 def _with_active_owner(account: Account, at: datetime) -> Account:
-    placed = account.owner is not None or account.queue is not None
-    if placed and (account.owner is None or owners.may_own(account.owner)):
+    """Locked, and placed with somebody who is there. Whether a new owner is needed is known before any lock."""
+    account = Account.objects.select_related("owner").get(pk=account.pk)
+    if owners.is_placed(account):
         return db.lock_one(account)
     return owners.assign(account=account, at=at, trigger="owner_left").account
 

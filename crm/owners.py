@@ -20,7 +20,7 @@ from crm.queries import revenue, roster
 from crm.reasons import Reason
 from gtm.shared import context, db, outbox
 from gtm.shared.domains import business_domain
-from gtm.shared.errors import Invalid
+from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import User, write
 
 MEMORY = timedelta(days=120)
@@ -126,6 +126,11 @@ def may_own(user: User) -> bool:
     return user.sells or user.sees_all
 
 
+def is_placed(account: Account) -> bool:
+    """Whether somebody who may own it does, or a queue's team watches it."""
+    return account.queue_id is not None if account.owner is None else may_own(account.owner)
+
+
 @transaction.atomic
 def give(*, account: Account, owner: User, at: datetime, reason: str = "") -> Account:
     """Make ``owner`` own the account by a person's decision; publishes ``crm.account.owner_assigned``.
@@ -134,9 +139,21 @@ def give(*, account: Account, owner: User, at: datetime, reason: str = "") -> Ac
     """
     if not may_own(owner):
         raise Invalid("Accounts are owned by active sales people and founders.", attr="owner")
+    return _give(db.lock_one(account), owner, at, reason or "by_hand")
+
+
+@transaction.atomic
+def take(*, account: Account, owner: User, at: datetime, reason: str = "") -> Account:
+    """The same for an account that nobody owns. Raises Conflict when somebody was faster."""
     account = db.lock_one(account)
+    if account.owner is not None and account.owner != owner:
+        raise Conflict(f"{account.owner} owns this account already.", code="owned", attr="owner")
+    return give(account=account, owner=owner, at=at, reason=reason)
+
+
+def _give(account: Account, owner: User, at: datetime, reason: str) -> Account:
     why = Reason("by_hand", "owner", context.actor()).as_json()
-    _record(account, _Place([why], owner_id=owner.pk), at=at, trigger=reason or "by_hand")
+    _record(account, _Place([why], owner_id=owner.pk), at=at, trigger=reason)
     return account
 
 

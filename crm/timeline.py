@@ -1,0 +1,129 @@
+"""An account's story: facts of crm, billing and signals in one list, newest first, with names joined when shown."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.utils.translation import gettext_lazy as _
+
+from gtm.shared import ids
+from gtm.shared.models import ApiKey, Event, User
+from gtm.shared.statuses import describe
+from gtm.shared.templatetags.tandem import money
+
+SHOWN = 50
+TEXTS = {
+    "billing.customer.created": _("Became a customer"),
+    "billing.customer.changed": _("Customer details changed"),
+    "billing.member.added": _("A member was added to the portal"),
+    "billing.payment_method.attached": _("A payment method was added"),
+    "billing.subscription.created": _("Subscription created"),
+    "billing.subscription.activated": _("Subscription active"),
+    "billing.subscription.renewed": _("Subscription renewed"),
+    "billing.subscription.canceled": _("Subscription canceled"),
+    "billing.subscription.expired": _("Subscription never started"),
+    "billing.invoice.finalized": _("Invoice issued"),
+    "billing.invoice.paid": _("Invoice paid"),
+    "billing.invoice.voided": _("Invoice voided"),
+    "billing.payment.succeeded": _("Payment succeeded"),
+    "billing.payment.failed": _("Payment failed"),
+    "billing.payment.requires_action": _("Payment waits for the customer's confirmation"),
+    "billing.prompt.shown": _("Prompt shown in the portal"),
+    "crm.account.created": _("Account created"),
+    "crm.account.changed": _("Account facts changed"),
+    "crm.account.motion_decided": _("Motion decided"),
+    "crm.account.owner_assigned": _("Owner assigned"),
+    "crm.lead.created": _("Contact request"),
+    "crm.lead.transitioned": _("Lead moved"),
+    "crm.alert.raised": _("Alert raised"),
+    "crm.alert.changed": _("Alert changed"),
+    "signals.signal.raised": _("Signal noticed"),
+}
+TONES = {
+    "billing.subscription.activated": "positive",
+    "billing.invoice.paid": "positive",
+    "billing.payment.failed": "negative",
+    "billing.subscription.canceled": "negative",
+    "crm.alert.raised": "caution",
+    "signals.signal.raised": "caution",
+    "crm.lead.created": "accent",
+}
+LEFT_OUT = frozenset(
+    {"billing.invoice.created", "billing.usage.recorded", "billing.payment.succeeded"}
+)  # told by others
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    at: datetime
+    text: str
+    detail: str = ""
+    actor: str = ""
+    tone: str = ""
+    type: str = ""
+    id: str = ""
+
+
+def of_account(*, account_id: UUID, customer_ids: Iterable[UUID], limit: int = SHOWN) -> list[Entry]:
+    """The newest entries; three queries and one for the names of who acted."""
+    return entries(events_of(account_id=account_id, customer_ids=list(customer_ids), limit=limit))
+
+
+def events_of(*, account_id: UUID, customer_ids: list[UUID], limit: int) -> list[Event]:
+    """Each index gives its newest rows; a fact that names both account and customer is taken once."""
+    told = Event.objects.exclude(type__in=LEFT_OUT)
+    own = told.filter(account_id=account_id).order_by("-position")[:limit]
+    of_customers = told.filter(customer_id__in=customer_ids).order_by("-position")[:limit] if customer_ids else []
+    merged = {event.pk: event for event in [*own, *of_customers]}
+    return sorted(merged.values(), key=lambda event: -event.position)[:limit]
+
+
+def entries(events: list[Event]) -> list[Entry]:
+    known = names({event.actor for event in events} | {str(event.data.get("owner") or "") for event in events})
+    return [
+        Entry(
+            at=event.occurred_at,
+            text=str(TEXTS.get(event.type, event.type)),
+            detail=_detail(event.data, known),
+            actor=known.get(event.actor, ""),
+            tone=TONES.get(event.type, ""),
+            type=event.type,
+            id=event.public_id,
+        )
+        for event in events
+    ]
+
+
+def _detail(data: Mapping[str, Any], known: Mapping[str, str]) -> str:
+    """What is worth saying of a fact's ids, codes and amounts."""
+    parts = [str(data[name]) for name in ("number", "plan", "rule") if data.get(name)]
+    if isinstance(data.get("total"), int) and data.get("currency"):
+        parts.append(str(money(data["total"], data["currency"])))
+    parts += [describe(str(data[name]))[0] for name in ("lifecycle", "state", "motion") if data.get(name)]
+    if owner := data.get("owner"):
+        parts.append(known.get(str(owner), ""))
+    elif queue := data.get("queue"):
+        parts.append(str(queue))
+    parts += [str(field).replace("_", " ") for field in data.get("changed", ())]
+    return ", ".join(part for part in parts if part)
+
+
+def names(references: set[str]) -> dict[str, str]:
+    """Whoever acted or owns, by the id that a fact names them by: ``user:usr_…``, ``usr_…``, ``key:key_…``."""
+    users = _keys(references, User.PREFIX)
+    keys = _keys(references, ApiKey.PREFIX)
+    found = {user.public_id: str(user) for user in User.objects.filter(pk__in=users)} if users else {}
+    found |= {key.public_id: key.name for key in ApiKey.objects.filter(pk__in=keys)} if keys else {}
+    return {reference: found.get(reference.rpartition(":")[2], "") for reference in references}
+
+
+def _keys(references: set[str], prefix: str) -> set[UUID]:
+    found = set()
+    for reference in references:
+        try:
+            found.add(ids.decode(reference.rpartition(":")[2], prefix=prefix))
+        except ValueError:
+            continue
+    return found

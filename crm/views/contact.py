@@ -1,0 +1,89 @@
+"""Talk to sales: a form anybody may send, and what comes after it. No page here says what sales makes of it."""
+
+from typing import Any
+
+import structlog
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django_ratelimit.core import is_ratelimited
+from redis.exceptions import RedisError
+
+from billing.models import Plan
+from billing.queries import shop
+from crm import leads
+from crm.forms import ContactForm
+from crm.models import Lead
+from gtm.shared import db, vendors
+from gtm.shared.api.throttling import address
+
+log = structlog.get_logger(__name__)
+FROM_ONE_ADDRESS, FROM_ONE_PERSON = "60/h", "10/h"
+SMALL = 100  # employees, up to which one is offered to buy at once
+SENT = "contact_sent"
+
+
+def contact_sales(request: HttpRequest) -> HttpResponse:
+    if request.method != "POST":
+        plan = request.GET.get("plan", "")[:60]
+        return _page(request, ContactForm(initial={"plan": plan}), plan=plan)
+    form = ContactForm(request.POST)
+    if not form.is_valid():
+        return _page(request, form, plan=request.POST.get("plan", "")[:60], status=422)
+    if _sends_too_much(request, form.cleaned_data["email"]):
+        form.add_error(None, _("Too many messages were sent from here. Please try again in an hour."))
+        return _page(request, form, plan=form.cleaned_data["plan"], status=429)
+    data = form.cleaned_data
+    if form.is_trap_sprung:
+        log.info("contact_form_trap")
+    else:
+        _submit(data)
+    small = data["employee_count"] <= SMALL and not data["needs"]
+    request.session[SENT] = {"buy": (_buy_url(data["plan"]) or reverse("pricing")) if small else ""}
+    return redirect("contact_thanks")
+
+
+def _submit(data: dict[str, Any]) -> None:
+    said = {name: data[name] for name in ("name", "email", "company", "employee_count", "country", "needs", "message")}
+    metadata = {"plan": data["plan"]} if data["plan"] else {}
+    leads.submit(at=db.now(), kind=Lead.Kind.CONTACT_SALES, source="website", metadata=metadata, **said)
+
+
+def thanks(request: HttpRequest) -> HttpResponse:
+    sent = request.session.get(SENT)
+    if sent is None:
+        return redirect("contact_sales")
+    return render(request, "crm/contact_thanks.html", {"hours": leads.RESPONSE_HOURS, "buy_url": sent["buy"]})
+
+
+def _page(request: HttpRequest, form: ContactForm, *, plan: str, status: int = 200) -> HttpResponse:
+    named = Plan.objects.for_sale().filter(code=plan).first() if plan else None
+    context = {"form": form, "plan": named, "buy_url": _buy_url(plan)}
+    return render(request, "crm/contact_sales.html", context, status=status)
+
+
+def _buy_url(plan: str) -> str:
+    """Where to buy the plan alone; nothing where it is not sold that way, or no plan was named."""
+    if not plan:
+        return ""
+    currency = vendors.current().base_currency
+    for version in shop.current_versions(Plan.objects.for_sale().filter(code=plan)):
+        if shop.is_buyable(version.plan, shop.published(version, currency)):
+            return reverse("checkout", args=[version.plan.code])
+    return ""
+
+
+def _sends_too_much(request: HttpRequest, email: str) -> bool:
+    """Count this message by address and by person. A cache that is away lets it pass."""
+    counted = (("address", address(request), FROM_ONE_ADDRESS), ("person", email.lower(), FROM_ONE_PERSON))  # type: ignore[arg-type]
+    try:
+        return any(
+            is_ratelimited(
+                request, group=f"contact_{name}", key=lambda _group, _request, who=who: who, rate=rate, increment=True
+            )
+            for name, who, rate in counted
+        )
+    except (RedisError, OSError) as error:
+        log.warning("rate_limit_unavailable", error=str(error))
+        return False

@@ -1,0 +1,81 @@
+"""What all pages of the desk share: navigation with true counts, and finding what the address names."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+
+from crm.queries import desk
+from gtm.shared import db, periods
+from gtm.shared.api import references
+from gtm.shared.errors import DomainError
+from gtm.shared.models import Resource, User
+
+R = TypeVar("R", bound=Resource)
+
+
+def page(
+    request: HttpRequest, template: str, context: Mapping[str, Any], *, active: str, status: int = 200
+) -> HttpResponse:
+    """A page of the desk; ``active`` is the name of the address that its entry in the navigation has."""
+    user = of(request)
+    counts = context.get("counts") or desk.counts(user, since=start_of_day(user, db.now()))
+    frame = {
+        "nav": navigation(user, counts=counts, active=active),
+        "desk_url": reverse("today"),
+        "search_url": reverse("crm_accounts"),
+    }
+    return render(request, template, {**frame, **context}, status=status)
+
+
+def navigation(user: User, *, counts: desk.Counts, active: str) -> list[dict[str, Any]]:
+    entries = [("today", _("Today")), ("crm_accounts", _("Accounts")), ("crm_leads", _("Leads"))]
+    if user.sees_all:
+        entries.append(("admin:index", _("Back office")))
+    return [
+        {"url": reverse(name), "label": label, "active": name == active}
+        | ({"count": counts.now, "id": "nav-today"} if name == "today" else {})
+        for name, label in entries
+    ]
+
+
+def of(request: HttpRequest) -> User:
+    """The member of staff; ``guards.desk_only`` has let nobody else in."""
+    assert isinstance(request.user, User)
+    return request.user
+
+
+def start_of_day(user: User, at: datetime) -> datetime:
+    """When the user's day began, by the wall clock where they are."""
+    return periods.start_of_day(at.astimezone(ZoneInfo(user.timezone)).date(), user.timezone)
+
+
+def find(model: type[R], user: User, public_id: str) -> R:
+    """What the address names, among what the user may see. Raises Http404."""
+    found = references.find(references.visible(model, user), public_id)
+    if found is None:
+        raise Http404
+    return found
+
+
+def told(request: HttpRequest, act: Callable[[], Any]) -> bool:
+    """Do it and tell the user of a refusal; True when it was done."""
+    try:
+        act()
+    except DomainError as refused:
+        messages.error(request, refused.detail)
+        return False
+    return True
+
+
+def back_to(request: HttpRequest, default: str) -> str:
+    """Where the form was, if it said so and the place is ours."""
+    place = request.POST.get("next", "")
+    return place if url_has_allowed_host_and_scheme(place, allowed_hosts=None) else default

@@ -1,0 +1,278 @@
+"""The pages of the desk: what they show, what their buttons do, and to whom."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from billing import customers
+from crm import accounts, alerts
+from crm.models import Account, Alert, Lead
+from gtm.shared import db
+from gtm.shared.models import User
+from tests import world
+from tests.crm import makers
+
+pytestmark = pytest.mark.django_db
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def ann(client: Client) -> User:
+    """Ann, in the team and the pool of sales with Bob, signed in."""
+    ann = world.ann()
+    makers.sales(ann, world.bob(), manager=world.max_manager())
+    client.force_login(ann)
+    return ann
+
+
+def text(answer: Any) -> str:
+    return str(answer.content.decode())
+
+
+class TestToday:
+    def test_alerts_stand_with_evidence_value_and_play(self, client: Client, ann: User) -> None:
+        makers.alert(account=makers.account(), at=db.now())
+        page = text(client.get("/today/"))
+        for words in ("acme.com", "used 842 of 1,000 API calls (84.2 %)", "$1,200.00", "Offer the next plan"):
+            assert words in page
+
+    def test_a_lead_waits_for_an_answer_with_its_deadline(self, client: Client, ann: User) -> None:
+        makers.lead(message="Can we talk?", company="Acme")
+        page = text(client.get("/today/"))
+        for words in ("Waiting for an answer", "Acme", "Can we talk?", "late since"):
+            assert words in page
+
+    def test_the_most_urgent_comes_first_then_the_dearest(self, client: Client, ann: User) -> None:
+        account = makers.account()
+        for severity, value in (("low", 900), ("high", 1), ("high", 2), ("critical", None)):
+            makers.alert(account=account, severity=severity, value_at_stake=value, at=db.now())
+        shown = client.get("/today/").context["alerts"]
+        assert [(a["severity"], a["value_at_stake"]) for a in shown] == [
+            ("critical", None),
+            ("high", 2),
+            ("high", 1),
+            ("low", 900),
+        ]
+
+    @pytest.mark.parametrize(
+        ("step", "state", "tab"),
+        [
+            ({"to": "acknowledged"}, "acknowledged", "now"),
+            ({"to": "snoozed", "until": "3d"}, "snoozed", "snoozed"),
+            ({"to": "done"}, "done", "done"),
+            ({"to": "dismissed", "feedback": "not_useful", "reason": "known"}, "dismissed", "done"),
+        ],
+    )
+    def test_a_button_moves_an_alert_and_the_counts(
+        self, client: Client, ann: User, step: dict[str, str], state: str, tab: str
+    ) -> None:
+        alert = makers.alert(account=makers.account(), at=db.now())
+        Lead.objects.update(lifecycle="mql")
+        client.post(f"/crm/alerts/{alert.public_id}/transition/", step)
+        alert.refresh_from_db()
+        assert alert.state == state
+        page = client.get(f"/today/?tab={tab}")
+        assert [a["id"] for a in page.context["alerts"]] == [alert.public_id]
+        counts = page.context["counts"]
+        assert [counts.now, counts.snoozed, counts.done] == [int(tab == name) for name in ("now", "snoozed", "done")]
+
+    def test_htmx_gets_the_whole_of_today_with_true_counts(self, client: Client, ann: User) -> None:
+        account = makers.account()
+        alert, _other = makers.alert(account=account, at=db.now()), makers.alert(account=account, at=db.now())
+        answer = client.post(f"/crm/alerts/{alert.public_id}/transition/?tab=now", {"to": "done"}, headers=HTMX)
+        assert answer["HX-Retarget"] == "#today"
+        assert 'id="today"' in text(answer)
+        assert '<span class="count" id="nav-today" hx-swap-oob="true">2</span>' in text(answer)  # an alert and a lead
+        assert "<html" not in text(answer)
+
+    def test_a_step_that_somebody_else_took_is_told(self, client: Client, ann: User) -> None:
+        alert = makers.alert(account=makers.account(), at=db.now())
+        alerts.transition(alert=alert, to="done", at=db.now())
+        answer = client.post(f"/crm/alerts/{alert.public_id}/transition/", {"to": "acknowledged"}, headers=HTMX)
+        assert "An alert that is done does not become acknowledged." in text(answer)
+
+    def test_a_lead_is_answered_or_rejected_from_here(self, client: Client, ann: User) -> None:
+        first, second = makers.lead(), makers.lead()
+        client.post(f"/today/leads/{first.public_id}/", {"to": "mql"})
+        client.post(f"/today/leads/{second.public_id}/", {"to": "rejected", "reason": "spam"}, headers=HTMX)
+        assert list(Lead.objects.order_by("pk").values_list("lifecycle", flat=True)) == ["mql", "rejected"]
+
+    def test_a_manager_sees_what_sales_leads(self, client: Client, ann: User) -> None:
+        led = makers.alert(account=makers.account(employee_count=5000), at=db.now())
+        makers.alert(account=makers.account(domain="mid.com"), at=db.now())
+        client.force_login(User.objects.get(name="Max"))
+        assert [a["id"] for a in client.get("/today/").context["alerts"]] == [led.public_id]
+
+    def test_a_free_desk_says_so(self, client: Client, ann: User) -> None:
+        assert "You are through" in text(client.get("/today/"))
+
+
+class TestAccounts:
+    def test_search_filter_and_sort_stand_in_the_address(self, client: Client, ann: User) -> None:
+        acme, small = makers.account(), makers.account(domain="small.com", employee_count=5)
+
+        def shown(query: str) -> list[Account]:
+            return [row["account"] for row in client.get(f"/crm/accounts/{query}").context["rows"]]
+
+        assert shown("") == [acme, small]
+        assert shown("?sort=-name") == [small, acme]
+        assert shown("?sort=-employee_count") == [acme, small]
+        assert shown("?q=ACME") == [acme]
+        assert shown("?q=small.c") == [small]
+        assert shown("?owner=me") == [acme]
+        assert shown("?owner=none") == [small]
+        assert shown("?motion=sales_assisted") == [acme]
+        assert shown("?segment=smb") == [small]
+        assert shown("?q=nothing&page=99&sort=junk") == []
+
+    def test_one_account_tells_why(self, client: Client, ann: User) -> None:
+        account = makers.account(needs=["sso"])
+        page = text(client.get(f"/crm/accounts/{account.public_id}/"))
+        for words in (
+            "Asked for: Single sign-on (SAML)",
+            "Employees: 250, which is at least 100",
+            "Annual recurring revenue: unknown",
+            "Rule “Over 100 employees or stated needs” fits",
+            "Next in turn in the pool “sales”",
+            "10K / 50K ARR, 100 / 1000 employees (v1)",
+            "Company size over 100, or stated needs (v1)",
+            "Contact request",
+        ):
+            assert words in page, words
+
+    def test_customers_stand_with_what_they_have(self, client: Client, ann: User) -> None:
+        account = accounts.for_customer(customer=makers.customer(traits={"employee_count": 250}), at=makers.NOON)
+        page = text(client.get(f"/crm/accounts/{account.public_id}/"))
+        assert "No subscription." in page
+        assert "Became a customer" in page
+
+    def test_facts_are_edited_and_decide_anew(self, client: Client, ann: User) -> None:
+        account = makers.account()
+        url = f"/crm/accounts/{account.public_id}/edit/"
+        assert client.get(url).status_code == 200
+        assert client.post(url, {"name": ""}).status_code == 422
+        answer = client.post(url, {"name": "Acme", "employee_count": "5000", "country": "DE", "needs": ["sso"]})
+        account.refresh_from_db()
+        assert answer.status_code == 302
+        assert (account.name, account.motion, account.needs, account.version > 1) == (
+            "Acme",
+            "sales_led",
+            ["sso"],
+            True,
+        )
+
+    def test_what_waits_can_be_taken_once(self, client: Client, ann: User) -> None:
+        account = makers.account(employee_count=5)
+        client.post(f"/crm/accounts/{account.public_id}/take/")
+        account.refresh_from_db()
+        assert (account.owner, account.queue) == (ann, None)
+        assert Lead.objects.get().owner == ann
+        client.force_login(User.objects.get(name="Max"))
+        client.post(f"/crm/accounts/{account.public_id}/take/")
+        account.refresh_from_db()
+        assert account.owner == ann
+
+
+class TestLeads:
+    def test_tabs_count_what_they_show(self, client: Client, ann: User) -> None:
+        makers.lead()
+        makers.lead()
+        Lead.objects.filter(pk=Lead.objects.order_by("pk")[0].pk).update(lifecycle="mql")
+        page = client.get("/crm/leads/?lifecycle=mql")
+        assert (len(page.context["rows"]), page.context["total"]) == (1, 2)
+        assert client.get("/crm/leads/?q=cora@").context["total"] == 2
+        assert client.get("/crm/leads/?q=nobody").context["total"] == 0
+
+    def test_a_lead_is_led_on_with_its_history(self, client: Client, ann: User) -> None:
+        lead = makers.lead()
+        url = f"/crm/leads/{lead.public_id}/"
+        client.post(f"{url}transition/", {"to": "mql"})
+        client.post(f"{url}transition/", {"to": "rejected", "reason": "a student"})
+        page = text(client.get(url))
+        for words in ("LEAD → MQL", "MQL → REJECTED", "a student", "Ann", "Take up again"):
+            assert words in page
+
+    def test_a_rejection_without_a_reason_is_told(self, client: Client, ann: User) -> None:
+        lead = makers.lead()
+        answer = client.post(f"/crm/leads/{lead.public_id}/transition/", {"to": "rejected"}, follow=True)
+        assert "Say why the lead is rejected." in text(answer)
+
+
+class TestAccess:
+    def addresses(self) -> list[tuple[str, str]]:
+        """Every address of the desk that names something, for one account, lead and alert of Ann's."""
+        account = makers.account()
+        lead, alert = Lead.objects.get(), makers.alert(account=account)
+        one, person, notice = account.public_id, lead.public_id, alert.public_id
+        return [
+            ("get", f"/crm/accounts/{one}/"),
+            ("get", f"/crm/accounts/{one}/edit/"),
+            ("post", f"/crm/accounts/{one}/edit/"),
+            ("post", f"/crm/accounts/{one}/take/"),
+            ("get", f"/crm/leads/{person}/"),
+            ("post", f"/crm/leads/{person}/transition/"),
+            ("post", f"/today/leads/{person}/"),
+            ("post", f"/crm/alerts/{notice}/transition/"),
+        ]
+
+    def test_otto_is_refused_everywhere(self, client: Client, ann: User) -> None:
+        addresses = self.addresses()
+        for user in (world.otto(), User.objects.get(name="Bob")):
+            client.force_login(user)
+            for method, url in addresses:
+                assert getattr(client, method)(url, {"to": "done"}).status_code == 404, url
+            for listing in ("/today/", "/crm/accounts/", "/crm/leads/"):
+                assert "acme" not in text(client.get(listing))
+        assert Alert.objects.get().state == "open"
+
+    def test_customers_find_nothing_and_strangers_sign_in(self, client: Client, ann: User) -> None:
+        addresses = [*self.addresses(), ("get", "/today/"), ("get", "/crm/accounts/"), ("get", "/crm/leads/")]
+        client.logout()
+        for method, url in addresses:
+            assert "/account/login/" in getattr(client, method)(url)["Location"]
+        client.force_login(world.user(email="cora@acme.com"))
+        for method, url in addresses:
+            assert getattr(client, method)(url).status_code == 404
+
+    def test_founders_see_all(self, client: Client, ann: User) -> None:
+        makers.account()
+        client.force_login(world.fay())
+        assert "acme.com" in text(client.get("/crm/accounts/"))
+        assert "Back office" in text(client.get("/today/"))
+
+    def test_what_names_nothing_is_not_found(self, client: Client, ann: User) -> None:
+        for name in ("acct_nonsense", "lead_00000000000000000000000000", "x%00y"):
+            assert client.get(f"/crm/accounts/{name}/").status_code == 404
+
+
+class TestQueries:
+    def test_no_page_asks_more_often_for_more_rows(
+        self, client: Client, ann: User, django_assert_num_queries: Any
+    ) -> None:
+        def fill(start: int, stop: int) -> None:
+            for n in range(start, stop):
+                account = makers.account(domain=f"company{n}.com")
+                accounts.give(account=account, owner=ann, at=makers.NOON)
+                makers.alert(account=account, at=db.now())
+                account = accounts.for_customer(customer=makers.customer(email=f"x@company{n}.com"), at=makers.NOON)
+
+        fill(0, 1)
+        first = Account.objects.get(name="company0.com")
+        pages = {
+            "/today/": 8,
+            "/today/?tab=done": 7,
+            "/crm/accounts/": 14,
+            "/crm/leads/": 10,
+            f"/crm/accounts/{first.public_id}/": 25,
+        }
+        for attempt in range(2):
+            for url, count in pages.items():
+                with django_assert_num_queries(count, info=f"{url} {attempt}"):
+                    client.get(url)
+            fill(1, 6)
+            for n in range(5):
+                customer = makers.customer(email=f"p{n}@company0.com")
+                accounts.for_customer(customer=customer, at=makers.NOON)
+                customers.change(customer=customer, at=makers.NOON + timedelta(days=n), po_number=str(n))
