@@ -223,6 +223,7 @@ CONTENT_SECURITY_POLICY = {
 
 # --- API ---------------------------------------------------------------------------------------
 API_RATE = env.text("API_RATE", "6000/min")
+CUSTOMER_SCOPE = "crm.queries.customers.visible_to"
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "gtm.shared.api.authentication.ApiKeyAuthentication",

@@ -154,7 +154,8 @@ def _id(record: IdempotencyRecord) -> uuid.UUID:
 def _is_kept(response: Response) -> bool:
     if response.status_code >= 500 or response.status_code in _NEVER_KEPT:
         return False
-    codes = {error["code"] for error in response.data["errors"]} if response.status_code >= 400 else set()
+    refused = response.status_code >= 400 and isinstance(response.data, dict)
+    codes = {error["code"] for error in response.data.get("errors", ())} if refused else set()
     return codes.isdisjoint(_MOMENTARY)
 
 

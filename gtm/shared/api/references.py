@@ -1,23 +1,45 @@
 """How an object is named from outside: by id, by code where it has one, by ``external_id:`` and the integrator's id."""
 
 from contextlib import suppress
+from functools import reduce
+from operator import or_
 from typing import Any, TypeVar, cast
 
+from django.conf import settings
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
+from django.utils.module_loading import import_string
 
 from gtm.shared import ids
 from gtm.shared.models import Row, User
 
 R = TypeVar("R", bound=Row)
+CUSTOMER = "cus"
 EXTERNAL = "external_id:"
 
 
 def visible(model: type[R], user: User | None) -> models.QuerySet[R]:
-    """The rows that ``user`` (None: the installation) may see, by the QuerySet's ``visible_to`` where it has one."""
+    """The rows that ``user`` (None: the installation) may see, by the QuerySet's ``visible_to`` where it has one.
+
+    Other tables follow the customer: billing knows no sales, so that it can't say whose customers are whose, and
+    ``settings.CUSTOMER_SCOPE`` names the function that can. What belongs to no customer is for all of the staff.
+    """
     queryset = model._default_manager.all()
-    visible_to = getattr(queryset, "visible_to", None)
-    return cast("models.QuerySet[R]", visible_to(user) if visible_to else queryset)
+    if visible_to := getattr(queryset, "visible_to", None):
+        return cast("models.QuerySet[R]", visible_to(user))
+    columns = _customer_columns(model)
+    if user is None or user.sees_all or not columns:
+        return queryset
+    customers = import_string(settings.CUSTOMER_SCOPE)(user)
+    conditions = [models.Q(**{f"{column}__in": customers}) for column in columns]
+    return queryset.filter(reduce(or_, conditions))
+
+
+def _customer_columns(model: type[Row]) -> list[str]:
+    """Where the table says whose a row is."""
+    if model.PREFIX == CUSTOMER:
+        return ["pk"]
+    return [field.name for field in model._meta.fields if getattr(field.related_model, "PREFIX", "") == CUSTOMER]
 
 
 def find(queryset: models.QuerySet[R], text: str) -> R | None:
