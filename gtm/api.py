@@ -4,11 +4,10 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.urls import include, path
-from rest_framework.routers import SimpleRouter
 
 from crm.models import Account
-from gtm.shared.api.errors import api_not_found
 from gtm.shared.api.events import EventViewSet
+from gtm.shared.api.resources import Router
 from gtm.shared.models import User
 
 
@@ -19,8 +18,8 @@ class ScopedEventViewSet(EventViewSet):
         return queryset.filter(account_id__in=Account.objects.visible_to(user).values("pk"))
 
 
-router = SimpleRouter(trailing_slash=False)
-router.register("events", ScopedEventViewSet, basename="event")
+router = Router()
+router.register("events", ScopedEventViewSet)
 
 urlpatterns = [
     *router.urls,
@@ -28,5 +27,4 @@ urlpatterns = [
     path("", include("billing.api.urls")),
     path("", include("crm.api.urls")),
     path("", include("signals.api.urls")),
-    path("<path:rest>", api_not_found),
 ]

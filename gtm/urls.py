@@ -4,12 +4,12 @@ from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import include, path
+from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from billing.models import Customer
 from gtm import help as manual
-from gtm.shared.api.errors import api_not_found
+from gtm.shared.api.errors import api_not_found, bad_request, page_not_found, permission_denied, server_error
 
 
 def home(request: HttpRequest) -> HttpResponse:
@@ -25,6 +25,8 @@ def home(request: HttpRequest) -> HttpResponse:
     return redirect("portal_overview", customer.public_id) if customer else redirect("pricing")
 
 
+handler400, handler403, handler404, handler500 = bad_request, permission_denied, page_not_found, server_error
+
 urlpatterns = [
     path("", home, name="home"),
     path("account/", include("allauth.urls")),
@@ -36,7 +38,7 @@ urlpatterns = [
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/v1/", include("gtm.api")),
-    path("api/", api_not_found),
+    re_path(r"^api/", api_not_found),
 ]
 
 if settings.DEBUG:
