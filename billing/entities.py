@@ -1,9 +1,13 @@
-"""The legal entities that sell: which one invoices a customer, and how it stands on a document."""
+"""The legal entities that sell: which one invoices a customer, how it stands on a document, and its own data."""
 
+from datetime import datetime
 from typing import Any
 
+from django.db import transaction
+
 from billing.models import Customer, LegalEntity
-from gtm.shared import vendors
+from gtm.shared import countries, db, outbox, periods, saving, vendors
+from gtm.shared.errors import Conflict, Invalid
 
 
 def of_customer(customer: Customer) -> LegalEntity:
@@ -42,3 +46,63 @@ def as_buyer(customer: Customer) -> dict[str, Any]:
         "email": customer.email,
         "locale": customer.preferred_locale,
     }
+
+
+@transaction.atomic
+def create(*, at: datetime, code: str, name: str, **fields: Any) -> LegalEntity:
+    """Make another entity that sells; the first one is the default. Raises Invalid."""
+    db.advisory_lock("billing.entities")
+    is_default = fields.pop("is_default", False) or not LegalEntity.objects.exists()
+    entity = LegalEntity(code=code, name=name.strip(), **fields)
+    _check(entity)
+    saving.insert(entity)
+    if is_default:
+        _make_default(entity)
+    outbox.publish("billing.legal_entity.created", entity, at=at, data={"code": code, "country": entity.country})
+    return entity
+
+
+@transaction.atomic
+def change(*, entity: LegalEntity, at: datetime, **changes: Any) -> LegalEntity:
+    """Change what stands on the documents to come; those that were issued keep what they say.
+
+    Raises Invalid, and Conflict for taking the default away without naming another.
+    """
+    assert "code" not in changes, "an entity keeps its code"
+    db.advisory_lock("billing.entities")
+    entity = db.lock_one(entity)
+    becomes_default = changes.pop("is_default", entity.is_default)
+    if entity.is_default and not becomes_default:
+        detail = "One entity must be the default: make another one it instead."
+        raise Conflict(detail, code="default_needed", attr="is_default")
+    previous = {name: getattr(entity, name) for name in changes if getattr(entity, name) != changes[name]}
+    for name in previous:
+        setattr(entity, name, changes[name])
+    _check(entity)
+    if becomes_default != entity.is_default:
+        _make_default(entity)
+        previous["is_default"] = False
+    if previous:
+        entity.version += 1
+        entity.save(update_fields=[*previous, "version"])
+        data = {"code": entity.code, "changed": sorted(previous)}
+        outbox.publish("billing.legal_entity.changed", entity, at=at, data=data)
+    return entity
+
+
+def _make_default(entity: LegalEntity) -> None:
+    LegalEntity.objects.filter(is_default=True).exclude(pk=entity.pk).update(is_default=False)
+    entity.is_default = True
+    entity.save(update_fields=["is_default"])
+
+
+def _check(entity: LegalEntity) -> None:
+    saving.clean(entity)
+    if not entity.name:
+        raise Invalid("An entity needs the name that stands on its documents.", attr="name", code="required")
+    if entity.country and not countries.is_country(entity.country):
+        raise Invalid(f"{entity.country!r} is not a country code of ISO 3166.", attr="country")
+    try:
+        periods.zone(entity.timezone)
+    except ValueError as error:
+        raise Invalid(f"{entity.timezone!r} is not a time zone such as Europe/Berlin.", attr="timezone") from error

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import models
+from django.urls import reverse
 from django.utils.html import format_html
 from unfold.decorators import display
 
@@ -73,6 +74,11 @@ def linked(instance: models.Model | None, words: str = "") -> str:
     if instance is None:
         return tandem.ABSENT
     return format_html('<a class="text-link" href="{}">{}</a>', page_of(instance, instance.pk), words or instance)
+
+
+def anchor(page: str, key: object, words: str) -> str:
+    """A link to the page of an object that need not be read for it."""
+    return format_html('<a class="text-link" href="{}">{}</a>', reverse(page, args=[key]), words)
 
 
 def _follow(instance: Any, path: str) -> Any:

@@ -28,7 +28,7 @@ STALE_SENDING = timedelta(minutes=10)
 RETRY_SECONDS = (30, 120, 600, 3600, 4 * 3600, 12 * 3600)
 _SEND_TASK = "gtm.shared.tasks.send_queued_mail"
 _PERMANENT = range(500, 600)
-_RESENDABLE = (Mail.Status.UNKNOWN, Mail.Status.FAILED, Mail.Status.QUEUED)
+RESENDABLE = (Mail.Status.UNKNOWN, Mail.Status.FAILED, Mail.Status.QUEUED)
 
 
 def queue(
@@ -181,7 +181,7 @@ def mark_unknown(*, at: datetime) -> int:
 def resend(*, mail: Mail, at: datetime) -> None:
     """A person decided that an unknown, failed or waiting message shall go out (again). Conflict for any other."""
     mail = db.lock_one(mail)
-    if mail.status not in _RESENDABLE:
+    if mail.status not in RESENDABLE:
         raise errors.Conflict(f"This message is {mail.get_status_display().lower()} and can't be sent again.")
     previous = {"status": mail.status}
     mail.status, mail.next_attempt_at, mail.attempts = Mail.Status.QUEUED, at, 0

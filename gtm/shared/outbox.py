@@ -201,6 +201,13 @@ def _postpone(pending: PendingFact, errors: list[str]) -> None:
 
 
 @transaction.atomic
+def retry(*, pending: PendingFact) -> None:
+    """Offer a fact now whose handler failed, without waiting for its next turn."""
+    PendingFact.objects.filter(pk=pending.pk).update(next_attempt_at=db.now())
+    nudges.on_commit("gtm.shared.tasks.relay_facts")
+
+
+@transaction.atomic
 def replay(*, types: Sequence[str], since: datetime) -> int:
     """Put past facts on the work list again, for handlers added to the wiring since; none deals with one twice."""
     events = Event.objects.filter(type__in=types, recorded_at__gte=since).only("id", "test_clock_id")

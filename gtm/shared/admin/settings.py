@@ -1,0 +1,118 @@
+"""Settings of the vendor, on two pages: General and Payments; and exchange rates."""
+
+from calendar import month_name
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
+from unfold import widgets
+from unfold.decorators import display
+
+from gtm.shared import exchange_rates, vendors
+from gtm.shared.admin_base import OperationAdmin, OperationForm, page_of
+from gtm.shared.admin_fields import CurrencyField, Select, TimezoneField
+from gtm.shared.models import ExchangeRate, Vendor
+
+GENERAL = (
+    ("Your company", {"fields": (("name", "website"), ("support_email", "accent"), "logo")}),
+    ("Figures", {"fields": (("base_currency", "reporting_zone"), "fiscal_year_start")}),
+)
+PAYMENTS = (
+    ("Gateway", {"fields": ("gateway",)}),
+    ("Invoices", {"fields": (("proration_unit", "tax_rounding"), "draft_grace_minutes")}),
+)
+
+
+class VendorForm(OperationForm):
+    base_currency = CurrencyField(help_text="In which reports are written, and the price page.")
+    reporting_zone = TimezoneField(help_text="In whose days reports count.")
+    fiscal_year_start = forms.TypedChoiceField(
+        label="The fiscal year starts in",
+        choices=[(number, month_name[number]) for number in range(1, 13)],
+        coerce=int,
+        widget=Select(),
+    )
+
+    class Meta:
+        model = Vendor
+        fields = "__all__"
+        widgets = {
+            "logo": widgets.UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+            "accent": widgets.UnfoldAdminColorInputWidget(),
+        }
+        labels = {"proration_unit": "Prorate", "tax_rounding": "Round tax", "draft_grace_minutes": "Minutes of grace"}
+
+
+@admin.register(Vendor)
+class VendorAdmin(OperationAdmin):
+    """One object, so no list: its entry in the menu opens it."""
+
+    form = VendorForm
+
+    def change(self, instance: Vendor, *, at: datetime, **changes: Any) -> Vendor:
+        return vendors.change(**changes)
+
+    def get_urls(self) -> list[URLPattern]:
+        payments = path("payments/", self.admin_site.admin_view(self.payments), name="shared_vendor_payments")
+        return [payments, *super().get_urls()]
+
+    def payments(self, request: HttpRequest) -> HttpResponse:
+        return self.changeform_view(request, "1")
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponseRedirect:
+        return redirect(page_of(Vendor, 1))
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Vendor:
+        """The one row, made with its defaults where nothing was ever set."""
+        return Vendor.objects.get_or_create(pk=1)[0]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Vendor | None = None) -> Any:
+        return PAYMENTS if request.path.endswith("/payments/") else GENERAL
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Vendor | None = None) -> tuple[str, ...]:
+        return ("gateway",)
+
+    @display(description="Payments go through")
+    def gateway(self, vendor: Vendor) -> str:
+        if settings.STRIPE_SECRET_KEY:
+            mode = "real money" if settings.STRIPE_SECRET_KEY.startswith(("sk_live", "rk_live")) else "test mode"
+            return f"Stripe ({mode})"
+        return "The sandbox: test cards, no real money. Set STRIPE_SECRET_KEY to be paid."
+
+    def response_post_save_change(self, request: HttpRequest, obj: Vendor) -> HttpResponseRedirect:
+        return redirect(request.path)
+
+
+class ExchangeRateForm(OperationForm):
+    currency = CurrencyField()
+
+    class Meta:
+        model = ExchangeRate
+        fields = ("date", "currency", "rate")
+        help_texts = {"rate": "Units of this currency for one unit of your base currency."}
+
+
+@admin.register(ExchangeRate)
+class ExchangeRateAdmin(OperationAdmin):
+    form = ExchangeRateForm
+    list_display = ("currency", "date", "rate")
+    list_filter = ("currency",)
+    ordering = ("-date", "currency")
+    fields = ("date", "currency", "rate")
+
+    def create(self, *, at: datetime, **values: Any) -> ExchangeRate:
+        return exchange_rates.create(at=at, **values)
+
+    def change(self, instance: ExchangeRate, *, at: datetime, **changes: Any) -> ExchangeRate:
+        return exchange_rates.change(exchange_rate=instance, at=at, **changes)
+
+    def remove(self, instance: ExchangeRate, *, at: datetime) -> None:
+        exchange_rates.remove(exchange_rate=instance, at=at)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ExchangeRate | None = None) -> tuple[str, ...]:
+        return () if obj is None else ("date", "currency")

@@ -1,0 +1,104 @@
+"""Colleagues: invited by mail, given roles, let go. Customers' members are made by billing, without roles."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import urljoin
+
+from allauth.account.forms import default_token_generator
+from allauth.account.utils import user_pk_to_url_str
+from django.conf import settings
+from django.db import transaction
+from django.urls import reverse
+
+from gtm.shared import db, mail, outbox, periods, saving
+from gtm.shared.errors import Conflict, Invalid
+from gtm.shared.models import Event, Role, User
+
+CHANGEABLE = frozenset({"name", "roles", "timezone", "locale", "is_active"})
+_TOLD = frozenset({"roles", "is_active", "timezone", "locale"})  # a name is personal
+
+
+@transaction.atomic
+def create_staff(
+    *, at: datetime, email: str, roles: Sequence[str], name: str = "", timezone: str = "UTC", locale: str = "en"
+) -> User:
+    """Make a colleague and mail the link by which they choose a password; publishes ``user.created``.
+
+    Raises Invalid for a role or a zone that there isn't, and for an address that somebody signs in with already.
+    """
+    user = User(email=email.strip().lower(), name=name.strip(), timezone=timezone, locale=locale, is_staff=True)
+    user.roles = _roles(roles)
+    user.set_unusable_password()
+    _check_zone(user)
+    saving.insert(user)
+    _invite(user, outbox.publish("user.created", user, at=at, data={"roles": user.roles}))
+    return user
+
+
+@transaction.atomic
+def change(*, user: User, at: datetime, **changes: Any) -> User:
+    """Change name, roles, zone, language, or whether the user may sign in; publishes ``user.changed``.
+
+    Raises Conflict (``last_founder``) where nobody would be left to run the back office, Invalid as ``create_staff``.
+    """
+    assert changes.keys() <= CHANGEABLE, "an address is what somebody signs in with, and stays"
+    db.advisory_lock("users.founders")
+    user = db.lock_one(user)
+    if "roles" in changes:
+        changes["roles"] = _roles(changes["roles"], required=False)
+    previous = {name: getattr(user, name) for name in changes if getattr(user, name) != changes[name]}
+    if not previous:
+        return user
+    for name in previous:
+        setattr(user, name, changes[name])
+    user.is_staff = bool(user.roles)
+    _check_zone(user)
+    saving.clean(user, only=set(previous))
+    user.save(update_fields=[*previous, "is_staff"])
+    _require_founder()
+    told = {name: value for name, value in previous.items() if name in _TOLD}
+    data = {"changed": sorted(previous), "roles": user.roles, "is_active": user.is_active}
+    outbox.publish("user.changed", user, at=at, data=data, previous=told)
+    return user
+
+
+@transaction.atomic
+def invite(*, user: User, at: datetime) -> None:
+    """Mail a new link by which the user chooses a password; publishes ``user.invited``. Conflict for an inactive."""
+    if not user.is_active:
+        raise Conflict(f"{user} may not sign in. Let them in again first.", code="user_inactive")
+    _invite(user, outbox.publish("user.invited", user, at=at))
+
+
+def _invite(user: User, event: Event) -> None:
+    values = {"user": user, "address": sign_in_link(user)}
+    mail.queue(event=event, recipient=user.email, template="invitation", context=values, locale=user.locale)
+
+
+def sign_in_link(user: User) -> str:
+    """Where the user chooses a password: works once, for three days."""
+    token = default_token_generator.make_token(user)
+    path = reverse("account_reset_password_from_key", kwargs={"uidb36": user_pk_to_url_str(user), "key": token})
+    return urljoin(settings.BASE_URL, path)
+
+
+def _roles(roles: Sequence[str], *, required: bool = True) -> list[str]:
+    if required and not roles:
+        raise Invalid("A colleague has at least one role.", attr="roles", code="required")
+    if unknown := set(roles) - set(Role.values):
+        raise Invalid(f"There is no role {min(unknown)!r}.", attr="roles")
+    return [role for role in Role.values if role in roles]
+
+
+def _check_zone(user: User) -> None:
+    try:
+        periods.zone(user.timezone)
+    except ValueError as error:
+        raise Invalid(f"{user.timezone!r} is not a time zone such as Europe/Berlin.", attr="timezone") from error
+
+
+def _require_founder() -> None:
+    founders = User.objects.filter(is_active=True, roles__contains=[Role.FOUNDER])
+    if not founders.exists() and not User.objects.filter(is_active=True, is_superuser=True).exists():
+        raise Conflict("One active founder must remain.", code="last_founder", attr="roles")
