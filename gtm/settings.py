@@ -295,12 +295,12 @@ LOG_PROCESSORS = [
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.StackInfoRenderer(),
+    structlog.processors.format_exc_info,  # without local variables, which may hold what somebody typed
 ]
 structlog.configure(
     processors=[
         structlog.stdlib.filter_by_level,
         *LOG_PROCESSORS,
-        structlog.processors.format_exc_info,
         structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
     ],
     logger_factory=structlog.stdlib.LoggerFactory(),
@@ -315,7 +315,7 @@ LOGGING = {
             "()": structlog.stdlib.ProcessorFormatter,
             "processor": structlog.processors.JSONRenderer()
             if LOG_FORMAT == "json"
-            else structlog.dev.ConsoleRenderer(colors=False),
+            else structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
             "foreign_pre_chain": LOG_PROCESSORS,
         }
     },

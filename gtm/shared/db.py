@@ -58,7 +58,8 @@ def lock(model: type[M], keys: Iterable[object]) -> list[M]:
 def lock_one(instance: M) -> M:
     """Lock the row and read it again: what was read before the lock may have changed. DoesNotExist if it has gone."""
     assert transaction.get_connection().in_atomic_block, "a lock needs a transaction"
-    return type(instance)._default_manager.select_for_update(of=("self",)).get(pk=instance.pk)
+    model = instance.__class__  # not its type(), which is a proxy where it is request.user
+    return model._default_manager.select_for_update(of=("self",)).get(pk=instance.pk)
 
 
 def advisory_lock(*parts: object, wait: bool = True) -> bool:

@@ -88,3 +88,4 @@ document.addEventListener("htmx:responseError", (event) => toast(`${event.detail
 document.addEventListener("htmx:sendError", () => toast(document.body.dataset.offline || "No connection.", "error"));
 
 prepare(document);
+document.querySelector("[data-focus]")?.focus();
