@@ -80,8 +80,12 @@ class OperationForm(forms.ModelForm):
         if self._validate_unique:  # type: ignore[attr-defined]
             self.validate_unique()
         if self.refusal is not None and self.refusal.prefix == self.prefix:
-            attr = self.refusal.attr
-            self.add_error(attr if attr in self.fields else None, self.refusal.detail)
+            self.add_error(self._field_of(self.refusal.attr or ""), self.refusal.detail)
+
+    def _field_of(self, attr: str) -> str | None:
+        """The field that an operation names; of ``billing_address.city`` the form may have either part."""
+        parts = (attr, attr.rpartition(".")[2], attr.partition(".")[0])
+        return next((part for part in parts if part in self.fields), None)
 
     def values(self) -> dict[str, Any]:
         """What was entered, for an operation that creates: fields left empty take the model's defaults."""
@@ -321,12 +325,17 @@ class OperationStack(_OperationRows, StackedInline):
 
 
 class ReadOnlyTable(TabularInline):
-    """Rows to read."""
+    """Rows to read, with the objects in ``related`` read along."""
 
+    related: tuple[str, ...] = ()
     extra = 0
     can_delete = False
     show_change_link = True
     hide_title = True
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        rows: models.QuerySet[Any] = super().get_queryset(request).select_related(*self.related)
+        return rows
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return True  # whoever sees the page

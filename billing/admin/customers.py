@@ -1,0 +1,157 @@
+"""Customers, with everything that is theirs in tabs."""
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest
+from unfold.decorators import display
+
+from billing import customers, runs
+from billing.admin import addresses
+from billing.models import Customer, Invoice, Member, PaymentMethod, Prompt, Subscription
+from gtm.shared import admin_columns as columns
+from gtm.shared.admin_base import OperationAdmin, ReadOnlyTable
+from gtm.shared.admin_fields import Choice, CountryField, LinesField, LocaleField, TimezoneField, currency_choices
+from gtm.shared.admin_filters import OnTestClock
+from gtm.shared.admin_steps import step
+from gtm.shared.templatetags import tandem
+
+
+class CustomerForm(addresses.AddressForm):
+    ADDRESS = "billing_address"
+    currency = Choice(choices=currency_choices, empty="Set by the first subscription", required=False)
+    timezone = TimezoneField(label="Time zone", initial="UTC", help_text="In whose days its periods begin and end.")
+    preferred_locale = LocaleField(label="Language", initial="en", help_text="Of mail and documents.")
+    country = CountryField(required=False, help_text="It decides the tax.")
+    billing_emails = LinesField(label="Invoices go to", help_text="One address on each line, besides the one above.")
+    tax_rates = LinesField(rows=2, help_text="Codes of rates that take the place of the country's, one on each line.")
+
+    class Meta:
+        model = Customer
+        exclude = ("billing_address",)
+        labels = {
+            "email": "E-mail",
+            "tax_id": "VAT or tax number",
+            "tax_exempt": "Tax",
+            "net_terms_days": "Days to pay",
+            "po_number": "PO number",
+        }
+        help_texts = {
+            "external_id": "Your own id of it, unique.",
+            "traits": "What your product reports: domain, employee_count, users_count, industry, country.",
+        }
+
+
+class SubscriptionRows(ReadOnlyTable):
+    model = Subscription
+    fk_name = "customer"
+    tab = True
+    per_page = 20
+    related = ("plan_version__plan",)
+    ordering = ("-created_at",)
+    fields = ("plan", "state", "start_at", "current_period_end", "next_bill_at")
+    readonly_fields = ("plan", "state")
+    state = columns.status("status")
+
+    @display(description="Plan")
+    def plan(self, subscription: Subscription) -> str:
+        return columns.linked(subscription, str(subscription.plan_version))
+
+
+class InvoiceRows(ReadOnlyTable):
+    model = Invoice
+    tab = True
+    per_page = 20
+    ordering = ("-created_at",)
+    fields = ("document", "state", "issue_date", "due_date", "total_amount", "open_amount")
+    readonly_fields = ("document", "state", "total_amount", "open_amount")
+    state = columns.status("status")
+    total_amount = columns.money("total", "Total")
+    open_amount = columns.money("amount_due", "Still due")
+
+    @display(description="Number")
+    def document(self, invoice: Invoice) -> str:
+        return columns.linked(invoice)
+
+
+class PaymentMethodRows(ReadOnlyTable):
+    model = PaymentMethod
+    tab = True
+    ordering = ("-created_at",)
+    fields = ("kind", "brand", "last4", "exp_month", "exp_year", "is_default", "detached_at")
+
+
+class MemberRows(ReadOnlyTable):
+    model = Member
+    tab = True
+    related = ("user",)
+    ordering = ("created_at",)
+    fields = ("user", "role", "created_at")
+
+
+class PromptRows(ReadOnlyTable):
+    model = Prompt
+    tab = True
+    per_page = 20
+    ordering = ("-created_at",)
+    fields = ("text", "period", "created_at", "expires_at", "dismissed_at")
+
+
+@admin.register(Customer)
+class CustomerAdmin(OperationAdmin):
+    form = CustomerForm
+    list_display = ("name", "email", "country", "currency", "subscribed", "standing", "created_at")
+    list_filter = (OnTestClock, "collection_method", "currency", ("parked_at", admin.EmptyFieldListFilter))
+    search_fields = ("name", "email", "external_id__exact")
+    ordering = ("-created_at",)
+    inlines = (SubscriptionRows, InvoiceRows, PaymentMethodRows, MemberRows, PromptRows)
+    fieldsets = (
+        (None, {"fields": (("name", "email"), "billing_emails", ("timezone", "preferred_locale"))}),
+        ("Address", {"fields": addresses.ROWS}),
+        ("Tax", {"fields": (("tax_id", "tax_exempt"), "tax_rates")}),
+        (
+            "Payment",
+            {"fields": (("currency", "collection_method"), ("net_terms_days", "po_number"), "legal_entity")},
+        ),
+        ("Your product", {"fields": ("external_id", "traits", "metadata"), "classes": ("collapse",)}),
+    )
+    actions_detail = ("unpark",)
+
+    def create(self, *, at: datetime, **values: Any) -> Customer:
+        return customers.create(at=at, **values)
+
+    def change(self, instance: Customer, *, at: datetime, **changes: Any) -> Customer:
+        return customers.change(customer=instance, at=at, **changes)
+
+    @step(
+        "Bill again",
+        explain=lambda customer: (
+            f"{customer} is held up: {customer.parked_reason} The next run bills all it has missed."
+        ),
+        done=lambda customer: f"{customer} is in the next run.",
+        applies=lambda customer: customer.parked_at is not None,
+        permission="money",
+        main=True,
+    )
+    def unpark(self, customer: Customer, *, at: datetime) -> None:
+        runs.unpark(customer=customer, at=at)
+
+    def warnings(self, request: HttpRequest, instance: Customer) -> list[str]:
+        if instance.parked_at is None:
+            return []
+        return [f"Billing of this customer is held up: {instance.parked_reason}"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
+        live = Q(subscriptions__status__in=Subscription.LIVE)
+        found: QuerySet[Customer] = super().get_queryset(request)
+        return found.annotate(living=Count("subscriptions", filter=live)).select_related("test_clock")
+
+    @display(description="Live subscriptions", ordering="living")
+    def subscribed(self, customer: Any) -> int:
+        return int(customer.living)
+
+    @display(description="Billing", ordering="parked_at")
+    def standing(self, customer: Customer) -> str:
+        return tandem.status_badge("error", "Held up") if customer.parked_at else tandem.status_badge("ok")

@@ -1,0 +1,265 @@
+"""Invoices to read, with what they are made of and what settles them; documents and charges."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import timezone
+from unfold import widgets
+from unfold.decorators import action, display
+
+from billing import documents, invoices, payments, wording
+from billing.models import Allocation, Charge, Document, Invoice, InvoiceLine, InvoiceTax
+from gtm.shared import admin_columns as columns
+from gtm.shared import db
+from gtm.shared.admin_base import ReadOnlyAdmin, ReadOnlyTable
+from gtm.shared.admin_fields import AmountField, to_major, to_minor
+from gtm.shared.admin_filters import OnTestClock
+from gtm.shared.admin_steps import StepForm, step
+from gtm.shared.templatetags import tandem
+
+Status = Invoice.Status
+
+
+class LineRows(ReadOnlyTable):
+    model = InvoiceLine
+    related = ("invoice",)
+    verbose_name_plural = "lines"
+    ordering = ("position",)
+    fields = ("description", "count", "period_start", "period_end", "net", "tax", "why")
+    readonly_fields = ("count", "net", "tax", "why")
+    count = columns.number("quantity", "Quantity")
+    net = columns.money("amount", "Amount", currency="invoice__currency")
+    tax = columns.money("tax_amount", "Tax", currency="invoice__currency")
+
+    @display(description="How it comes about")
+    def why(self, line: InvoiceLine) -> str:
+        return "; ".join(wording.explain(line.explanation, line.invoice.currency))
+
+
+class TaxRows(ReadOnlyTable):
+    model = InvoiceTax
+    related = ("invoice",)
+    verbose_name_plural = "taxes"
+    fields = ("name", "percentage", "base", "sum")
+    readonly_fields = ("base", "sum")
+    base = columns.money("taxable", "Taxable", currency="invoice__currency")
+    sum = columns.money("amount", "Tax", currency="invoice__currency")
+
+
+class AllocationRows(ReadOnlyTable):
+    model = Allocation
+    related = ("invoice", "payment")
+    verbose_name_plural = "settled by"
+    ordering = ("allocated_at",)
+    fields = ("kind", "payment", "allocated_at", "sum")
+    readonly_fields = ("sum",)
+    sum = columns.money("amount", "Amount", currency="invoice__currency")
+
+
+class DocumentRows(ReadOnlyTable):
+    model = Document
+    verbose_name_plural = "documents"
+    fields = ("filename", "locale", "rendered_at", "sha256")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Document]:
+        rows: QuerySet[Document] = super().get_queryset(request).defer("content")
+        return rows
+
+
+class TransferForm(StepForm):
+    amount = AmountField(required=True)
+    paid_at = forms.DateTimeField(label="Paid on", widget=widgets.UnfoldAdminTextInputWidget(attrs={"type": "date"}))
+    reference = forms.CharField(
+        max_length=200,
+        required=False,
+        widget=widgets.UnfoldAdminTextInputWidget(),
+        help_text="As on the bank statement.",
+    )
+
+    def __init__(self, *args: Any, instance: Invoice, **kwargs: Any) -> None:
+        super().__init__(*args, instance=instance, **kwargs)
+        self.fields["amount"].initial = to_major(instance.amount_due, instance.currency)
+        self.fields["amount"].help_text = instance.currency
+        self.fields["paid_at"].initial = timezone.localdate().isoformat()
+
+    def clean_amount(self) -> int:
+        due, currency = self.instance.amount_due, self.instance.currency  # type: ignore[attr-defined]
+        minor = to_minor(Decimal(self.cleaned_data["amount"]), currency)
+        if minor != minor.to_integral_value():
+            raise forms.ValidationError("There is no such small amount of this currency.")
+        if minor > due:
+            raise forms.ValidationError(f"Only {tandem.money(due, currency)} is still due.")
+        return int(minor)
+
+
+class VoidForm(StepForm):
+    reason = forms.CharField(max_length=500, widget=widgets.UnfoldAdminTextInputWidget())
+    waive = forms.BooleanField(
+        label="Ask for nothing instead",
+        required=False,
+        widget=widgets.UnfoldBooleanSwitchWidget(),
+        help_text="Otherwise the customer's next invoice asks for the same again.",
+    )
+
+
+@admin.register(Invoice)
+class InvoiceAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "customer", "state", "paid", "total_amount", "open_amount", "issue_date", "due_date")
+    list_filter = (
+        OnTestClock,
+        "status",
+        "payment_status",
+        "collection_method",
+        ("issue_date", admin.DateFieldListFilter),
+    )
+    list_select_related = ("customer",)
+    search_fields = ("number", "customer__name", "customer__email", "po_number", "external_id__exact")
+    ordering = ("-created_at",)
+    inlines = (LineRows, TaxRows, AllocationRows, DocumentRows)
+    fieldsets = (
+        (None, {"fields": (("number", "customer"), ("state", "paid"), ("issue_date", "due_date"))}),
+        (
+            "Amounts",
+            {
+                "fields": (
+                    ("net_amount", "discount_amount"),
+                    ("tax_amount", "total_amount"),
+                    ("paid_amount", "open_amount"),
+                )
+            },
+        ),
+        (
+            "Terms",
+            {
+                "fields": (
+                    ("collection_method", "payment_method"),
+                    ("net_terms_days", "po_number"),
+                    ("legal_entity", "test_clock"),
+                )
+            },
+        ),
+        ("Parties, as they stand on it", {"fields": ("seller", "buyer"), "classes": ("collapse",)}),
+    )
+    actions_detail = ("pdf", "mark_as_paid", "charge", "finalize", "void")
+    state = columns.status("status")
+    paid = columns.status("payment_status", "Payment")
+    net_amount = columns.money("subtotal", "Net")
+    discount_amount = columns.money("discount_total", "Discount")
+    tax_amount = columns.money("tax_total", "Tax")
+    total_amount = columns.money("total", "Total")
+    paid_amount = columns.money("amount_paid", "Paid")
+    open_amount = columns.money("amount_due", "Still due")
+
+    @action(description="PDF", permissions=["view"])
+    def pdf(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        invoice = self.get_object(request, object_id)
+        if invoice is None or invoice.status == Status.DRAFT:
+            raise Http404
+        return _download(documents.pdf_of(invoice=invoice, at=db.now_for(invoice)))
+
+    @step(
+        "Mark as paid",
+        explain=lambda invoice: (
+            f"Money for {invoice} came another way: a transfer, a cheque. A part of it is fine too."
+        ),
+        done="The payment is recorded.",
+        form=TransferForm,
+        applies=lambda invoice: invoice.status == Status.OPEN,
+        permission="money",
+        main=True,
+    )
+    def mark_as_paid(self, invoice: Invoice, *, at: datetime, **asked: Any) -> None:
+        payments.record_manual(customer=invoice.customer, invoices=[invoice], method="transfer", at=at, **asked)
+
+    @step(
+        "Charge now",
+        explain=lambda invoice: f"What is still due on {invoice} is taken from the customer's card at once.",
+        done=lambda invoice: f"{invoice} was charged: see its payment for how that went.",
+        applies=lambda invoice: invoice.status == Status.OPEN,
+        permission="money",
+    )
+    def charge(self, invoice: Invoice, *, at: datetime) -> None:
+        payments.collect(invoice=invoice, at=at)
+
+    @step(
+        "Finalize",
+        explain="The draft gets its number and is fixed for good: nothing on it changes afterwards.",
+        done="The invoice is issued.",
+        applies=lambda invoice: invoice.status == Status.DRAFT,
+        permission="money",
+        main=True,
+    )
+    def finalize(self, invoice: Invoice, *, at: datetime) -> None:
+        invoices.finalize(invoice=invoice, at=at)
+
+    @step(
+        "Void",
+        explain=lambda invoice: (
+            f"{invoice} is taken back. It keeps its number and stays in the books; this can't be undone."
+        ),
+        done=lambda invoice: f"{invoice} is void.",
+        form=VoidForm,
+        applies=lambda invoice: invoice.status == Status.OPEN,
+        permission="money",
+        danger=True,
+    )
+    def void(self, invoice: Invoice, *, at: datetime, **asked: Any) -> None:
+        invoices.void(invoice=invoice, at=at, **asked)
+
+
+def _download(document: Document) -> HttpResponse:
+    disposition = f'inline; filename="{document.filename}"'
+    return HttpResponse(
+        bytes(document.content), content_type="application/pdf", headers={"Content-Disposition": disposition}
+    )
+
+
+@admin.register(Document)
+class DocumentAdmin(ReadOnlyAdmin):
+    list_display = ("filename", "invoice", "locale", "rendered_at")
+    list_select_related = ("invoice",)
+    search_fields = ("filename",)
+    ordering = ("-rendered_at",)
+    fields = ("filename", ("invoice", "locale"), ("rendered_at", "sha256"))
+    actions_detail = ("download",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Document]:
+        found: QuerySet[Document] = super().get_queryset(request).defer("content")
+        return found
+
+    @action(description="Open the PDF", permissions=["view"])
+    def download(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        document = self.get_object(request, object_id)
+        if document is None:
+            raise Http404
+        return _download(document)
+
+
+@admin.register(Charge)
+class ChargeAdmin(ReadOnlyAdmin):
+    list_display = ("description", "payer", "kind", "state", "money", "invoice_at", "invoice")
+    list_filter = (OnTestClock, "status", "kind")
+    list_select_related = ("payer", "invoice_line__invoice")
+    search_fields = ("payer__name", "description")
+    ordering = ("-created_at",)
+    fieldsets = (
+        (None, {"fields": ("description", ("payer", "customer"), ("kind", "reason"), ("state", "invoice"))}),
+        ("Amount", {"fields": (("money", "count"), "why")}),
+        ("Period", {"fields": (("period_start", "period_end"), ("period_index", "revision"), "invoice_at")}),
+    )
+    state = columns.status("status")
+    money = columns.money("amount", "Amount")
+    count = columns.number("quantity", "Quantity")
+
+    @display(description="Invoice")
+    def invoice(self, charge: Charge) -> str:
+        return columns.linked(charge.invoice_line.invoice if charge.invoice_line else None)
+
+    @display(description="How it comes about")
+    def why(self, charge: Charge) -> str:
+        return "; ".join(wording.explain(charge.explanation, charge.currency))
