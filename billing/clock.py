@@ -71,10 +71,12 @@ def _delete_money(clock: TestClock) -> None:
     Allocation.objects.filter(invoice__test_clock=clock).delete()
     Payment.objects.filter(test_clock=clock).delete()
     Charge.objects.filter(test_clock=clock).delete()
-    for model in (Document, InvoiceTax, InvoiceLine):
-        model._default_manager.filter(invoice__test_clock=clock).delete()
-    for model in (Invoice, NumberSeries, BillingRun):
-        model._default_manager.filter(test_clock=clock).delete()
+    Document.objects.filter(invoice__test_clock=clock).delete()
+    InvoiceTax.objects.filter(invoice__test_clock=clock).delete()
+    InvoiceLine.objects.filter(invoice__test_clock=clock).delete()
+    Invoice.objects.filter(test_clock=clock).delete()
+    NumberSeries.objects.filter(test_clock=clock).delete()
+    BillingRun.objects.filter(test_clock=clock).delete()
 
 
 def _delete_usage(clock: TestClock) -> None:

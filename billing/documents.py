@@ -96,7 +96,7 @@ def render(*, invoice: Invoice, locale: str) -> bytes:
 def _compile(data: dict[str, Any], logo: dict[str, bytes]) -> bytes:
     content = json.dumps({**data, "logo": next(iter(logo), "")}).encode()
     files = {"main": _TEMPLATE.read_bytes(), "data.json": content, **logo}
-    return bytes(typst.compile(files, format="pdf", ignore_system_fonts=False))
+    return bytes(typst.compile(files, format="pdf", ignore_system_fonts=False))  # type: ignore[call-overload]  # its stubs lack files by name
 
 
 def language_of(invoice: Invoice) -> str:

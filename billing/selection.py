@@ -9,6 +9,7 @@ from gtm.shared import vendors
 from gtm.shared.errors import Invalid
 
 MAX_QUANTITY = Decimal(1_000_000_000)
+MAX_ITEMS = 100
 _BY_BUYERS = (SubscriptionChange.Origin.CHECKOUT, SubscriptionChange.Origin.PORTAL)
 
 
@@ -66,37 +67,33 @@ def _one_for_each_meter(prices: Sequence[Price], interval: str) -> list[Price]:
     return list(best.values())
 
 
-def resolve(
-    *,
-    plan: Plan | None,
-    plan_version: PlanVersion | None,
-    items: Sequence[ItemTerms] | None,
-    interval: str,
-    currency: str,
-    origin: str,
-) -> Selection:
-    """Find what is bought.
-
-    ``currency`` is the payer's, empty where it has none yet. Raises Invalid with the field's name.
-    """
-    version = plan_version or _version_of(plan, items)
+def version_of(
+    *, plan: Plan | None, plan_version: PlanVersion | None, items: Sequence[ItemTerms] | None, origin: str
+) -> PlanVersion:
+    """The plan version that is bought, read now: the given one, or the newest of the plan. Raises Invalid."""
+    if plan_version is None:
+        plan = plan or (items[0].price.plan if items else None)
+        if plan is None:
+            raise Invalid("Name a plan, or items with its prices.", code="required", attr="plan")
+        plan_version = plan.current_version
+    version = PlanVersion.objects.select_related("plan").get(pk=plan_version.pk)
     _require_for_sale(version.plan, origin)
+    return version
+
+
+def resolve(*, plan_version: PlanVersion, items: Sequence[ItemTerms] | None, interval: str, currency: str) -> Selection:
+    """Find what is bought of a version that is sealed. ``currency`` is the payer's, empty where it has none yet.
+
+    Raises Invalid with the field's name.
+    """
     if items is None:
-        chosen_currency = currency or _first_currency(version, interval)
-        chosen = default_items(plan_version=version, interval=interval, currency=chosen_currency)
+        chosen_currency = currency or _first_currency(plan_version, interval)
+        chosen = default_items(plan_version=plan_version, interval=interval, currency=chosen_currency)
     else:
         chosen = list(items)
-        _require_known(chosen, version)
+        _require_known(chosen, plan_version)
     _require_sound(chosen, currency)
-    return Selection(plan_version=version, items=tuple(chosen), currency=chosen[0].price.currency)
-
-
-def _version_of(plan: Plan | None, items: Sequence[ItemTerms] | None) -> PlanVersion:
-    if plan is None and items:
-        plan = items[0].price.plan
-    if plan is None:
-        raise Invalid("Name a plan, or items with its prices.", code="required", attr="plan")
-    return plan.current_version
+    return Selection(plan_version=plan_version, items=tuple(chosen), currency=chosen[0].price.currency)
 
 
 def _require_for_sale(plan: Plan, origin: str) -> None:
@@ -131,6 +128,8 @@ def _require_known(items: Sequence[ItemTerms], version: PlanVersion) -> None:
 def _require_sound(items: Sequence[ItemTerms], currency: str) -> None:
     if not items:
         raise Invalid("A subscription has at least one item.", code="required", attr="items")
+    if len(items) > MAX_ITEMS:
+        raise Invalid(f"A subscription has at most {MAX_ITEMS} items.", attr="items")
     expected = currency or items[0].price.currency
     seen: set[object] = set()
     for position, item in enumerate(items):

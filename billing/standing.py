@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from django.db.models import QuerySet
+
 from billing import charges, mrr, rating, schedule
 from billing.models import Invoice, Price, Subscription, SubscriptionChange, SubscriptionItem
 from billing.mrr import RecurringItem
@@ -189,13 +191,13 @@ def fact(subscription: Subscription, kind: str, *, at: datetime, publish: bool =
     return event
 
 
-def of_invoices(invoices: Iterable[Invoice]) -> "list[Subscription]":
+def of_invoices(invoices: Iterable[Invoice]) -> list[Subscription]:
     """The subscriptions that have lines on the invoices, unlocked, with all that this module reads."""
     ids = Subscription.objects.filter(charges__invoice_line__invoice__in=list(invoices)).values("pk")
     return list(loaded().filter(pk__in=ids).order_by("pk"))
 
 
-def loaded() -> Any:
+def loaded() -> QuerySet[Subscription]:
     """Subscriptions with their items, prices, plan and parties, in a constant number of queries."""
     return Subscription.objects.select_related(
         "customer", "payer__legal_entity", "plan_version__plan", "payment_method"

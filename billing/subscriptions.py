@@ -51,8 +51,21 @@ MAX_TRIAL_DAYS = 730
 
 
 @dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What was asked for."""
+
+    plan: Plan | None
+    plan_version: PlanVersion | None
+    items: Sequence[ItemTerms] | None
+    interval: str
+    origin: str
+    start_at: datetime
+    trial_days: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Order:
-    """What was asked for, with the parties under their locks."""
+    """What will be written, with the parties under their locks."""
 
     customer: Customer
     payer: Customer
@@ -99,9 +112,10 @@ def create(
     """
     subscription = standing.loaded().filter(pk=idempotency_id).first() if idempotency_id else None
     if subscription is None:
-        wanted = {"plan": plan, "plan_version": plan_version, "items": items, "interval": interval, "origin": origin}
+        payer = payer or customer
+        wanted = _Wanted(plan, plan_version, items, interval, origin, start_at or at, trial_days)
         terms = {
-            "collection_method": collection_method or (payer or customer).collection_method,
+            "collection_method": collection_method or payer.collection_method,
             "payment_method": payment_method,
             "net_terms_days": net_terms_days,
             "po_number": po_number,
@@ -110,51 +124,43 @@ def create(
             "metadata": metadata or {},
             **({"id": idempotency_id} if idempotency_id else {}),
         }
-        subscription = _start(
-            customer,
-            payer or customer,
-            wanted=wanted,
-            terms=terms,
-            start_at=start_at or at,
-            trial_days=trial_days,
-            at=at,
-        )
+        subscription = _start(customer, payer, wanted, terms, at=at)
     _collect_open(subscription, at=at)
     return standing.loaded().get(pk=subscription.pk)
 
 
 @transaction.atomic(durable=True)
 def _start(
-    customer: Customer,
-    payer: Customer,
-    *,
-    wanted: dict[str, Any],
-    terms: dict[str, Any],
-    start_at: datetime,
-    trial_days: int | None,
-    at: datetime,
+    customer: Customer, payer: Customer, wanted: _Wanted, terms: dict[str, Any], *, at: datetime
 ) -> Subscription:
     """Write the subscription with its first invoice, and commit before any card is charged."""
     locked = {one.pk: one for one in db.lock(Customer, {customer.pk, payer.pk})}
     customer, payer = locked[customer.pk], locked[payer.pk]
-    if (known := Subscription.objects.filter(pk=terms.get("id")).first()) is not None:
+    if "id" in terms and (known := Subscription.objects.filter(pk=terms["id"]).first()) is not None:
         return known  # made meanwhile by somebody with the same idempotency_id
-    chosen = selection.resolve(currency=payer.currency, **wanted)
-    chosen_version = catalog.seal(plan_version=chosen.plan_version, at=at)
-    _check_start(start_at, at)
+    _check_start(wanted.start_at, at)
     order = _Order(
         customer=customer,
         payer=payer,
-        selection=chosen,
-        start_at=start_at,
-        trial_end=_trial_end(payer, customer, chosen_version, start_at, trial_days),
+        selection=(chosen := _select(wanted, payer, at=at)),
+        start_at=wanted.start_at,
+        trial_end=_trial_end(payer, customer, chosen.plan_version, wanted),
         terms=terms,
-        origin=wanted["origin"],
+        origin=wanted.origin,
         at=at,
     )
     _check_parties(order)
     _fix_currency(order)
     return _write(order)
+
+
+def _select(wanted: _Wanted, payer: Customer, *, at: datetime) -> Selection:
+    """What is bought, read after it was sealed: until then it could change."""
+    version = selection.version_of(
+        plan=wanted.plan, plan_version=wanted.plan_version, items=wanted.items, origin=wanted.origin
+    )
+    sealed = catalog.seal(plan_version=version, at=at)
+    return selection.resolve(plan_version=sealed, items=wanted.items, interval=wanted.interval, currency=payer.currency)
 
 
 def _check_start(start_at: datetime, at: datetime) -> None:
@@ -164,24 +170,22 @@ def _check_start(start_at: datetime, at: datetime) -> None:
         raise Invalid(f"A subscription starts in {periods.FIRST_YEAR} or later.", attr="start_at")
 
 
-def _trial_end(
-    payer: Customer, customer: Customer, version: PlanVersion, start_at: datetime, asked: int | None
-) -> datetime | None:
+def _trial_end(payer: Customer, customer: Customer, version: PlanVersion, wanted: _Wanted) -> datetime | None:
     """When the trial ends, if there is one.
 
-    A payer has one trial in a family of plans: the plan's own is then left out.
+    A payer has one trial in a family of plans: the plan's own is then left out, and one that was asked for is refused.
     """
-    days = version.trial_days if asked is None else asked
+    days = version.trial_days if wanted.trial_days is None else wanted.trial_days
     if not 0 <= days <= MAX_TRIAL_DAYS:
         raise Invalid(f"A trial has 0 to {MAX_TRIAL_DAYS} days.", attr="trial_days")
-    if days and _had_trial(payer, version.plan):
-        if asked:
+    if days and had_trial(payer, version.plan):
+        if wanted.trial_days:
             raise Conflict("This payer had its trial of this plan already.", code="trial_used", attr="trial_days")
         days = 0
-    return periods.trial_end(start_at, days, customer.timezone) if days else None
+    return periods.trial_end(wanted.start_at, days, customer.timezone) if days else None
 
 
-def _had_trial(payer: Customer, plan: Plan) -> bool:
+def had_trial(payer: Customer, plan: Plan) -> bool:
     trials = Subscription.objects.filter(payer=payer, trial_end__isnull=False)
     if plan.family:
         return trials.filter(plan_version__plan__family=plan.family).exists()
@@ -221,13 +225,13 @@ def _check_card(order: _Order) -> None:
         return
     waits = order.start_at > order.at
     tries = order.trial_end is not None and not order.selection.plan_version.trial_requires_payment_method
-    if waits or tries or not any(_costs(item) for item in order.selection.items):
+    if waits or tries or not any(costs(item) for item in order.selection.items):
         return
     if not PaymentMethod.objects.filter(customer=order.payer, is_default=True).exists():
         raise NoPaymentMethod("A payment method is needed to charge automatically.", attr="payment_method")
 
 
-def _costs(item: ItemTerms) -> bool:
+def costs(item: ItemTerms) -> bool:
     quantity = selection.quantity_of(item)
     return item.price.meter_id is not None or pricing.rate(rating.terms_of(item.price), quantity).amount > 0
 

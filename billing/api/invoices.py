@@ -80,7 +80,7 @@ class InvoiceLineSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
     @extend_schema_field({"type": "array", "items": {"type": "object", "additionalProperties": {}}})
-    def get_taxes(self, line: InvoiceLine) -> list[dict[str, Any]]:
+    def get_taxes(self, line: InvoiceLine) -> Any:
         return line.taxes
 
     def get_explanation(self, line: InvoiceLine) -> str:

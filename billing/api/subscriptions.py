@@ -126,7 +126,7 @@ class NewSubscriptionSerializer(StrictSerializer):
     payer = fields.ReferenceField(Customer, required=False, allow_null=True)
     plan = fields.ReferenceField(Plan, required=False, allow_null=True)
     interval = serializers.ChoiceField(choices=INTERVALS, default=Price.Interval.MONTH)
-    items = ItemTermsSerializer(many=True, required=False, allow_null=True, allow_empty=False, max_length=100)
+    items = ItemTermsSerializer(many=True, required=False, allow_null=True, allow_empty=False)
     start_at = fields.UtcDateTimeField(required=False, allow_null=True)
     alignment = serializers.ChoiceField(choices=Subscription.Alignment.choices, required=False)
     trial_days = fields.IntegerField(required=False, allow_null=True, min_value=0, max_value=730)
@@ -195,7 +195,7 @@ class SubscriptionViewSet(Creates, ResourceViewSet):
         return subscriptions.create(
             items=[ItemTerms(**item) for item in items] if items is not None else None,
             at=db.now_for(data["customer"]),
-            idempotency_id=self.request.idempotency_key_id,
+            idempotency_id=self.request.idempotency_key_id,  # type: ignore[attr-defined]  # set by the view
             **data,
         )
 

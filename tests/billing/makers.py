@@ -6,7 +6,7 @@ The example: the plan "Pro" at 49.00 USD a month or 490.00 USD a year, with 1,00
 from datetime import datetime
 from typing import Any
 
-from billing import catalog, customers
+from billing import catalog, customers, usage
 from billing.catalog import EntitlementTerms
 from billing.models import Customer, Feature, LegalEntity, Meter, PaymentMethod, Plan, Price
 from billing.usage import UsageInput
@@ -85,3 +85,9 @@ def card(
 def usage_event(customer: Customer, id: str, **fields: Any) -> UsageInput:  # noqa: A002 -- the field's name
     """One API call."""
     return UsageInput(id=id, customer=customer.public_id, **{"name": "api.call"} | fields)
+
+
+def calls(customer: Customer, count: int, *, at: datetime) -> None:
+    """So many API calls at one instant, through the stream."""
+    events = [usage_event(customer, f"{customer.pk}-{at.isoformat()}-{n}", timestamp=at) for n in range(count)]
+    assert not usage.record(events=events, at=at).rejected
