@@ -1,16 +1,27 @@
 from django.urls import URLPattern, URLResolver, re_path
 
+from billing.api.catalog import FeatureViewSet, MeterViewSet, PlanViewSet, PriceViewSet, TaxRateViewSet
+from billing.api.customers import CustomerViewSet
 from billing.api.invoices import InvoiceViewSet
 from billing.api.payments import PaymentViewSet
 from billing.api.subscriptions import SubscriptionViewSet
+from billing.api.usage import CustomerUsageView, UsageEventsView
 from gtm.shared.api.resources import Router
 
 router = Router()
+router.register("customers", CustomerViewSet)
+router.register("plans", PlanViewSet)
+router.register("prices", PriceViewSet)
+router.register("features", FeatureViewSet)
+router.register("meters", MeterViewSet)
+router.register("tax_rates", TaxRateViewSet)
 router.register("subscriptions", SubscriptionViewSet)
 router.register("invoices", InvoiceViewSet)
 router.register("payments", PaymentViewSet)
 
 urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^customers/(?P<id>[^/]+)/payments/?$", PaymentViewSet.as_view({"post": "record"})),
+    re_path(r"^customers/(?P<id>[^/]+)/usage/?$", CustomerUsageView.as_view(), name="customer-usage"),
+    re_path(r"^usage_events/?$", UsageEventsView.as_view(), name="usage-events"),
     *router.urls,
 ]

@@ -64,8 +64,12 @@ def calendar_month(at: datetime, timezone: str) -> Bounds:
 
 
 def tiling(*, start: datetime, end: datetime, timezone: str, known: BillingPeriods | None) -> Iterator[Bounds]:
-    """The periods that cover [start, end): those of the subscription, or calendar months where there is none."""
+    """The periods that cover [start, end): those of the subscription, and calendar months before it or without one."""
     while start < end:
-        bounds = known.at(start) if known and start >= known.start_at else calendar_month(start, timezone)
+        if known and start >= known.start_at:
+            bounds = known.at(start)
+        else:
+            first, following = calendar_month(start, timezone)
+            bounds = first, min(following, known.start_at) if known else following
         yield bounds
         start = bounds[1]
