@@ -1,6 +1,5 @@
 """The frame of the back office: its menu, its colours, and the front page with what is left to set up."""
 
-from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest
@@ -8,6 +7,7 @@ from django.templatetags.static import static
 from django.urls import reverse
 
 from gtm.shared import vendors
+from gtm.shared.admin_base import is_founder
 
 # A shade of grey or of the accent: its lightness, the most colour it may have, and where neutral its hue.
 _GREYS = {
@@ -82,38 +82,91 @@ def account_links(request: HttpRequest) -> list[dict[str, str]]:
 
 
 # --- the menu ----------------------------------------------------------------------------------
-MENU = (
+MENU: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     ("", (("Overview", "index"),)),
-    ("Plans", (("Plans", "billing_plan_changelist"), ("Create Plan", "billing_plan_add"))),
+    (
+        "Plans",
+        (
+            ("Plans", "billing_plan_changelist"),
+            ("Create Plan", "billing_plan_add"),
+            ("Features", "billing_feature_changelist"),
+            ("Meters", "billing_meter_changelist"),
+        ),
+    ),
+    (
+        "Customers",
+        (
+            ("Customers", "billing_customer_changelist"),
+            ("Subscriptions", "billing_subscription_changelist"),
+            ("Invoices", "billing_invoice_changelist"),
+            ("Payments", "billing_payment_changelist"),
+            ("Charges", "billing_charge_changelist"),
+            ("Bill runs", "billing_billingrun_changelist"),
+            ("Documents", "billing_document_changelist"),
+        ),
+    ),
+    (
+        "Sales",
+        (
+            ("Accounts", "crm_account_changelist"),
+            ("Leads", "crm_lead_changelist"),
+            ("Alerts", "crm_alert_changelist"),
+            ("Signals", "signals_signal_changelist"),
+            ("Trigger rules", "signals_triggerrule_changelist"),
+            ("Segment policies", "crm_segmentpolicy_changelist"),
+            ("Rule sets", "crm_ruleset_changelist"),
+        ),
+    ),
+    (
+        "People",
+        (
+            ("Users and roles", "shared_user_changelist"),
+            ("Teams", "crm_team_changelist"),
+            ("Queues", "crm_queue_changelist"),
+            ("Pools", "crm_pool_changelist"),
+            ("Leave", "crm_leave_changelist"),
+        ),
+    ),
+    (
+        "Settings",
+        (
+            ("General", "shared_vendor_changelist"),
+            ("Payments", "shared_vendor_payments"),
+            ("Legal entities", "billing_legalentity_changelist"),
+            ("Tax rates", "billing_taxrate_changelist"),
+            ("Exchange rates", "shared_exchangerate_changelist"),
+            ("API keys", "shared_apikey_changelist"),
+        ),
+    ),
+    (
+        "Records",
+        (
+            ("Events", "shared_event_changelist"),
+            ("Waiting facts", "shared_pendingfact_changelist"),
+            ("Mail", "shared_mail_changelist"),
+            ("Test clocks", "shared_testclock_changelist"),
+        ),
+    ),
 )
+FOUNDERS_ONLY = frozenset({"billing_plan_add", "shared_mail_changelist"})
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    return [{"title": title, "items": [_item(*entry) for entry in entries]} for title, entries in MENU]
-
-
-def _item(title: str, page: str) -> dict[str, Any]:
-    address = reverse(f"admin:{page}")
-    return {"title": title, "link": address, "active": _is_open(address)}
-
-
-def _is_open(address: str) -> Callable[[HttpRequest], bool]:
-    """Of two entries of which one's address begins with the other's, the longer one is open."""
-    longer = [
-        found
-        for _title, entries in MENU
-        for _name, page in entries
-        if _within(found := reverse(f"admin:{page}"), address)
+    """The menu for this reader, with the entry open that this page belongs to."""
+    addresses = {page: reverse(f"admin:{page}") for _title, entries in MENU for _name, page in entries}
+    here = max((a for a in addresses.values() if request.path.startswith(a)), key=len, default="")
+    may_see = {page for page in addresses if page not in FOUNDERS_ONLY or is_founder(request)}
+    return [
+        {
+            "title": title,
+            "items": [
+                {"title": name, "link": addresses[page], "active": addresses[page] == here}
+                for name, page in entries
+                if page in may_see
+            ],
+        }
+        for title, entries in MENU
     ]
-
-    def is_open(request: HttpRequest) -> bool:
-        return request.path.startswith(address) and not any(request.path.startswith(other) for other in longer)
-
-    return is_open
-
-
-def _within(address: str, other: str) -> bool:
-    return address != other and address.startswith(other)
 
 
 # --- the front page ----------------------------------------------------------------------------

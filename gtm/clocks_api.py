@@ -77,7 +77,7 @@ class TestClockViewSet(Creates, ResourceViewSet):
         clock = clocks.advance(clock=self.get_object(), to=data["frozen_time"], patience=PATIENCE)
         if clock.status == TestClock.Status.READY:
             return self.answer(clock)
-        _leave_to_worker(clock)
+        leave_to_worker(clock)
         return self.answer(clock, status=status.HTTP_202_ACCEPTED)
 
     def destroy(self, request: Request, id: str) -> Response:  # noqa: A002 -- the address's name
@@ -86,7 +86,7 @@ class TestClockViewSet(Creates, ResourceViewSet):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-def _leave_to_worker(clock: TestClock) -> None:
+def leave_to_worker(clock: TestClock) -> None:
     """A worker goes on. Where the broker is away, the clock says that it is advancing, and the next call goes on."""
     try:
         advance_clock.apply_async(kwargs={"clock_id": str(clock.pk)}, retry=False)
