@@ -16,7 +16,7 @@ from django.db import connection, transaction
 
 from billing import clock as billing_clock
 from crm import clock as crm_clock
-from gtm.shared import db, outbox
+from gtm.shared import db, outbox, saving
 from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import Event, Mail, TestClock
 from signals import clock as signals_clock
@@ -29,7 +29,9 @@ MAX_TURNS = 100  # at one instant: more means that something due is never done
 
 def create(*, name: str, frozen_time: datetime, **fields: Any) -> TestClock:
     """A clock that stands at ``frozen_time``; customers made with it live on it."""
-    return TestClock.objects.create(name=name, frozen_time=frozen_time, **fields)
+    clock = TestClock(name=name, frozen_time=frozen_time, **fields)
+    saving.insert(clock)
+    return clock
 
 
 def advance(*, clock: TestClock, to: datetime, patience: timedelta | None = None) -> TestClock:

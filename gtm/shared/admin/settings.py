@@ -38,6 +38,8 @@ class VendorForm(OperationForm):
         widget=Select(),
     )
 
+    website = forms.URLField(required=False, assume_scheme="https", widget=widgets.UnfoldAdminURLInputWidget())
+
     class Meta:
         model = Vendor
         fields = "__all__"

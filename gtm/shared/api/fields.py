@@ -259,6 +259,9 @@ class JsonObjectField(serializers.Field):
         "number": "A number in it is too large.",
     }
 
+    def __init__(self, *, encoder: Any = None, decoder: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)  # a JSONField's encoder and decoder are the column's business
+
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if not isinstance(data, dict):
             self.fail("invalid")

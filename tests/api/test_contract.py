@@ -1,0 +1,137 @@
+"""The API as a whole: its document is valid, nothing that one can send makes it fail, and strangers learn nothing."""
+
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import schemathesis
+from django.test import Client
+from drf_spectacular.generators import SchemaGenerator
+from hypothesis import HealthCheck, settings
+from openapi_spec_validator import validate
+from schemathesis import Case
+
+from gtm.shared import keys
+from tests.billing import makers
+
+DOCUMENT: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+SCHEMA = schemathesis.openapi.from_dict(json.loads(json.dumps(DOCUMENT, default=str)))
+OPERATIONS = [
+    (method, path) for path, methods in DOCUMENT["paths"].items() for method in methods if method != "parameters"
+]
+PROMISED = [
+    "test_clocks",
+    "test_clocks/{id}",
+    "test_clocks/{id}/advance",
+    "customers",
+    "customers/{id}",
+    "customers/{id}/payment_methods",
+    "customers/{id}/entitlements",
+    "customers/{id}/usage",
+    "customers/{id}/consumption",
+    "plans",
+    "plans/{id}",
+    "prices",
+    "prices/{id}",
+    "features",
+    "features/{id}",
+    "meters",
+    "meters/{id}",
+    "tax_rates",
+    "subscriptions",
+    "subscriptions/{id}",
+    "subscriptions/{id}/cancellation",
+    "usage_events",
+    "invoices",
+    "invoices/{id}",
+    "invoices/{id}/pdf",
+    "invoices/{id}/finalization",
+    "invoices/{id}/void",
+    "invoices/{id}/payment",
+    "invoices/{id}/collection",
+    "payments",
+    "leads",
+    "leads/{id}",
+    "leads/{id}/transition",
+    "accounts",
+    "accounts/{id}",
+    "accounts/{id}/routing",
+    "accounts/{id}/timeline",
+    "alerts",
+    "alerts/{id}",
+    "alerts/{id}/transition",
+    "events",
+    "events/{id}",
+    "users",
+    "signals",
+    "trigger_rules",
+]
+
+
+class TestDocument:
+    def test_it_is_valid(self) -> None:
+        validate(json.loads(json.dumps(DOCUMENT, default=str)))
+
+    @pytest.mark.parametrize("path", PROMISED)
+    def test_it_has_what_integrators_were_promised(self, path: str) -> None:
+        assert f"/api/v1/{path}" in DOCUMENT["paths"]
+
+    @pytest.mark.parametrize(("method", "path"), OPERATIONS)
+    def test_every_operation_says_what_it_does(self, method: str, path: str) -> None:
+        operation = DOCUMENT["paths"][path][method]
+        assert operation.get("summary") or operation.get("description"), f"{method} {path} has no description"
+        assert operation["tags"]
+
+    @pytest.mark.django_db
+    def test_it_is_served_with_a_page_to_browse(self, client: Client) -> None:
+        assert client.get("/api/v1/schema/").status_code == 200
+        assert client.get("/api/v1/docs/").status_code == 200
+
+
+@pytest.fixture
+def key(db: None) -> str:
+    """A key of the installation, and a little of everything to find."""
+    makers.legal_entity()
+    makers.published_plan()
+    makers.card(makers.customer(external_id="acme"))
+    return keys.issue(name="contract", scope="write")[1]
+
+
+@pytest.mark.slow
+@SCHEMA.parametrize()
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+def test_nothing_makes_it_fail(case: Case, key: str) -> None:
+    response = send(case, key)
+    assert response.status_code < 500, response.content
+    assert response.status_code != 422
+    if response.status_code >= 400:
+        body = response.json()
+        assert body["type"] in {"validation_error", "client_error"}
+        assert body["errors"]
+        assert all({"code", "detail", "attr"} == set(error) for error in body["errors"])
+
+
+def send(case: Case, key: str) -> Any:
+    """Send a generated case through Django's own client; what breaks answers 500 and doesn't raise."""
+    client = Client(raise_request_exception=False)
+    query = urlencode(list((case.query or {}).items()), doseq=True)
+    body = case.body if isinstance(case.body, bytes | str) else json.dumps(case.body, default=str)
+    has_body = case.body is not schemathesis.core.NOT_SET
+    headers = {name: str(value) for name, value in (case.headers or {}).items() if str(value).isprintable()}
+    headers.pop("Authorization", None)
+    return client.generic(
+        case.method,
+        f"{case.formatted_path}?{query}",
+        data=body if has_body else "",
+        content_type="application/json",
+        headers=headers | {"Authorization": f"Bearer {key}"},
+    )
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_strangers_learn_nothing(method: str, path: str, client: Client) -> None:
+    response = client.generic(method.upper(), path.replace("{id}", "x"), data="{}", content_type="application/json")
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"].startswith("Bearer")
