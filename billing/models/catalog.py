@@ -73,12 +73,14 @@ class Feature(Resource):
 
 class PlanQuerySet(models.QuerySet["Plan"]):
     def for_sale(self) -> "PlanQuerySet":
-        """Published and not archived, in the order of the price page."""
-        return self.filter(published=True, archived_at=None, test_clock=None).order_by("position", "code")
+        """Published, not archived, and with a price unless sold by quote only; in the order of the price page."""
+        prices = Price.objects.filter(plan=models.OuterRef("pk"), published=True, add_on=False)
+        sellable = Q(purchase_mode=Plan.PurchaseMode.QUOTE_ONLY) | models.Exists(prices)
+        return self.filter(sellable, published=True, archived_at=None, test_clock=None).order_by("position", "code")
 
 
 class Plan(Resource):
-    """What is sold. Its prices, limits and trial terms are in its versions; whoever bought keeps the version they bought."""
+    """What is sold. Prices, limits and trial terms are in its versions; whoever bought keeps what they bought."""
 
     PREFIX = "plan"
 
@@ -195,7 +197,7 @@ class Price(Resource):
 
 
 class PlanVersion(Row):
-    """An immutable state of a plan from its first checkout, quote or subscription (``sealed_at``); until then it may still change."""
+    """A state of a plan, immutable from its first checkout, quote or subscription (``sealed_at``)."""
 
     PREFIX = "pv"
 
@@ -255,7 +257,7 @@ class Entitlement(Row):
 
 
 class TaxRate(Resource):
-    """A rate by place and class of goods, valid on [valid_from, valid_to). Never changed once used: a new rate takes over."""
+    """A rate by place and class of goods, valid on [valid_from, valid_to). A new rate takes over; none is changed."""
 
     PREFIX = "tax"
 

@@ -122,6 +122,7 @@ class TestPublishing:
         plan = makers.plan(published=True)
 
         assert catalog.warnings(plan=plan)
+        assert plan not in Plan.objects.for_sale()
         makers.price(plan=plan)
         assert catalog.warnings(plan=plan) == []
         assert plan in Plan.objects.for_sale()
