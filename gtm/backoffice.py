@@ -1,13 +1,18 @@
 """The frame of the back office: its menu, its colours, and the front page with what is left to set up."""
 
+from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
 
+from billing.models import Customer, LegalEntity, Plan, TaxRate
+from crm.models import Queue
 from gtm.shared import vendors
 from gtm.shared.admin_base import is_founder
+from gtm.shared.models import ApiKey, Mail, PendingFact
 
 # A shade of grey or of the accent: its lightness, the most colour it may have, and where neutral its hue.
 _GREYS = {
@@ -153,7 +158,7 @@ FOUNDERS_ONLY = frozenset({"billing_plan_add", "shared_mail_changelist"})
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """The menu for this reader, with the entry open that this page belongs to."""
-    addresses = {page: reverse(f"admin:{page}") for _title, entries in MENU for _name, page in entries}
+    addresses = {page: _page(page) for _title, entries in MENU for _name, page in entries}
     here = max((a for a in addresses.values() if request.path.startswith(a)), key=len, default="")
     may_see = {page for page in addresses if page not in FOUNDERS_ONLY or is_founder(request)}
     return [
@@ -170,5 +175,103 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 # --- the front page ----------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Something to set up: whether it is done, why it matters, and where it is done."""
+
+    title: str
+    why: str
+    done: bool
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """How many things wait for a person, and where."""
+
+    count: int
+    words: str
+    address: str
+
+
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    return context
+    """What is left to set up, and what waits for a person."""
+    tasks = [*_to_sell(), *_to_run()]
+    return context | {
+        "title": "Overview",
+        "tasks": tasks,
+        "tasks_left": sum(not task.done for task in tasks),
+        "concerns": [concern for concern in _concerns(request) if concern.count],
+    }
+
+
+def _to_sell() -> list[Task]:
+    entities = LegalEntity.objects.exclude(country="")
+    return [
+        Task(
+            "Who sells",
+            "Name, address and country stand on every invoice, and the country decides the tax.",
+            entities.exists(),
+            _page("billing_legalentity_changelist"),
+        ),
+        Task(
+            "Tax rates",
+            "Where you charge tax, a customer whose rate is missing is held up rather than billed without it.",
+            TaxRate.objects.exists(),
+            _page("billing_taxrate_changelist"),
+        ),
+        Task(
+            "A plan on the price page",
+            "Make it with its prices and limits on one page, look at the preview, and publish it.",
+            Plan.objects.for_sale().exists(),
+            _page("billing_plan_changelist" if Plan.objects.exists() else "billing_plan_add"),
+        ),
+        Task(
+            "A team for whoever asks",
+            "Requests that no rule takes wait in the catch-all queue, which a team watches.",
+            Queue.objects.filter(is_catch_all=True, team__memberships__isnull=False).exists(),
+            _page("crm_team_changelist"),
+        ),
+    ]
+
+
+def _to_run() -> list[Task]:
+    return [
+        Task(
+            "A key for your product",
+            "Your product sends usage and asks for entitlements with an API key.",
+            ApiKey.objects.filter(revoked_at=None).exists(),
+            _page("shared_apikey_changelist"),
+        ),
+        Task(
+            "Mail",
+            "Set EMAIL_URL. Until then every mail waits under Mail, where you can read it.",
+            bool(settings.EMAIL_URL),
+            _page("shared_mail_changelist"),
+        ),
+        Task(
+            "Real payments",
+            "Set STRIPE_SECRET_KEY. Until then the sandbox takes test cards and no money.",
+            bool(settings.STRIPE_SECRET_KEY),
+            _page("shared_vendor_payments"),
+        ),
+    ]
+
+
+def _concerns(request: HttpRequest) -> list[Concern]:
+    parked = Customer.objects.filter(parked_at__isnull=False, test_clock=None).count()
+    failing = PendingFact.objects.filter(attempts__gt=0).count()
+    concerns = [
+        Concern(
+            parked, "customers whose billing is held up", f"{_page('billing_customer_changelist')}?parked_at__isempty=0"
+        ),
+        Concern(failing, "facts that a handler failed at", _page("shared_pendingfact_changelist")),
+    ]
+    if is_founder(request):
+        lost = Mail.objects.filter(status__in=[Mail.Status.UNKNOWN, Mail.Status.FAILED]).count()
+        concerns.append(Concern(lost, "mails that may not have arrived", _page("shared_mail_changelist")))
+    return concerns
+
+
+def _page(name: str) -> str:
+    return reverse(f"admin:{name}")
