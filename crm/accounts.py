@@ -24,11 +24,12 @@ from gtm.shared import db, outbox, saving
 from gtm.shared.countries import is_country
 from gtm.shared.domains import business_domain, is_free_mail, registrable_domain
 from gtm.shared.errors import Conflict, Invalid
-from gtm.shared.models import Event
+from gtm.shared.models import Event, User
 
 __all__ = [
     "assign",
     "change",
+    "change_and_give",
     "claim_domain",
     "decide",
     "find_or_make",
@@ -271,6 +272,14 @@ def change(*, account: Account, at: datetime, **facts: Any) -> Account:
     account = db.lock_one(account)
     _write(account, facts, at=at, source="hand")
     return redecide(account=account, at=at, trigger="facts")
+
+
+@transaction.atomic
+def change_and_give(*, account: Account, at: datetime, owner: User | None = None, **facts: Any) -> Account:
+    """Set facts and, where ``owner`` is given, the owner, in one step. Raises as ``change`` and ``give`` do."""
+    if facts:
+        account = change(account=account, at=at, **facts)
+    return give(account=account, owner=owner, at=at) if owner else account
 
 
 @transaction.atomic

@@ -14,7 +14,16 @@ def customer_created(event: Event) -> None:
 
 
 def customer_changed(event: Event) -> None:
-    """The customer's traits, or what it pays, may change what its account is."""
+    """The customer's traits may change what its account is."""
+    _review(event)
+
+
+def subscription_changed(event: Event) -> None:
+    """So may what it pays."""
+    _review(event)
+
+
+def _review(event: Event) -> None:
     customer = _customer(event)
     if customer is not None:
         accounts.review(customer=customer, at=db.now_for(customer))

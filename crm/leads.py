@@ -14,6 +14,7 @@ from django.db import transaction
 from crm import accounts, business_hours, owners
 from crm.models import Account, Contact, Lead, LeadTransition
 from crm.needs import normalised
+from crm.queries.routing import as_told
 from gtm.shared import context, db, outbox, saving, vendors
 from gtm.shared.countries import is_country
 from gtm.shared.domains import business_domain
@@ -118,21 +119,14 @@ def _contact(account: Account, lead: Lead) -> Contact:
 
 def _routing(assignment: owners.Assignment) -> dict[str, Any]:
     """What was decided about the account at this moment, as the lead keeps it: later decisions are the account's."""
-    account = assignment.account
-    decided = account.motion_decisions.select_related("policy").get(valid_to=None)
-    return {
-        "segment": account.segment,
-        "motion": account.motion,
-        "engagement_policy": account.engagement_policy,
-        "owner": account.owner.public_id if account.owner else None,
-        "queue": account.queue.code if account.queue else None,
-        "policy": decided.policy.number if decided.policy else None,
-        "ruleset": assignment.ruleset,
-        "reasons": [
-            *({**reason, "decision": "motion"} for reason in decided.reasons),
-            *({**reason, "decision": "owner"} for reason in assignment.reasons),
-        ],
-    }
+    decided = assignment.account.motion_decisions.select_related("policy").get(valid_to=None)
+    return as_told(
+        assignment.account,
+        policy=decided.policy.number if decided.policy else None,
+        ruleset=assignment.ruleset,
+        motion_reasons=decided.reasons,
+        owner_reasons=assignment.reasons,
+    )
 
 
 def _answer_by(at: datetime) -> datetime:

@@ -38,7 +38,10 @@ def create_pool(*, at: datetime, code: str, name: str, members: Sequence[TurnTer
 
 @transaction.atomic
 def change_pool(*, pool: Pool, at: datetime, members: Sequence[TurnTerms] | None = None, **changes: Any) -> Pool:
-    """Rename a pool or replace its members. Who stays keeps their turn: the pointer is a person, not a place."""
+    """Rename a pool or replace its members. Who stays keeps their turn: the pointer is a person, not a place.
+
+    Whoever leaves right after their turn hands the pointer to the nearest one before them who stays.
+    """
     assert "code" not in changes, "a pool keeps its code"
     pool = db.lock_one(pool)
     changed = {name for name, value in changes.items() if getattr(pool, name) != value}
@@ -47,12 +50,23 @@ def change_pool(*, pool: Pool, at: datetime, members: Sequence[TurnTerms] | None
     saving.clean(pool)
     pool.save(update_fields=changed)
     if members is not None and _key(members) != _key(_members(pool)):
+        _pass_pointer(pool, staying={terms.user for terms in members})
         _write_members(pool, members)
         changed.add("members")
     if changed:
         data = {"code": pool.code, "changed": sorted(changed), "members": _told(_members(pool))}
         outbox.publish("crm.pool.changed", pool, at=at, data=data)
     return pool
+
+
+def _pass_pointer(pool: Pool, *, staying: set[User]) -> None:
+    order = [terms.user for terms in _members(pool)]
+    last = pool.last_assigned_user
+    if last in order and last not in staying:
+        place = order.index(last)
+        before = [*reversed(order[:place]), *reversed(order[place:])]
+        pool.last_assigned_user = next((user for user in before if user in staying), None)
+        pool.save(update_fields=["last_assigned_user"])
 
 
 def _members(pool: Pool) -> list[TurnTerms]:

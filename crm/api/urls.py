@@ -1,3 +1,14 @@
-from django.urls import URLPattern, URLResolver
+from crm.api.accounts import AccountViewSet
+from crm.api.alerts import AlertViewSet
+from crm.api.leads import LeadViewSet
+from crm.api.teams import StaffViewSet, TeamViewSet
+from gtm.shared.api.resources import Router
 
-urlpatterns: list[URLPattern | URLResolver] = []
+router = Router()
+router.register("users", StaffViewSet)
+router.register("teams", TeamViewSet)
+router.register("accounts", AccountViewSet)
+router.register("leads", LeadViewSet)
+router.register("alerts", AlertViewSet)
+
+urlpatterns = router.urls

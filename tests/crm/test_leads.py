@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from crm import leads
+from crm import leads, pools
 from crm.models import Account, Contact, Lead, LeadTransition, OwnerDecision
 from gtm.shared import vendors
 from gtm.shared.errors import Conflict, Invalid
@@ -137,6 +137,15 @@ class TestOwner:
         bob.save()
         owners.append(makers.lead(email="x@four.com").owner)
         assert owners == [ann, cyd, ann, bob]
+
+    def test_who_leaves_the_pool_after_their_turn_leaves_the_order_as_it_was(self) -> None:
+        ann, bob, cyd = world.ann(), world.bob(), world.user(email="cyd@vendor.example", roles=("ae",))
+        pool = makers.sales(ann, bob, cyd)
+        owners = [makers.lead(email=f"x@{name}.com").owner for name in ("one", "two")]
+        staying = [pools.TurnTerms(ann, position=0), pools.TurnTerms(cyd, position=1)]
+        pools.change_pool(pool=pool, at=LATER, members=staying)
+        owners += [makers.lead(email=f"x@{name}.com").owner for name in ("three", "four")]
+        assert owners == [ann, bob, cyd, ann]
 
     def test_weights_spread_the_leads(self) -> None:
         """A32."""

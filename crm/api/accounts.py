@@ -1,0 +1,185 @@
+"""Accounts over the API: facts, and why an account is treated as it is."""
+
+from typing import Any, cast
+from uuid import UUID
+
+import django_filters
+from django.db.models import Prefetch, Q, QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from crm import accounts
+from crm.accounts import fold
+from crm.leads import MAX_EMPLOYEES
+from crm.models import Account, AccountCustomer, AccountDomain, Motion, Queue
+from crm.needs import MAX_LENGTH, MAX_NEEDS
+from crm.queries import revenue
+from crm.queries.routing import routing_of
+from gtm.shared import db
+from gtm.shared.api import fields
+from gtm.shared.api.events import EventSerializer
+from gtm.shared.api.filters import FlagFilter, ReferenceFilter, ResourceFilter, refuse_unknown
+from gtm.shared.api.resources import ResourceSerializer, ResourceViewSet, Updates, resource_fields
+from gtm.shared.models import Event, User
+
+
+class NeedsField(serializers.ListField):
+    """What a company asks for before it can buy: `sso`, `security_review`, `msa`, `custom_dpa`, `po`, or another
+    word.
+    """
+
+    child = serializers.CharField(max_length=MAX_LENGTH)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=MAX_NEEDS, **kwargs)
+
+
+class ReasonSerializer(serializers.Serializer):
+    """One step towards a decision: `value` of `field`, against `threshold`, under that version of policy or rules."""
+
+    decision = serializers.ChoiceField(choices=["motion", "owner"])
+    code = serializers.CharField()
+    field = serializers.CharField(allow_blank=True)
+    value = serializers.JSONField(allow_null=True)
+    threshold = serializers.JSONField(allow_null=True)
+    policy_version = serializers.IntegerField(allow_null=True)
+
+
+class RoutingSerializer(serializers.Serializer):
+    """Motion and owner as they were decided, and why."""
+
+    segment = serializers.CharField()
+    motion = serializers.ChoiceField(choices=Motion.choices)
+    engagement_policy = serializers.CharField()
+    owner = serializers.CharField(allow_null=True)
+    queue = serializers.CharField(allow_null=True)
+    policy = serializers.IntegerField(allow_null=True)
+    ruleset = serializers.IntegerField(allow_null=True)
+    reasons = ReasonSerializer(many=True)
+
+
+class AccountSerializer(ResourceSerializer):
+    """The company that a rep owns. `arr` is in minor units of `currency`, the vendor's; null where it is unknown."""
+
+    employee_count = fields.IntegerField(required=False, allow_null=True, min_value=0, max_value=MAX_EMPLOYEES)
+    country = fields.CountryField(required=False, allow_blank=True)
+    needs = NeedsField(required=False)
+    domain = serializers.SerializerMethodField()
+    domains = serializers.SerializerMethodField()
+    customers = serializers.SerializerMethodField()
+    owner = fields.ReferenceField(User, required=False)
+    queue = fields.ReferenceField(Queue, answers_code=True, read_only=True, allow_null=True)
+    score = fields.QuantityField(read_only=True, allow_null=True)
+    arr = serializers.SerializerMethodField()
+    currency = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Account
+        fields = resource_fields(
+            "name",
+            "domain",
+            "domains",
+            "employee_count",
+            "industry",
+            "country",
+            "customers",
+            "segment",
+            "motion",
+            "owner",
+            "queue",
+            "engagement_policy",
+            "score",
+            "arr",
+            "currency",
+            "target_list",
+            "needs",
+            "personal",
+            "first_source",
+        )
+        read_only_fields = ("segment", "motion", "engagement_policy", "personal", "first_source")
+
+    def get_domain(self, account: Account) -> str | None:
+        """The primary one."""
+        return next((row.domain for row in account.domains.all() if row.is_primary), None)
+
+    def get_domains(self, account: Account) -> list[str]:
+        return [row.domain for row in account.domains.all()]
+
+    def get_customers(self, account: Account) -> list[str]:
+        return [link.customer.public_id for link in account.customer_links.all()]
+
+    def get_arr(self, account: Account) -> int | None:
+        worth = self._worth().get(account.pk)
+        return worth.amount if worth else None
+
+    def get_currency(self, account: Account) -> str | None:
+        worth = self._worth().get(account.pk)
+        return worth.currency if worth else None
+
+    def _worth(self) -> dict[UUID, revenue.Revenue]:
+        """ARR of all accounts of this answer, asked for once."""
+        context = cast("dict[str, Any]", self.context)
+        if "worth" not in context:
+            shown = getattr(self.root, "instance", None)
+            rows = shown if isinstance(shown, list) else [shown] if isinstance(shown, Account) else []
+            keys = [account.pk for account in rows]
+            context["worth"] = revenue.arr_of(account_ids=keys, at=db.now()) if keys else {}
+        return cast("dict[UUID, revenue.Revenue]", context["worth"])
+
+
+class AccountFilter(ResourceFilter):
+    q = django_filters.CharFilter(method="matching", label="Name or domain")
+    domain = django_filters.CharFilter(field_name="domains__domain")
+    motion = django_filters.ChoiceFilter(choices=Motion.choices)
+    segment = django_filters.CharFilter()
+    owner = ReferenceFilter(User)
+    queue = ReferenceFilter(Queue)
+    target_list = FlagFilter()
+
+    def matching(self, queryset: QuerySet[Account], name: str, value: str) -> QuerySet[Account]:
+        words = fold(value)
+        domains = AccountDomain.objects.filter(domain__startswith=words).values("account")
+        return queryset.filter(Q(name_key__contains=words) | Q(pk__in=domains))
+
+
+class AccountViewSet(Updates, ResourceViewSet):
+    """The companies behind customers and leads. They are made by those; their facts can be set here."""
+
+    model = Account
+    serializer_class = AccountSerializer
+    filterset_class = AccountFilter
+
+    def get_queryset(self) -> QuerySet[Account]:
+        links = AccountCustomer.objects.filter(valid_to=None).select_related("customer").order_by("valid_from", "id")
+        domains = AccountDomain.objects.order_by("-is_primary", "domain")
+        return (
+            Account.objects.visible_to(self.principal)
+            .select_related("owner", "queue")
+            .prefetch_related(Prefetch("customer_links", queryset=links), Prefetch("domains", queryset=domains))
+        )
+
+    def perform_update(self, instance: Account, data: dict[str, Any]) -> Account:
+        at, owner = db.now_for(instance), data.pop("owner", None)
+        return accounts.change_and_give(account=instance, at=at, owner=owner, **data)
+
+    @extend_schema(responses=RoutingSerializer)
+    @action(detail=True, methods=["get"], pagination_class=None)
+    def routing(self, request: Request, id: str) -> Response:  # noqa: A002 -- the address's name
+        """Motion and owner of now, with every step that led there."""
+        refuse_unknown(request, ())
+        return Response(RoutingSerializer(routing_of(self.get_object())).data)
+
+    @extend_schema(responses=EventSerializer(many=True))
+    @action(detail=True, methods=["get"], ordering=("-position",), filter_backends=())
+    def timeline(self, request: Request, id: str) -> Response:  # noqa: A002 -- the address's name
+        """The facts about the account and its customers, newest first."""
+        refuse_unknown(request, {"limit", "cursor"})
+        account = self.get_object()
+        customers = [link.customer_id for link in account.customer_links.all()]
+        events = Event.objects.filter(Q(account_id=account.pk) | Q(customer_id__in=customers))
+        page = self.paginate_queryset(events)
+        rows = EventSerializer(page, many=True, context=self.get_serializer_context()).data
+        return self.get_paginated_response(rows)

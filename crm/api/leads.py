@@ -1,0 +1,100 @@
+"""Leads over the API."""
+
+from typing import Any
+
+import django_filters
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from crm import leads
+from crm.api.accounts import NeedsField, RoutingSerializer
+from crm.leads import MAX_EMPLOYEES, MAX_MESSAGE
+from crm.models import Account, Lead, Queue
+from gtm.shared import db
+from gtm.shared.api import fields
+from gtm.shared.api.filters import ReferenceFilter, ResourceFilter
+from gtm.shared.api.resources import Creates, ResourceSerializer, ResourceViewSet, StrictSerializer, resource_fields
+from gtm.shared.models import TestClock, User
+
+
+class LeadSerializer(ResourceSerializer):
+    """A person's request. `routing` says what was decided when it came in, and why; later decisions are the
+    account's.
+    """
+
+    kind = serializers.ChoiceField(choices=Lead.Kind.choices, required=False, default=Lead.Kind.INBOUND)
+    email = serializers.EmailField(max_length=254)
+    employee_count = fields.IntegerField(required=False, allow_null=True, min_value=0, max_value=MAX_EMPLOYEES)
+    country = fields.CountryField(required=False, allow_blank=True)
+    needs = NeedsField(required=False)
+    message = serializers.CharField(required=False, allow_blank=True, max_length=MAX_MESSAGE)
+    account = fields.ReferenceField(Account, read_only=True)
+    owner = fields.ReferenceField(User, read_only=True, allow_null=True)
+    queue = fields.ReferenceField(Queue, answers_code=True, read_only=True, allow_null=True)
+    routing = RoutingSerializer(read_only=True)
+    sla_due_at = fields.UtcDateTimeField(read_only=True, allow_null=True)
+    test_clock = fields.ReferenceField(TestClock, required=False, allow_null=True)
+
+    class Meta:
+        model = Lead
+        fields = resource_fields(
+            "kind",
+            "name",
+            "email",
+            "company",
+            "employee_count",
+            "country",
+            "needs",
+            "message",
+            "source",
+            "lifecycle",
+            "account",
+            "owner",
+            "queue",
+            "routing",
+            "sla_due_at",
+        )
+        read_only_fields = ("lifecycle",)
+
+
+class LeadStepSerializer(StrictSerializer):
+    """The next step; a rejection needs a reason."""
+
+    to = serializers.ChoiceField(choices=Lead.Lifecycle.choices)
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=500)
+
+
+class LeadFilter(ResourceFilter):
+    lifecycle = django_filters.ChoiceFilter(choices=Lead.Lifecycle.choices)
+    kind = django_filters.ChoiceFilter(choices=Lead.Kind.choices)
+    email = django_filters.CharFilter(lookup_expr="iexact")
+    account = ReferenceFilter(Account)
+    owner = ReferenceFilter(User)
+    queue = ReferenceFilter(Queue)
+
+
+class LeadViewSet(Creates, ResourceViewSet):
+    """Requests from people: taken in, matched to an account, given an owner or a queue."""
+
+    model = Lead
+    serializer_class = LeadSerializer
+    filterset_class = LeadFilter
+
+    def get_queryset(self) -> QuerySet[Lead]:
+        return Lead.objects.visible_to(self.principal).select_related("queue")
+
+    def perform_create(self, data: dict[str, Any]) -> Lead:
+        clock = data.pop("test_clock", None)
+        at = db.now_for(Lead(test_clock=clock))
+        return leads.submit(at=at, test_clock_id=clock.pk if clock else None, **data)
+
+    @extend_schema(request=LeadStepSerializer, responses=LeadSerializer)
+    @action(detail=True, methods=["post"])
+    def transition(self, request: Request, id: str) -> Response:  # noqa: A002 -- the address's name
+        """Lead the request on, or reject it."""
+        data, lead = self.validated(LeadStepSerializer), self.get_object()
+        return self.answer(leads.transition(lead=lead, at=db.now_for(lead), **data))
