@@ -6,7 +6,8 @@ The subscription's key is the checkout's id: it can be made once.
 """
 
 import uuid
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,23 +15,27 @@ from django.db import transaction
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from billing import customers, drafting, preview, subscriptions
+from billing import customers, drafting, preview, subscriptions, wording
 from billing.models import (
+    Charge,
     Checkout,
     Customer,
     Member,
     PaymentAttempt,
     PaymentMethod,
+    Plan,
     PlanVersion,
+    Price,
     Subscription,
     SubscriptionChange,
 )
 from billing.selection import ItemTerms, default_items
 from billing.taxation import PlaceUnknown
-from billing.wording import price_line
 from gtm.shared import db, outbox
 from gtm.shared.errors import Conflict
 from gtm.shared.models import User
+from gtm.shared.templatetags.tandem import day_text, quantity
+from gtm.shared.templatetags.tandem import price as format_price
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +50,10 @@ class Purchase:
     card: str = ""
     user: User | None = None
     email: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
     name: str = ""
     country: str = ""
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +73,32 @@ def buyer_of(user: User) -> Customer | None:
     return member.customer if member else None
 
 
+def owned(*, customer: Customer, plan: Plan) -> bool:
+    """Whether the customer has the plan already."""
+    return Subscription.objects.live().filter(customer=customer, plan_version__plan=plan).exists()
+
+
+def trial_days_of(*, version: PlanVersion, buyer: Customer | None) -> int:
+    """The days of the trial that the buyer gets: 0 for one who had it."""
+    used = version.trial_days and buyer is not None and subscriptions.had_trial(buyer, version.plan)
+    return 0 if used else version.trial_days
+
+
+def needs_card(*, version: PlanVersion, prices: Sequence[Price], trial_days: int) -> bool:
+    """Whether a card must be given: not for what is free, nor for a trial that asks for none."""
+    if trial_days and not version.trial_requires_payment_method:
+        return False
+    return any(subscriptions.costs(ItemTerms(price)) for price in prices)
+
+
 def complete(*, purchase: Purchase, at: datetime) -> Outcome:
     """Buy. A refused card leaves an incomplete subscription that the next call with the same id tries again.
 
-    Raises Conflict where the buyer has the plan already. Not in a transaction: a card is charged.
+    Raises Conflict where the buyer has the plan already, and PlaceUnknown where the tax can't be decided; nobody has
+    been signed up then. Not in a transaction: a card is charged.
     """
     checkout, user, customer = _open(purchase, at)
-    method = customers.attach_payment_method(customer=customer, gateway_token=purchase.card, default=True, at=at)
+    method = _card(purchase, customer, at)
     subscription = _subscribe(checkout, purchase, customer, method, at)
     if subscription.status == Subscription.Status.INCOMPLETE:
         return Outcome(user, customer, subscription, failure=_why(subscription))
@@ -88,12 +113,16 @@ def _open(purchase: Purchase, at: datetime) -> tuple[Checkout, User, Customer]:
     checkout = Checkout.objects.select_related("user", "customer").filter(pk=purchase.id).first()
     user = purchase.user or (checkout.user if checkout else None) or _new_user(purchase)
     db.lock_one(user)
-    customer = buyer_of(user) or _new_customer(user, purchase, at)
+    known = buyer_of(user)
+    customer = _located(known, purchase, at) if known else _new_customer(user, purchase, at)
     if checkout is not None and checkout.user_id not in {None, user.pk}:
         raise Conflict(_("This checkout belongs to somebody else. Start again from the price page."), code="not_yours")
     checkout = checkout or _shared(customer, purchase) or _new_checkout(user, customer, purchase)
     if checkout.status == Checkout.Status.OPEN:
         _require_new(checkout, customer, purchase)
+        preview.first_invoice(
+            items=_items(purchase), plan_version=purchase.plan_version, buyer=customer, at=at
+        )  # or PlaceUnknown, before anybody is signed up
     return checkout, user, customer
 
 
@@ -109,10 +138,26 @@ def _new_customer(user: User, purchase: Purchase, at: datetime) -> Customer:
         name=purchase.name or user.name or user.email,
         email=user.email,
         country=purchase.country,
+        billing_address={"state": purchase.state} if purchase.state else {},
         preferred_locale=user.locale,
     )
     customers.add_member(customer=customer, user=user, role=Member.Role.OWNER, at=at)
     return customer
+
+
+def _located(customer: Customer, purchase: Purchase, at: datetime) -> Customer:
+    """The customer with the place that was asked for because it was missing."""
+    address = customer.billing_address
+    missing: dict[str, Any] = {"country": purchase.country} if purchase.country and not customer.place else {}
+    if purchase.state and not address.get("state"):
+        missing["billing_address"] = address | {"state": purchase.state}
+    return customers.change(customer=customer, at=at, **missing) if missing else customer
+
+
+def _card(purchase: Purchase, customer: Customer, at: datetime) -> PaymentMethod | None:
+    if not purchase.card:
+        return None
+    return customers.attach_payment_method(customer=customer, gateway_token=purchase.card, default=True, at=at)
 
 
 def _shared(customer: Customer, purchase: Purchase) -> Checkout | None:
@@ -153,7 +198,7 @@ def _items(purchase: Purchase) -> list[ItemTerms]:
 
 
 def _subscribe(
-    checkout: Checkout, purchase: Purchase, customer: Customer, method: PaymentMethod, at: datetime
+    checkout: Checkout, purchase: Purchase, customer: Customer, method: PaymentMethod | None, at: datetime
 ) -> Subscription:
     """The checkout's subscription: made and tried, or tried again with the new card."""
     known = Subscription.objects.filter(pk=checkout.pk).first()
@@ -196,16 +241,43 @@ def _close(checkout: Checkout, subscription: Subscription, at: datetime) -> None
 
 # --- the order beside the form -----------------------------------------------------------------
 def order_of(*, purchase: Purchase, buyer: Customer, trial_days: int, at: datetime) -> dict[str, Any]:
-    """What is to pay today, as the invoice to come will say it: ``lines``, ``tax`` (None: not known yet), ``total``."""
+    """What is to pay today, as the invoice to come will say it.
+
+    ``lines`` (``amount`` None: not billed today), ``tax`` (None: not known yet), ``total``, ``after``: what follows.
+    """
     items = _items(purchase)
-    draft, tax_known = (None, True) if trial_days else _first_invoice(items, purchase, buyer, at)
+    if trial_days:
+        return _trial_order(items, purchase, trial_days)
+    draft, tax_known = _first_invoice(items, purchase, buyer, at)
     return {
         "currency": purchase.currency,
-        "lines": _lines(draft, items),
+        "lines": [*_billed_lines(draft, purchase.currency), *_later_lines(items)],
         "tax": draft.invoice.tax_total if draft and tax_known else None,
         "tax_label": ", ".join(f"{tax.name} {tax.percentage.normalize():f} %" for tax in draft.taxes) if draft else "",
         "total": draft.invoice.total if draft else 0,
-        "after": _after(trial_days, tax_known),
+        "after": [_renewal(draft, buyer.timezone), "" if tax_known else _ask_for_place(buyer)],
+    }
+
+
+def _ask_for_place(buyer: Customer) -> str:
+    return _("Name your state or region to see the tax.") if buyer.place else _("Choose your country to see the tax.")
+
+
+def _trial_order(items: list[ItemTerms], purchase: Purchase, days: int) -> dict[str, Any]:
+    version = purchase.plan_version
+    charged = version.trial_end == PlanVersion.TrialEnd.CHARGE
+    after = (
+        _("Nothing is charged for %(days)s days, and nothing at all if you cancel before.")
+        if charged
+        else _("The trial lasts %(days)s days. Nothing is charged when it ends.")
+    )
+    return {
+        "currency": purchase.currency,
+        "lines": [_later_line(item) for item in items],
+        "tax": None,
+        "tax_label": "",
+        "total": 0,
+        "after": [after % {"days": days}],
     }
 
 
@@ -220,21 +292,39 @@ def _first_invoice(
         return preview.first_invoice(items=items, plan_version=purchase.plan_version, buyer=untaxed, at=at), False
 
 
-def _lines(draft: drafting.Draft | None, items: list[ItemTerms]) -> list[dict[str, Any]]:
-    billed = (
-        []
-        if draft is None
-        else [{"text": line.description, "detail": "", "amount": line.amount} for line in draft.lines]
-    )
-    later = [item.price for item in items if item.price.meter_id is not None]
-    return billed + [
-        {"text": price.name or price.meter.name, "detail": price_line(price)["text"], "amount": 0}
-        for price in later
-        if price.meter
+def _billed_lines(draft: drafting.Draft | None, currency: str) -> list[dict[str, Any]]:
+    if draft is None:
+        return []
+    billed = zip(draft.lines, draft.charges, strict=True)
+    return [
+        {"text": line.description, "detail": _detail(charge, currency), "amount": line.amount}
+        for line, charge in billed
     ]
 
 
-def _after(trial_days: int, tax_known: bool) -> str:
-    if trial_days:
-        return _("Nothing is charged for %(days)s days. You can cancel before.") % {"days": trial_days}
-    return "" if tax_known else _("Choose your country to see the tax.")
+def _detail(charge: Charge, currency: str) -> str:
+    """How the amount comes about, and how often it will."""
+    price = charge.price
+    if price is None:
+        return ""
+    steps = wording.explain(charge.explanation, currency) if wording.is_per_seat(price) else []
+    return ", ".join([*steps, wording.billed(price.interval, price.interval_count)])
+
+
+def _later_lines(items: list[ItemTerms]) -> list[dict[str, Any]]:
+    return [_later_line(item) for item in items if item.price.meter_id is not None]
+
+
+def _later_line(item: ItemTerms) -> dict[str, Any]:
+    """What is billed when it has been used, or when the trial has ended."""
+    price, line = item.price, wording.price_line(item.price)
+    name = price.name or (price.meter.name if price.meter else price.plan.name)
+    costs = f"{format_price(line['amount'], price.currency)} {line['per']}" if line["amount"] is not None else ""
+    units = _("%(n)s units") % {"n": quantity(item.quantity)} if wording.is_per_seat(price) else ""
+    return {"text": name, "detail": "; ".join(filter(None, [units, costs, line["text"]])), "amount": None}
+
+
+def _renewal(draft: drafting.Draft | None, timezone: str) -> str:
+    ends = [charge.period_end for charge in draft.charges if charge.period_end] if draft else []
+    day = day_text(min(ends), timezone) if ends else ""
+    return _("Renews on %(day)s, and so on until you cancel.") % {"day": day} if day else ""

@@ -1,5 +1,6 @@
 """What visitors and customers type."""
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from django import forms
@@ -8,7 +9,6 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.gateways.sandbox import CARDS
 from billing.models import Customer
-from billing.wording import billed
 from gtm.shared import countries
 from gtm.shared.models import User
 
@@ -36,10 +36,13 @@ class CardForm(forms.Form):
 
 
 class CheckoutForm(CardForm):
+    """One purchase. ``asks`` names what isn't known yet; ``offer`` is what was on sale when the page was shown."""
+
     checkout = forms.UUIDField(widget=forms.HiddenInput)
+    offer = forms.CharField(widget=forms.HiddenInput, required=False)
     interval = forms.ChoiceField(label=_("Billing"), widget=forms.RadioSelect)
     quantity = forms.IntegerField(label=_("Quantity"), min_value=1, max_value=MAX_QUANTITY, initial=1)
-    email = forms.EmailField(label=_("E-mail"), widget=forms.EmailInput(attrs={"autocomplete": "email"}))
+    email = forms.EmailField(label=_("Email"), widget=forms.EmailInput(attrs={"autocomplete": "email"}))
     password = forms.CharField(
         label=_("Password"),
         help_text=_("At least 10 characters. You sign in with it later."),
@@ -48,68 +51,69 @@ class CheckoutForm(CardForm):
     name = forms.CharField(
         label=_("Company or name"), max_length=200, widget=forms.TextInput(attrs={"autocomplete": "organization"})
     )
-    country = forms.ChoiceField(label=_("Country"), help_text=_("It decides the tax."), choices=country_choices)
+    country = forms.ChoiceField(
+        label=_("Country"),
+        help_text=_("It decides the tax."),
+        choices=country_choices,
+        widget=forms.Select(attrs={"autocomplete": "country"}),
+    )
+    state = forms.CharField(
+        label=_("State or region"),
+        max_length=100,
+        required=False,
+        help_text=_("In the United States and Canada its two letters, such as CA."),
+        widget=forms.TextInput(attrs={"autocomplete": "address-level1"}),
+    )
 
-    field_order = ("interval", "quantity", "email", "password", "name", "country", "card", "checkout")
+    OPTIONAL = ("quantity", "email", "password", "name", "country", "state", "card")
+    field_order = ("interval", *OPTIONAL, "checkout", "offer")
 
-    def __init__(
-        self,
-        *args: Any,
-        intervals: list[tuple[str, str]],
-        per_seat: bool,
-        user: User | None,
-        customer: Customer | None,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *args: Any, intervals: Sequence[tuple[str, str]], asks: Collection[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.intervals, self.customer = intervals, customer
-        self.fields["interval"].choices = [(name, billed(name, 1)) for name in intervals]  # type: ignore[attr-defined]
-        known = [
-            name
-            for name, absent in (
-                ("quantity", not per_seat),
-                ("email", user),
-                ("password", user),
-                ("name", customer),
-                ("country", customer and customer.place),
-            )
-            if absent
-        ]
-        for name in known:
-            del self.fields[name]
+        self.fields["interval"].choices = intervals  # type: ignore[attr-defined]
+        if len(intervals) == 1:
+            self.fields["interval"].widget = forms.HiddenInput()
+        for name in self.OPTIONAL:
+            if name not in asks:
+                del self.fields[name]
 
     def clean_email(self) -> str:
         email: str = self.cleaned_data["email"].lower()
         if User.objects.filter(email=email).exists():
-            raise forms.ValidationError(
-                _("There is an account with this address. Sign in first, then come back to this page."), code="known"
-            )
+            known = _("There is an account with this address already. Sign in to buy with it.")
+            raise forms.ValidationError(known, code="known")
         return email
 
     def clean_password(self) -> str:
         password: str = self.cleaned_data["password"]
-        validate_password(password, User(email=self.data.get("email", "")))
+        validate_password(password, User(email=self.data.get("email", ""), name=self.data.get("name", "")))
         return password
+
+    def clean(self) -> None:
+        """Nobody pays a price other than the one that was shown."""
+        super().clean()
+        if self.cleaned_data.get("offer") not in ("", self.initial["offer"]):
+            self.data = {**self.data, "offer": self.initial["offer"]}
+            changed = _("The price has changed since you opened this page. Look at your order before you buy.")
+            self.add_error(None, forms.ValidationError(changed, code="changed"))
 
     @property
     def sections(self) -> list[tuple[str, list[forms.BoundField]]]:
         groups = (
-            (_("Your order"), ("interval", "quantity")),
-            (_("About you"), ("email", "password", "name", "country")),
+            (_("Plan"), ("interval", "quantity")),
+            (_("About you"), ("email", "password", "name", "country", "state")),
             (_("Payment"), ("card",)),
         )
-        return [
-            (str(title), found)
-            for title, names in groups
-            if (found := [self[name] for name in names if name in self.fields])
-        ]
+        shown = {field.name: field for field in self.visible_fields()}
+        found = [(str(title), [shown[name] for name in names if name in shown]) for title, names in groups]
+        return [(title, fields) for title, fields in found if fields]
 
 
 class BillingDetailsForm(forms.Form):
     """What stands on the next invoices; issued ones keep what they say."""
 
     name = forms.CharField(label=_("Company or name"), max_length=200)
-    email = forms.EmailField(label=_("E-mail for invoices"))
+    email = forms.EmailField(label=_("Email for invoices"))
     line1 = forms.CharField(label=_("Street and number"), max_length=200, required=False)
     line2 = forms.CharField(label=_("Second line"), max_length=200, required=False)
     postal_code = forms.CharField(label=_("Postal code"), max_length=20, required=False)

@@ -1,7 +1,7 @@
 """How amounts explain themselves to customers, in the reader's language.
 
-Explanations are stored as data, ``[{"code": "tier", "quantity": "500", ...}, ...]`` (the steps of ``billing.pricing``), and become
-sentences only when shown, so that an invoice from last year can be read in another language today.
+Explanations are stored as data, ``[{"code": "tier", "quantity": "500", ...}, ...]`` (the steps of ``billing.pricing``),
+and become sentences only when shown, so that an invoice from last year can be read in another language today.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 
 from billing.models import Price
 from billing.pricing import Step
-from gtm.shared.templatetags.tandem import money, price, quantity, unit_price
+from gtm.shared.templatetags.tandem import money, quantity, unit_price
 
 Values = Mapping[str, Any]
 
@@ -179,39 +179,43 @@ def billed(interval: str, count: int) -> str:
     return _("billed %(interval)s") % {"interval": per_interval(interval, count)}
 
 
+def interval_name(interval: str) -> str:
+    """``Monthly`` and the like, for what one chooses."""
+    return {"week": _("Weekly"), "month": _("Monthly"), "quarter": _("Quarterly"), "year": _("Yearly")}[interval]
+
+
 def is_per_seat(item: Price) -> bool:
     """Charged for a quantity that the buyer chooses."""
     return item.meter_id is None and item.model != Price.Model.FLAT
 
 
 def price_line(item: Price) -> dict[str, Any]:
-    """A price as the price page shows it: ``amount`` in minor units (None: only text), ``currency``, ``per`` and a sentence."""
+    """A price as the price page shows it: ``amount`` (minor units; None: text only), ``currency``, ``per``, ``text``."""
     per = per_interval(item.interval, item.interval_count)
     if item.meter_id is None and item.model == Price.Model.FLAT:
         return {"amount": _whole(item.unit_amount), "currency": item.currency, "per": per, "text": ""}
     if item.meter_id is None and item.model == Price.Model.PER_UNIT:
         per_seat = _("per unit %(interval)s") % {"interval": per}
-        return {
-            "amount": _whole(item.unit_amount),
-            "currency": item.currency,
-            "per": per_seat,
-            "text": _included_text(item),
-        }
-    return {"amount": None, "currency": item.currency, "per": per, "text": "; ".join(_usage_text(item))}
+        amount, included = _whole(item.unit_amount), _included_text(item, _("units"))
+        exact = f"{unit_price(item.unit_amount, item.currency)} {per_seat}" if amount is None else ""
+        text = "; ".join(filter(None, [exact, included]))
+        return {"amount": amount, "currency": item.currency, "per": per_seat, "text": text}
+    text = "; ".join(_usage_text(item)) + ("" if item.meter_id else f", {per}")
+    return {"amount": None, "currency": item.currency, "per": per, "text": text}
 
 
 def _whole(amount: Decimal | None) -> int | None:
     return int(amount) if amount is not None and amount == amount.to_integral_value() else None
 
 
-def _included_text(item: Price) -> str:
-    return _("%(units)s included") % {"units": quantity(item.included_units)} if item.included_units else ""
+def _included_text(item: Price, unit: str) -> str:
+    values = {"number": quantity(item.included_units), "unit": unit}
+    return _("%(number)s %(unit)s included") % values if item.included_units else ""
 
 
 def _usage_text(item: Price) -> list[str]:
     unit = item.meter.unit or item.meter.name if item.meter else _("units")
-    texts = [_included_text(item)] if item.included_units else []
-    return texts + [text for text in _model_texts(item, unit) if text]
+    return [text for text in [_included_text(item, unit), *_model_texts(item, unit)] if text]
 
 
 def _model_texts(item: Price, unit: str) -> list[str]:
@@ -224,15 +228,13 @@ def _model_texts(item: Price, unit: str) -> list[str]:
         ]
     if item.model == Price.Model.PERCENTAGE:
         return [_("%(percentage)s %% of %(unit)s") % {"percentage": quantity(item.percentage), "unit": unit}]
-    return [_("%(rate)s for each of %(unit)s") % {"rate": rate, "unit": unit}]
+    return [_("%(unit)s: %(rate)s each") % {"rate": rate, "unit": unit}]
 
 
 def _tier_text(tier: Values, currency: str, unit: str) -> str:
-    values = {
-        "rate": unit_price(tier.get("unit_amount") or 0, currency),
-        "unit": unit,
-        "up_to": quantity(tier.get("up_to")),
-    }
-    text = _("up to %(up_to)s: %(rate)s each") if tier.get("up_to") is not None else _("beyond: %(rate)s each")
-    fee = Decimal(str(tier.get("flat_amount") or 0))
-    return text % values + (" + " + price(int(fee), currency) if fee else "")
+    rate, fee = Decimal(str(tier.get("unit_amount") or 0)), Decimal(str(tier.get("flat_amount") or 0))
+    each = _("%(rate)s each") % {"rate": unit_price(rate, currency)}
+    costs = [*([unit_price(fee, currency)] if fee else []), *([each] if rate else [])]
+    values = {"up_to": quantity(tier.get("up_to")), "unit": unit, "cost": " + ".join(costs) or _("free")}
+    bounded = tier.get("up_to") is not None
+    return (_("up to %(up_to)s %(unit)s: %(cost)s") if bounded else _("beyond that: %(cost)s")) % values

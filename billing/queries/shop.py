@@ -11,7 +11,8 @@ from billing import wording
 from billing.models import Entitlement, Feature, Plan, PlanVersion, Price
 from gtm.shared.templatetags.tandem import quantity
 
-INTERVALS = ("month", "year")
+SWITCH = ("month", "year")  # what the price page can be turned to
+INTERVALS = ("week", "month", "quarter", "year")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Offer:
 
 
 def current_versions(plans: Any) -> list[PlanVersion]:
-    """The newest version of each plan, with published prices and entitlements, in the order of the price page: three queries."""
+    """The newest version of each plan, with its published prices and entitlements, in order: three queries."""
     prices = Price.objects.filter(published=True).select_related("meter").order_by("meter_id", "created_at", "id")
     newest = PlanVersion.objects.filter(plan__in=plans).order_by("plan_id", "-number").distinct("plan_id").values("pk")
     return list(
@@ -57,19 +58,18 @@ def offers(*, interval: str, currency: str) -> list[Offer]:
 def offer(version: PlanVersion, *, interval: str, currency: str) -> Offer:
     plan, prices = version.plan, published(version, currency)
     shown = base_prices(prices, interval)
+    per = next((wording.per_interval(price.interval, price.interval_count) for price in shown if _licensed(price)), "")
     return Offer(
         code=plan.code,
         name=plan.name,
         description=plan.description,
         purchase_mode=plan.purchase_mode,
         buyable=is_buyable(plan, prices),
-        talk_to_us=plan.talk_to_us or plan.purchase_mode != Plan.PurchaseMode.SELF_SERVE,
+        talk_to_us=talks(plan),
         trial_days=version.trial_days,
         price_lines=[wording.price_line(price) for price in shown],
-        features=[feature_line(entitlement) for entitlement in version.entitlements.all() if entitlement.granted],
-        intervals=tuple(
-            name for name in INTERVALS if any(_licensed(price) and price.interval == name for price in prices)
-        ),
+        features=[feature_line(granted, per=per) for granted in version.entitlements.all() if granted.granted],
+        intervals=intervals(prices),
     )
 
 
@@ -80,15 +80,31 @@ def published(version: PlanVersion, currency: str) -> list[Price]:
 
 
 def is_buyable(plan: Plan, prices: Sequence[Price]) -> bool:
-    """A plan with a published price can be bought alone, unless it is sold by quote, or asks for a demo first (never a self-serve plan)."""
+    """A plan with a published price is bought alone, unless it is sold by quote, or asks for a demo first.
+
+    A self-serve plan does neither.
+    """
     needs_demo = plan.purchase_mode != Plan.PurchaseMode.SELF_SERVE and plan.demo_policy == Plan.DemoPolicy.REQUIRED
-    return bool(prices) and plan.purchase_mode != Plan.PurchaseMode.QUOTE_ONLY and not needs_demo
+    recurs = any(price.interval != Price.Interval.ONE_TIME for price in prices)
+    return recurs and plan.purchase_mode != Plan.PurchaseMode.QUOTE_ONLY and not needs_demo
+
+
+def talks(plan: Plan) -> bool:
+    """Whether "Talk to sales" stands beside the buy button, or in its place."""
+    return plan.talk_to_us or plan.purchase_mode != Plan.PurchaseMode.SELF_SERVE
+
+
+def intervals(prices: Sequence[Price]) -> tuple[str, ...]:
+    """By what a plan with these prices can be bought, the shortest first; empty where all of it is metered."""
+    licensed = {price.interval for price in prices if _licensed(price)}
+    return tuple(name for name in INTERVALS if name in licensed)
 
 
 def base_prices(prices: Sequence[Price], interval: str) -> list[Price]:
-    """The prices that a purchase by ``interval`` consists of: what is paid for by that interval, and all that is metered."""
-    licensed = [price for price in prices if _licensed(price)]
-    chosen = [price for price in licensed if price.interval == interval] or licensed[:1]
+    """What a purchase by ``interval`` consists of, or by the shortest one there is: licensed prices, then metered."""
+    known = intervals(prices)
+    shown = interval if interval in known else next(iter(known), "")
+    chosen = [price for price in prices if _licensed(price) and price.interval == shown]
     return chosen + [price for price in prices if price.meter_id is not None]
 
 
@@ -96,16 +112,12 @@ def _licensed(price: Price) -> bool:
     return price.meter_id is None and price.interval != Price.Interval.ONE_TIME
 
 
-def feature_line(entitlement: Entitlement) -> dict[str, str]:
-    """A feature and what the plan gives of it, in words."""
+def feature_line(entitlement: Entitlement, *, per: str = "") -> dict[str, str]:
+    """A feature and what the plan gives of it, in words. ``per`` names its billing period: ``per month``."""
     feature = entitlement.feature
     if feature.type == Feature.Type.BOOLEAN:
         return {"name": feature.name, "value": ""}
     if entitlement.limit is None:
         return {"name": feature.name, "value": _("unlimited")}
-    resets = {
-        "month": _("%(limit)s a month"),
-        "billing_period": _("%(limit)s each billing period"),
-        "never": "%(limit)s",
-    }
-    return {"name": feature.name, "value": resets[entitlement.reset] % {"limit": quantity(entitlement.limit)}}
+    resets = {"month": _("per month"), "billing_period": per or _("each billing period"), "never": ""}
+    return {"name": feature.name, "value": f"{quantity(entitlement.limit)} {resets[entitlement.reset]}".rstrip()}

@@ -1,77 +1,168 @@
 """Checkout: one page, resumable, the same for everybody. Nothing here depends on what sales knows."""
 
+from copy import copy
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth import login
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 
-from billing import checkout
+from billing import checkout, wording
 from billing.forms import MAX_QUANTITY, CheckoutForm
-from billing.models import Customer, Plan, PlanVersion, Subscription
+from billing.models import Customer, Plan, PlanVersion, Price, Subscription, TaxRate
 from billing.queries import shop
+from billing.taxation import PlaceUnknown
 from billing.views.pricing import talk_url
-from billing.wording import is_per_seat
 from gtm.shared import db, ids, vendors
 from gtm.shared.errors import DomainError
 from gtm.shared.models import User
+from gtm.shared.templatetags.tandem import price as format_price
 
 
+@dataclass(frozen=True)
+class Sale:
+    """What is on sale to whom: the plan's current version, by its prices in the buyer's currency."""
+
+    version: PlanVersion
+    user: User | None
+    buyer: Customer | None
+    currency: str
+    prices: list[Price]
+    trial_days: int
+    at: datetime
+
+    @property
+    def plan(self) -> Plan:
+        return self.version.plan
+
+    @property
+    def intervals(self) -> tuple[str, ...]:
+        return shop.intervals(self.prices) or (Price.Interval.MONTH,)
+
+    @property
+    def offer(self) -> str:
+        """By what a page that was shown can be compared: a price never changes, a plan gets another one."""
+        return " ".join([str(self.version.pk), *(price.code for price in self.prices)])
+
+
+@never_cache
 def show(request: HttpRequest, plan: str) -> HttpResponse:
-    version = _version(plan)
-    form = _form(request, version)
+    sale = _sale(request, plan)
+    if (closed := _closed(request, sale)) is not None:
+        return closed
     if request.POST.get("preview"):
-        return _page(request, version, form, fragment=bool(request.htmx))  # type: ignore[attr-defined]
+        return _page(request, sale, _untouched(request, sale), fragment=bool(request.htmx))  # type: ignore[attr-defined]
+    form = _form(request, sale)
     if request.method == "POST" and form.is_valid():
-        return _buy(request, version, form)
-    return _page(request, version, form, status=422 if form.errors else 200)
+        return _buy(request, sale, form)
+    return _page(request, sale, form, status=422 if form.errors else 200)
 
 
-def _version(plan: str) -> PlanVersion:
-    """The version on sale of a plan that can be bought alone."""
+def _sale(request: HttpRequest, plan: str) -> Sale:
+    """Raises Http404 for a plan that can't be bought alone."""
     found = shop.current_versions(Plan.objects.for_sale().filter(code=plan))
-    if not found or not shop.is_buyable(found[0].plan, shop.published(found[0], _currency())):
+    base = vendors.current().base_currency
+    if not found or not shop.is_buyable(found[0].plan, shop.published(found[0], base)):
         raise Http404
-    return found[0]
-
-
-def _currency() -> str:
-    return vendors.current().base_currency
-
-
-def _user(request: HttpRequest) -> User | None:
-    return request.user if request.user.is_authenticated else None
-
-
-def _customer(request: HttpRequest) -> Customer | None:
-    return checkout.buyer_of(user) if (user := _user(request)) else None
-
-
-def _form(request: HttpRequest, version: PlanVersion) -> CheckoutForm:
-    prices = shop.published(version, _currency())
-    known = [name for name in shop.INTERVALS if any(price.interval == name for price in prices if not price.meter_id)]
-    asked = request.GET.get("interval", "")
-    quantity = request.GET.get("quantity", "")
-    initial = {
-        "checkout": ids.uuid7(),
-        "interval": _one_of(asked, known),
-        "quantity": int(quantity) if quantity.isdecimal() and 0 < int(quantity) <= MAX_QUANTITY else 1,
-    }
-    return CheckoutForm(
-        request.POST or None,
-        initial=initial,
-        intervals=known,
-        per_seat=any(is_per_seat(price) for price in prices),
-        user=_user(request),
-        customer=_customer(request),
+    user = request.user if request.user.is_authenticated else None
+    buyer = checkout.buyer_of(user) if user else None
+    currency = (buyer.currency if buyer else "") or base
+    return Sale(
+        version=found[0],
+        user=user,
+        buyer=buyer,
+        currency=currency,
+        prices=shop.published(found[0], currency),
+        trial_days=checkout.trial_days_of(version=found[0], buyer=buyer),
+        at=db.now_for(buyer),
     )
 
 
+def _closed(request: HttpRequest, sale: Sale) -> HttpResponse | None:
+    """The page for a buyer who has the plan, or pays in a currency it has no price in.
+
+    What is sent twice is answered as it was the first time.
+    """
+    if sale.buyer is None:
+        return None
+    context: dict[str, Any] = {"plan": sale.plan, "portal_url": reverse("portal_overview", args=[sale.buyer.public_id])}
+    if not shop.is_buyable(sale.plan, sale.prices):
+        context["currency"], context["talk_url"] = sale.currency, talk_url(sale.plan.code)
+        return render(request, "billing/checkout_closed.html", context)
+    if request.method != "POST" and checkout.owned(customer=sale.buyer, plan=sale.plan):
+        return render(request, "billing/checkout_closed.html", context)
+    return None
+
+
+# --- the form ----------------------------------------------------------------------------------
+def _form(request: HttpRequest, sale: Sale) -> CheckoutForm:
+    initial = {
+        "checkout": ids.uuid7(),
+        "offer": sale.offer,
+        "interval": _one_of(request.GET.get("interval", ""), sale.intervals),
+        "quantity": _quantity(request.GET.get("quantity", "")),
+    }
+    intervals = [(name, _interval_label(name, sale.prices)) for name in sale.intervals]
+    return CheckoutForm(request.POST or None, initial=initial, intervals=intervals, asks=_asks(sale))
+
+
+def _untouched(request: HttpRequest, sale: Sale) -> CheckoutForm:
+    """The form with what was typed so far, not judged yet."""
+    form = _form(request, sale)
+    form.is_bound, form.initial = False, {**form.initial, **request.POST.dict()}
+    return form
+
+
+def _asks(sale: Sale) -> set[str]:
+    """The fields that the page has: what isn't known yet and makes a difference."""
+    buyer = sale.buyer
+    wanted = {
+        "quantity": any(wording.is_per_seat(price) for price in sale.prices),
+        "email": sale.user is None,
+        "password": sale.user is None,
+        "name": buyer is None,
+        "country": buyer is None or not buyer.place,
+        "state": (buyer is None or not buyer.billing_address.get("state")) and _taxes_by_region(buyer),
+        "card": checkout.needs_card(version=sale.version, prices=sale.prices, trial_days=sale.trial_days),
+    }
+    return {name for name, is_wanted in wanted.items() if is_wanted}
+
+
+def _taxes_by_region(buyer: Customer | None) -> bool:
+    """Whether the tax may depend on more than the country: of the buyer, where that is known."""
+    regional = TaxRate.objects.exclude(region="")
+    return (regional.filter(country=buyer.place) if buyer and buyer.place else regional).exists()
+
+
+def _interval_label(interval: str, prices: list[Price]) -> str:
+    name = wording.interval_name(interval)
+    line = next((wording.price_line(price) for price in shop.base_prices(prices, interval)), None)
+    if line is None or line["amount"] is None:
+        return name
+    return f"{name}, {format_price(line['amount'], line['currency'])} {line['per']}"
+
+
+def _one_of(value: str, known: tuple[str, ...]) -> str:
+    return value if value in known else known[0]
+
+
+def _quantity(text: str) -> int:
+    """As many as were asked for, within bounds; 1 for what is no number."""
+    is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_QUANTITY))
+    return min(max(int(text), 1), MAX_QUANTITY) if is_number else 1
+
+
+# --- the page ----------------------------------------------------------------------------------
 def _page(
     request: HttpRequest,
-    version: PlanVersion,
+    sale: Sale,
     form: CheckoutForm,
     *,
     failure: str = "",
@@ -79,72 +170,87 @@ def _page(
     fragment: bool = False,
 ) -> HttpResponse:
     context = {
-        "plan": version.plan,
+        "plan": sale.plan,
+        "buyer": sale.buyer,
         "form": form,
         "sections": form.sections,
         "failure": failure,
-        "talk_url": talk_url(version.plan.code) if version.plan.talk_to_us else "",
-        "order": _order(request, version, form),
+        "trial_days": sale.trial_days,
+        "needs_card": "card" in form.fields,
+        "sign_in_url": "" if sale.user else _sign_in_url(request),
+        "talk_url": talk_url(sale.plan.code) if shop.talks(sale.plan) else "",
+        "order": _order(sale, form),
     }
     template = "billing/checkout.html#order" if fragment else "billing/checkout.html"
     return render(request, template, context, status=status)
 
 
-def _order(request: HttpRequest, version: PlanVersion, form: CheckoutForm) -> dict[str, Any]:
+def _sign_in_url(request: HttpRequest) -> str:
+    return f"{reverse('account_login')}?{urlencode({'next': request.get_full_path()})}"
+
+
+def _order(sale: Sale, form: CheckoutForm) -> dict[str, Any]:
     """The order as it stands in the form, valid or not yet."""
     values = form.data if form.is_bound else form.initial
-    quantity = str(values.get("quantity") or 1)
     purchase = checkout.Purchase(
         id=ids.uuid7(),
-        plan_version=version,
-        interval=_one_of(str(values.get("interval", "")), form.intervals),
-        quantity=int(quantity) if quantity.isdecimal() and 0 < int(quantity) <= MAX_QUANTITY else 1,
-        currency=_currency(),
+        plan_version=sale.version,
+        interval=_one_of(str(values.get("interval", "")), sale.intervals),
+        quantity=_quantity(str(values.get("quantity", ""))),
+        currency=sale.currency,
     )
-    buyer = form.customer or Customer(name="", country=str(values.get("country") or ""))
-    return checkout.order_of(purchase=purchase, buyer=buyer, trial_days=version.trial_days, at=db.now())
+    buyer = _as_typed(sale.buyer or Customer(name=""), values)
+    return checkout.order_of(purchase=purchase, buyer=buyer, trial_days=sale.trial_days, at=sale.at)
 
 
-def _one_of(value: str, known: list[str]) -> str:
-    return value if value in known else known[0]
+def _as_typed(buyer: Customer, values: Any) -> Customer:
+    """The buyer with the place that stands in the form, where none is known."""
+    typed = copy(buyer)
+    typed.country = buyer.country or ("" if buyer.place else str(values.get("country", "")))
+    typed.billing_address = {"state": str(values.get("state", "")), **buyer.billing_address}
+    return typed
 
 
-def _buy(request: HttpRequest, version: PlanVersion, form: CheckoutForm) -> HttpResponse:
+# --- the purchase ------------------------------------------------------------------------------
+def _buy(request: HttpRequest, sale: Sale, form: CheckoutForm) -> HttpResponse:
     try:
-        outcome = checkout.complete(purchase=_purchase(version, form, _user(request)), at=db.now())
+        outcome = checkout.complete(purchase=_purchase(sale, form), at=sale.at)
     except DomainError as error:
-        form.add_error(error.attr if error.attr in form.fields else None, error.detail)
-        return _page(request, version, form, status=422)
+        _explain(form, error)
+        return _page(request, sale, form, status=422)
     if not request.user.is_authenticated:
         login(request, outcome.user, backend="allauth.account.auth_backends.AuthenticationBackend")
     if outcome.failure:
-        return _page(request, version, _again(request, version), failure=outcome.failure, status=422)
+        known = _sale(request, sale.plan.code)
+        return _page(request, known, _untouched(request, known), failure=outcome.failure, status=422)
     if outcome.subscription.status == Subscription.Status.INCOMPLETE:
         messages.info(request, _("Your payment is being processed. This page shows it as soon as it is through."))
     else:
-        messages.success(request, _("You are subscribed to %(plan)s.") % {"plan": version.plan.name})
+        messages.success(request, _("You are subscribed to %(plan)s.") % {"plan": sale.plan.name})
     return redirect("portal_overview", outcome.customer.public_id)
 
 
-def _purchase(version: PlanVersion, form: CheckoutForm, user: User | None) -> checkout.Purchase:
+def _explain(form: CheckoutForm, error: DomainError) -> None:
+    """Say what is wrong where it can be put right."""
+    field = "state" if error.attr == "region" else error.attr
+    detail = _("Needed to work out the tax.") if isinstance(error, PlaceUnknown) else error.detail
+    if field in form.fields:
+        form.add_error(field, detail)
+    elif isinstance(error, PlaceUnknown):
+        form.add_error(None, _("Your billing details lack a country or a state, which the tax depends on."))
+    else:
+        form.add_error(None, detail)
+
+
+def _purchase(sale: Sale, form: CheckoutForm) -> checkout.Purchase:
     data: dict[str, Any] = form.cleaned_data
+    typed = {name: data[name] for name in ("card", "email", "password", "name", "country", "state") if name in data}
     return checkout.Purchase(
         id=data["checkout"],
-        plan_version=version,
+        plan_version=sale.version,
         interval=data["interval"],
         quantity=data.get("quantity", 1),
-        currency=_currency(),
-        card=data["card"],
-        user=user,
-        email=data.get("email", ""),
-        password=data.get("password", ""),
-        name=data.get("name", ""),
-        country=data.get("country", ""),
+        currency=sale.currency,
+        user=sale.user,
+        **typed,
     )
-
-
-def _again(request: HttpRequest, version: PlanVersion) -> CheckoutForm:
-    """The same purchase, now signed in and with a customer: what was typed once isn't asked again."""
-    form = _form(request, version)
-    form.is_bound, form.initial = False, form.initial | request.POST.dict()
-    return form

@@ -15,7 +15,7 @@ from gtm.shared import vendors
 
 def show(request: HttpRequest) -> HttpResponse:
     interval = request.GET.get("interval", "month")
-    interval = interval if interval in shop.INTERVALS else "month"
+    interval = interval if interval in shop.SWITCH else "month"
     offers = shop.offers(interval=interval, currency=vendors.current().base_currency)
     by_quote = [offer for offer in offers if offer.purchase_mode == Plan.PurchaseMode.QUOTE_ONLY]
     context = {
