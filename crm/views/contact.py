@@ -1,5 +1,6 @@
 """Talk to sales: a form anybody may send, and what comes after it. No page here says what sales makes of it."""
 
+import re
 from typing import Any
 
 import structlog
@@ -22,15 +23,16 @@ log = structlog.get_logger(__name__)
 FROM_ONE_ADDRESS, FROM_ONE_PERSON = "60/h", "10/h"
 SMALL = 100  # employees, up to which one is offered to buy at once
 SENT = "contact_sent"
+_CODE = re.compile(r"[-\w]{1,60}", re.ASCII)
 
 
 def contact_sales(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
-        plan = request.GET.get("plan", "")[:60]
+        plan = _code(request.GET.get("plan", ""))
         return _page(request, ContactForm(initial={"plan": plan}), plan=plan)
     form = ContactForm(request.POST)
     if not form.is_valid():
-        return _page(request, form, plan=request.POST.get("plan", "")[:60], status=422)
+        return _page(request, form, plan=_code(request.POST.get("plan", "")), status=422)
     if _sends_too_much(request, form.cleaned_data["email"]):
         form.add_error(None, _("Too many messages were sent from here. Please try again in an hour."))
         return _page(request, form, plan=form.cleaned_data["plan"], status=429)
@@ -42,6 +44,11 @@ def contact_sales(request: HttpRequest) -> HttpResponse:
     small = data["employee_count"] <= SMALL and not data["needs"]
     request.session[SENT] = {"buy": (_buy_url(data["plan"]) or reverse("pricing")) if small else ""}
     return redirect("contact_thanks")
+
+
+def _code(text: str) -> str:
+    """A plan's code as it stands in an address, where anything can stand."""
+    return text if _CODE.fullmatch(text) else ""
 
 
 def _submit(data: dict[str, Any]) -> None:

@@ -9,7 +9,6 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
 from crm.queries import desk
@@ -73,9 +72,3 @@ def told(request: HttpRequest, act: Callable[[], Any]) -> bool:
         messages.error(request, refused.detail)
         return False
     return True
-
-
-def back_to(request: HttpRequest, default: str) -> str:
-    """Where the form was, if it said so and the place is ours."""
-    place = request.POST.get("next", "")
-    return place if url_has_allowed_host_and_scheme(place, allowed_hosts=None) else default

@@ -106,4 +106,4 @@ def transition(request: HttpRequest, lead: str) -> HttpResponse:
     form = LeadStepForm(request.POST)
     if form.is_valid():
         desk.told(request, partial(leads.transition, lead=found, at=db.now_for(found), **form.cleaned_data))
-    return redirect(desk.back_to(request, reverse("crm_lead", args=[lead])))
+    return redirect("crm_lead", lead)

@@ -11,6 +11,7 @@ from crm.forms import ContactForm
 from crm.models import Lead
 from gtm.shared.models import Event
 from tests import world
+from tests.billing import makers as billing
 from tests.crm import makers
 
 pytestmark = pytest.mark.django_db
@@ -108,6 +109,23 @@ def _opened(ago: timedelta) -> str:
 def test_one_person_cannot_flood_us(client: Client, sent: dict[str, object]) -> None:
     answers = [client.post("/contact-sales/", sent).status_code for _message in range(11)]
     assert answers == [302] * 10 + [429]
+
+
+@pytest.mark.parametrize("plan", ["no-such-plan", "x\0y", "'; drop", "x" * 300])
+def test_a_plan_that_is_none_is_no_error(client: Client, sent: dict[str, object], plan: str) -> None:
+    assert client.get("/contact-sales/", {"plan": plan}).status_code == 200
+    assert client.post("/contact-sales/", {"plan": plan}).status_code == 422
+    assert client.post("/contact-sales/", sent | {"plan": "no-such-plan"}).status_code == 302
+
+
+def test_a_plan_that_can_be_bought_is_offered_at_its_checkout(client: Client, sent: dict[str, object]) -> None:
+    billing.published_plan(code="pro")
+    page = client.get("/contact-sales/?plan=pro").content.decode()
+    assert "what you need from Pro" in page
+    assert "/checkout/pro/" in page
+    small = sent | {"plan": "pro", "employee_count": "20", "needs": []}
+    assert "/checkout/pro/" in client.post("/contact-sales/", small, follow=True).content.decode()
+    assert Lead.objects.get().metadata == {"plan": "pro"}
 
 
 def test_who_sent_nothing_is_not_thanked(client: Client) -> None:

@@ -1,0 +1,112 @@
+"""What customers buy and use, as the CRM sees it; and that it never gets in the way of buying."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from billing import subscriptions
+from billing.models import Customer
+from crm import accounts
+from crm.models import Account, MotionDecision
+from crm.queries import revenue
+from gtm.shared import outbox
+from gtm.shared.models import ExchangeRate, PendingFact
+from tests import world
+from tests.billing import makers as billing
+from tests.crm import makers
+
+pytestmark = pytest.mark.django_db
+LATER = makers.NOON + timedelta(hours=1)
+
+
+def buy(*, amount: int = 4900, currency: str = "USD", **fields: Any) -> Customer:
+    """A customer on a plan at ``amount`` a month, from noon."""
+    billing.legal_entity()
+    code = f"plan-{amount}-{currency.lower()}"
+    plan = billing.plan(code=code, at=makers.NOON)
+    billing.price(plan=plan, at=makers.NOON, code=code, unit_amount=amount, currency=currency)
+    customer = billing.customer(at=makers.NOON, currency=currency, **{"email": "cora@acme.com"} | fields)
+    billing.card(customer, at=makers.NOON)
+    subscriptions.create(customer=customer, plan=plan, at=makers.NOON)
+    return customer
+
+
+def settle() -> None:
+    """Let the relay deal with every fact."""
+    while PendingFact.objects.exists():
+        assert outbox.relay()
+
+
+class TestRevenue:
+    @pytest.mark.parametrize(
+        ("monthly", "segment", "motion"),
+        [(4_900, "smb", "self_serve"), (83_334, "mid_market", "sales_assisted"), (500_000, "enterprise", "sales_led")],
+    )
+    def test_what_a_customer_pays_decides_its_motion(self, monthly: int, segment: str, motion: str) -> None:
+        makers.sales(world.ann())
+        buy(amount=monthly)
+        settle()
+        account = Account.objects.get()
+        found = revenue.arr_of(account_ids=[account.pk], at=LATER)[account.pk]
+        assert (found.amount, found.currency) == (monthly * 12, "USD")
+        assert (account.segment, account.motion) == (segment, motion)
+        reason = MotionDecision.objects.get(valid_to=None).reasons[-1]
+        assert (reason["field"], reason["value"]) == ("arr", monthly * 12)
+
+    def test_the_customers_of_an_account_add_up_in_one_currency(self) -> None:
+        makers.sales(world.ann())
+        buy(amount=50_000)
+        buy(amount=45_000, currency="EUR", email="dora@acme.com")
+        settle()
+        account = Account.objects.get()
+        unknown = revenue.arr_of(account_ids=[account.pk], at=LATER)[account.pk]
+        assert (unknown.amount, unknown.missing) == (None, ("EUR",))
+        ExchangeRate.objects.create(date="2026-11-01", currency="EUR", rate=Decimal("0.9"))
+        known = revenue.arr_of(account_ids=[account.pk], at=LATER)[account.pk]
+        assert known.amount == 12 * (50_000 + 50_000)
+        account = accounts.redecide(account=account, at=LATER)
+        assert account.motion == "sales_assisted"
+
+    def test_before_the_change_takes_effect_it_does_not_count(self) -> None:
+        makers.sales(world.ann())
+        buy()
+        settle()
+        account = Account.objects.get()
+        before = makers.NOON - timedelta(seconds=1)
+        assert revenue.arr_of(account_ids=[account.pk], at=before)[account.pk].amount == 0
+
+
+class TestPages:
+    def test_an_account_shows_subscriptions_limits_and_invoices(
+        self, client: Client, django_assert_num_queries: Any
+    ) -> None:
+        ann = world.ann()
+        makers.sales(ann)
+        billing.legal_entity()
+        plan = billing.published_plan(at=makers.NOON)
+        for n in range(3):
+            customer = billing.customer(at=makers.NOON, name=f"Acme {n}", email=f"p{n}@acme.com")
+            billing.card(customer, at=makers.NOON)
+            subscriptions.create(customer=customer, plan=plan, at=makers.NOON)
+            billing.calls(customer, 842, at=LATER)
+        settle()
+        account = accounts.give(account=Account.objects.get(), owner=ann, at=LATER)
+        client.force_login(ann)
+        with django_assert_num_queries(27):
+            page = client.get(f"/crm/accounts/{account.public_id}/").content.decode()
+        for words in ("Pro", "842 of 1,000", "INV-2026-", "$49.00", "Subscription active", "Invoice paid", "$1,764.00"):
+            assert words in page, words
+        assert page.count("842 of 1,000") == 3
+
+
+class TestFriction:
+    def test_buying_waits_for_no_policy_no_owner_and_no_rule(self) -> None:
+        """S4: no step of a purchase depends on the CRM; its account comes after, by the facts."""
+        customer = buy()
+        assert customer.subscriptions.get().status == "active"
+        assert not Account.objects.exists()
+        settle()
+        assert Account.objects.get().motion == "self_serve"
