@@ -1,6 +1,7 @@
 """``manage.py up``: make the database ready, then serve web, worker and beat until Ctrl-C."""
 
 import ipaddress
+import signal
 import socket
 import sys
 import threading
@@ -14,10 +15,12 @@ import psycopg
 import redis
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
-from django.core.management import BaseCommand, call_command, get_commands
-from django.db import connections
+from django.core.management import BaseCommand, call_command
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.migrations.executor import MigrationExecutor
 
-from gtm import embedded, env, supervisor
+from gtm import demo, embedded, env, supervisor
+from gtm.shared.models import User
 
 _OLDEST_POSTGRES = 150000
 _GREETING_SECONDS = 120
@@ -27,6 +30,7 @@ class Command(BaseCommand):
     help = "Serve Tandem: web, worker and beat under one supervisor."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would not hear of it
         data_dir = embedded.writable_data_dir()
         host, port = env.text("HOST", "127.0.0.1"), settings.PORT
         with supervisor.only_one(data_dir):
@@ -41,18 +45,9 @@ class Command(BaseCommand):
 
     def _prepare(self, host: str) -> list[str]:
         """Bring database and static files up to date, load the demonstration once, and return what to say of it."""
-        call_command("migrate", interactive=False, verbosity=0)
+        _migrate()
         _collect_static()
-        if "demo" not in get_commands():
-            return []
-        exposure = _exposure(host)
-        if settings.DEMO and not exposure:
-            call_command("demo", "--if-empty")
-        sign_ins = _demonstration_sign_ins()
-        if exposure and (sign_ins or settings.DEMO):
-            remedy = "use another database" if sign_ins else "set DEMO=0"
-            raise env.BadSetting(f"The demonstration's sign-ins are public, so it is not served {exposure}; {remedy}.")
-        return sign_ins
+        return _demonstrate(host)
 
     def _greet(self, host: str, port: int, sign_ins: list[str]) -> None:
         """Say where it is once it answers."""
@@ -65,23 +60,24 @@ class Command(BaseCommand):
         self.stdout.write("\n".join(["", f"Tandem is at {settings.BASE_URL}", *sign_ins, "Ctrl-C stops it.", ""]))
 
 
-def _demonstration_sign_ins() -> list[str]:
-    """Lines for a person, if the database holds the demonstration."""
-    from gtm import demo
-    from gtm.shared.models import User
-
+def _demonstrate(host: str) -> list[str]:
+    """Load the demonstration into an empty database and say how to sign in; refuse it where others could, too."""
+    public = f"The demonstration's sign-ins are public, and HOST is {host}; set DEMO=0."
+    reason = demo.refusal() if _is_loopback(host) else public
+    if settings.DEMO and demo.is_empty():
+        if reason:
+            raise env.BadSetting(reason)
+        call_command("demo")
     emails = [email for _, email, _ in demo.SIGN_INS]
     if not User.objects.filter(email__in=emails).exists():
         return []
+    if reason:
+        raise env.BadSetting(
+            "This database holds the demonstration, whose sign-ins are public: "
+            "use another one, or serve it on this machine alone and without a live gateway key."
+        )
     width = max(map(len, emails))
     return ["Sign in as", *(f"  {email:<{width}}  {password}  ({role})" for role, email, password in demo.SIGN_INS)]
-
-
-def _exposure(host: str) -> str:
-    """In words, why passwords that everybody knows must not work here; empty on one's own machine."""
-    if not _is_loopback(host):
-        return f"on HOST={host}"
-    return "with a live gateway key" if "_live_" in settings.STRIPE_SECRET_KEY else ""
 
 
 def _is_loopback(host: str) -> bool:
@@ -123,6 +119,13 @@ def _check_broker() -> None:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0].rstrip(".")
+
+
+def _migrate() -> None:
+    """Only where something is pending: what the command does besides costs a second of every start."""
+    executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        call_command("migrate", interactive=False, verbosity=0)
 
 
 def _collect_static() -> None:
