@@ -46,7 +46,7 @@ def migrations() -> Finding:
     if not missing:
         return ok(MIGRATIONS, "The tables are as this version of Tandem wants them.")
     some = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
-    return error(MIGRATIONS, f"{len(missing)} migrations are not applied ({some}).", "Run manage.py migrate.")
+    return error(MIGRATIONS, f"Migrations that are not applied: {len(missing)} ({some}).", "Run manage.py migrate.")
 
 
 @cache
@@ -58,11 +58,12 @@ def _known_migrations() -> frozenset[tuple[str, str]]:
 def broker() -> Finding:
     try:
         with closing(_redis()) as client:
-            version = client.info("server")["redis_version"]
+            about = client.info("server")
     except redis.RedisError as problem:
         sentence = f"The broker does not answer: {_first_line(problem)}."
         return error(BROKER, sentence, "Start Valkey or Redis, or correct REDIS_URL. Nothing is lost meanwhile.")
-    return ok(BROKER, f"Version {version} answers at {_place(settings.REDIS_URL)}.")
+    kind = f"Valkey {about['valkey_version']}" if "valkey_version" in about else f"Redis {about['redis_version']}"
+    return ok(BROKER, f"{kind} answers at {_place(settings.REDIS_URL)}.")
 
 
 def queue_depths() -> dict[str, int]:
@@ -95,13 +96,13 @@ def clock() -> Finding:
 def email() -> Finding:
     if not settings.EMAIL_URL:
         waiting = Mail.objects.filter(status=Mail.Status.QUEUED).count()
-        sentence = f"No mail server is set; {waiting} messages wait and can be read in the admin."
+        sentence = f"No mail server is set. Messages waiting, to be read in the admin: {waiting}."
         return warning(EMAIL, sentence, "Set EMAIL_URL, such as smtp+tls://user:password@host:587.")
     if problem := _smtp_problem():
         return error(EMAIL, f"{_place(settings.EMAIL_URL)} can't be used: {problem}.", "Correct EMAIL_URL.")
     stuck = Mail.objects.filter(status__in=[Mail.Status.UNKNOWN, Mail.Status.FAILED]).count()
     if stuck:
-        sentence = f"{stuck} messages failed, or nobody knows whether they left."
+        sentence = f"Messages that failed, or of which nobody knows whether they left: {stuck}."
         return warning(EMAIL, sentence, "Look at them in the admin under Mail, and send them again or let them be.")
     return ok(EMAIL, f"{_place(settings.EMAIL_URL)} takes mail.")
 

@@ -51,14 +51,14 @@ def facts(at: datetime) -> Finding:
     pending = PendingFact.objects.filter(test_clock_id=None)
     failing = pending.filter(attempts__gt=0)
     if worst := failing.order_by("-attempts").first():
-        sentence = f"{failing.count()} facts wait because a handler fails: {worst.last_error.splitlines()[0]}."
+        sentence = f"Facts waiting because a handler fails: {failing.count()}. {worst.last_error.splitlines()[0]}."
         tell = error if worst.attempts >= FAILS_FOR_GOOD else warning
         return tell(FACTS, sentence, "Correct what the error says; they are offered again by themselves.")
     oldest = pending.aggregate(oldest=Min("next_attempt_at"))["oldest"]
     if oldest is not None and at - oldest >= STUCK:
-        sentence = f"{pending.count()} facts wait, the oldest for {ago(at - oldest)}."
+        sentence = f"Facts waiting: {pending.count()}, the oldest for {ago(at - oldest)}."
         return warning(FACTS, sentence, "Start a worker for the queue signals, or more of them.")
-    return ok(FACTS, f"{pending.count()} facts wait for their handlers.")
+    return ok(FACTS, f"Facts waiting for their handlers: {pending.count()}.")
 
 
 def jobs(at: datetime) -> Finding:
@@ -71,7 +71,7 @@ def jobs(at: datetime) -> Finding:
     if late := [pulse for pulse in pulses if _is_late(pulse, at)]:
         sentence = f"{_names(late)} should have run again by now."
         return warning(JOBS, sentence, "See that worker and beat run and that no queue is full.")
-    return ok(JOBS, f"{len(pulses)} periodic jobs succeeded when they last ran.")
+    return ok(JOBS, f"Periodic jobs that succeeded when they last ran: {len(pulses)}.")
 
 
 def is_failing(pulse: Pulse) -> bool:
@@ -99,9 +99,9 @@ def runs(at: datetime) -> Finding:
     if last is not None and last.status == BillingRun.Status.RUNNING and at - last.started_at > timedelta(hours=1):
         sentence = f"The last bill run has not ended for {ago(at - last.started_at)}."
         return warning(RUNS, sentence, "See whether the worker of the queue billing still runs.")
-    return ok(
-        RUNS, "No bill run has failed." if last is None else f"The last bill run began {ago(at - last.started_at)} ago."
-    )
+    if last is None:
+        return ok(RUNS, "Nothing has been billed yet.")
+    return ok(RUNS, f"The last bill run began {ago(at - last.started_at)} ago.")
 
 
 def parked() -> Finding:

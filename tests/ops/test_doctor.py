@@ -102,7 +102,7 @@ class TestEmail:
         mail()
         found = finding("E-mail")
         assert found.state == WARNING
-        assert "1 messages wait" in found.sentence
+        assert found.sentence.endswith("to be read in the admin: 1.")
 
     def test_a_server_that_takes_mail_is_fine(self, settings: LazySettings) -> None:
         with post_office() as office:
@@ -159,7 +159,7 @@ class TestWork:
     def test_facts_that_nobody_deals_with_are_told(self) -> None:
         pending(next_attempt_at=db.now() - timedelta(minutes=5))
         found = finding("Facts")
-        assert (found.state, found.sentence) == (WARNING, "1 facts wait, the oldest for 5 minutes.")
+        assert (found.state, found.sentence) == (WARNING, "Facts waiting: 1, the oldest for 5 minutes.")
 
     def test_facts_of_a_test_clock_wait_for_nobody(self) -> None:
         clock = makers.clock()
