@@ -47,7 +47,7 @@ class Command(BaseCommand):
         """Bring database and static files up to date, load the demonstration once, and return what to say of it."""
         _migrate()
         _collect_static()
-        return _demonstrate(host)
+        return demonstrate(host)
 
     def _greet(self, host: str, port: int, sign_ins: list[str]) -> None:
         """Say where it is once it answers."""
@@ -60,7 +60,7 @@ class Command(BaseCommand):
         self.stdout.write("\n".join(["", f"Tandem is at {settings.BASE_URL}", *sign_ins, "Ctrl-C stops it.", ""]))
 
 
-def _demonstrate(host: str) -> list[str]:
+def demonstrate(host: str) -> list[str]:
     """Load the demonstration into an empty database and say how to sign in; refuse it where others could, too."""
     public = f"The demonstration's sign-ins are public, and HOST is {host}; set DEMO=0."
     reason = demo.refusal() if _is_loopback(host) else public
