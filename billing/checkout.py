@@ -7,7 +7,7 @@ The subscription's key is the checkout's id: it can be made once.
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -15,9 +15,8 @@ from django.db import transaction
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from billing import customers, drafting, preview, subscriptions, wording
+from billing import customers, preview, subscriptions
 from billing.models import (
-    Charge,
     Checkout,
     Customer,
     Member,
@@ -29,13 +28,10 @@ from billing.models import (
     Subscription,
     SubscriptionChange,
 )
-from billing.selection import ItemTerms, default_items
-from billing.taxation import PlaceUnknown
-from gtm.shared import db, outbox
+from billing.selection import ItemTerms, default_items, quantity_of
+from gtm.shared import db, ids, outbox
 from gtm.shared.errors import Conflict
 from gtm.shared.models import User
-from gtm.shared.templatetags.tandem import day_text, quantity
-from gtm.shared.templatetags.tandem import price as format_price
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +62,30 @@ class Outcome:
     failure: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """A purchase that waits for another card, and why the last one was not charged, in words."""
+
+    checkout_id: uuid.UUID
+    interval: str
+    quantity: int
+    failure: str
+
+
 def buyer_of(user: User) -> Customer | None:
     """The customer that a signed-in user buys for: the one joined first in which the user may buy."""
     may_buy = Member.objects.filter(user=user, role__in=[Member.Role.OWNER, Member.Role.BILLING])
     member = may_buy.select_related("customer").order_by("created_at", "id").first()
     return member.customer if member else None
+
+
+def interrupted(*, checkout_id: uuid.UUID, user: User) -> Interrupted | None:
+    """The user's checkout whose card was refused, if it still is."""
+    found = Checkout.objects.filter(pk=checkout_id, user=user, status=Checkout.Status.OPEN).first()
+    waiting = Subscription.objects.filter(pk=checkout_id, status=Subscription.Status.INCOMPLETE).first()
+    if found is None or waiting is None or not (failure := _why(waiting)):
+        return None
+    return Interrupted(found.pk, found.detail["interval"], found.quantity, failure)
 
 
 def owned(*, customer: Customer, plan: Plan) -> bool:
@@ -110,23 +125,40 @@ def complete(*, purchase: Purchase, at: datetime) -> Outcome:
 def _open(purchase: Purchase, at: datetime) -> tuple[Checkout, User, Customer]:
     """The checkout that this purchase goes on with, its user and its customer, made where they are missing."""
     db.advisory_lock("checkout", purchase.id)
-    checkout = Checkout.objects.select_related("user", "customer").filter(pk=purchase.id).first()
-    user = purchase.user or (checkout.user if checkout else None) or _new_user(purchase)
+    begun = _begun(purchase.id)
+    user = purchase.user or _same_user(begun, purchase) or _new_user(purchase)
     db.lock_one(user)
+    if begun is not None and begun.user_id != user.pk:
+        raise Conflict(_("This checkout belongs to somebody else. Start again from the price page."), code="not_yours")
     known = buyer_of(user)
     customer = _located(known, purchase, at) if known else _new_customer(user, purchase, at)
-    if checkout is not None and checkout.user_id not in {None, user.pk}:
-        raise Conflict(_("This checkout belongs to somebody else. Start again from the price page."), code="not_yours")
-    checkout = checkout or _shared(customer, purchase) or _new_checkout(user, customer, purchase)
-    if checkout.status == Checkout.Status.OPEN:
-        _require_new(checkout, customer, purchase)
-        preview.first_invoice(
-            items=_items(purchase), plan_version=purchase.plan_version, buyer=customer, at=at
-        )  # or PlaceUnknown, before anybody is signed up
-    return checkout, user, customer
+    begun = begun or _shared(customer, purchase)
+    if begun is not None and begun.status == Checkout.Status.COMPLETED:
+        return _still_good(begun), user, customer
+    _require_new(begun, customer, purchase)
+    _require_place(purchase, customer, at)
+    return _resumed(begun, purchase, user, customer, at), user, customer
+
+
+def _begun(checkout_id: uuid.UUID) -> Checkout | None:
+    """The checkout of that id, or the one that took its place when the order was changed."""
+    found = Checkout.objects.select_related("subscription").filter(pk=checkout_id).first()
+    while found is not None and found.status == Checkout.Status.EXPIRED:
+        found = Checkout.objects.select_related("subscription").filter(pk=found.detail["replaced_by"]).first()
+    return found
+
+
+def _same_user(begun: Checkout | None, purchase: Purchase) -> User | None:
+    """Who signed up by the first of two clicks. The form's id alone lets nobody in."""
+    if begun is None or begun.user is None or begun.user.email != purchase.email:
+        return None
+    return begun.user if begun.user.check_password(purchase.password) else None
 
 
 def _new_user(purchase: Purchase) -> User:
+    db.advisory_lock("sign_up", purchase.email)
+    if User.objects.filter(email=purchase.email).exists():
+        raise Conflict(_("There is an account with this address already. Sign in to buy with it."), code="known")
     return User.objects.create_user(
         purchase.email, purchase.password, name=purchase.name, locale=get_language() or "en"
     )
@@ -165,16 +197,49 @@ def _shared(customer: Customer, purchase: Purchase) -> Checkout | None:
     same = Checkout.objects.filter(
         customer=customer, plan_version__plan=purchase.plan_version.plan_id, status=Checkout.Status.OPEN
     )
-    alive = same.exclude(pk__in=Subscription.objects.filter(status__in=Subscription.ENDED).values("pk"))
-    return alive.order_by("-created_at", "-id").first()
+    return same.order_by("-created_at", "-id").first()
 
 
-def _new_checkout(user: User, customer: Customer, purchase: Purchase) -> Checkout:
-    items = _items(purchase)
+def _still_good(completed: Checkout) -> Checkout:
+    if completed.subscription is None or completed.subscription.status in Subscription.ENDED:
+        raise Conflict(_("What you bought here has ended. Start again from the price page."), code="checkout_over")
+    return completed
+
+
+def _require_new(begun: Checkout | None, customer: Customer, purchase: Purchase) -> None:
+    live = Subscription.objects.live().filter(customer=customer, plan_version__plan=purchase.plan_version.plan_id)
+    if (live.exclude(pk=begun.pk) if begun else live).exists():
+        raise Conflict(_("You have this plan already: it is in your account."), code="already_subscribed")
+
+
+def _require_place(purchase: Purchase, customer: Customer, at: datetime) -> None:
+    """Raises PlaceUnknown before anybody is signed up."""
+    preview.first_invoice(items=items_of(purchase), plan_version=purchase.plan_version, buyer=customer, at=at)
+
+
+def _resumed(begun: Checkout | None, purchase: Purchase, user: User, customer: Customer, at: datetime) -> Checkout:
+    """The checkout with the order as it is wanted now: nobody pays for what stood in another tab, or before."""
+    if begun is None:
+        return _new_checkout(purchase.id, purchase, user, customer)
+    subscription = Subscription.objects.filter(pk=begun.pk).first()
+    if subscription is None or subscription.status in Subscription.LIVE:
+        return begun
+    gone = subscription.status in Subscription.ENDED
+    if not gone and _is_ordered(subscription, purchase):
+        return begun
+    if not (gone or subscriptions.abandon(subscription=subscription, at=at, reason="order_changed")):
+        raise _under_way()
+    fresh = _new_checkout(ids.uuid7(), purchase, user, customer)
+    begun.status, begun.detail = Checkout.Status.EXPIRED, begun.detail | {"replaced_by": str(fresh.pk)}
+    begun.save(update_fields=["status", "detail"])
+    return fresh
+
+
+def _new_checkout(checkout_id: uuid.UUID, purchase: Purchase, user: User, customer: Customer) -> Checkout:
     return Checkout.objects.create(
-        id=purchase.id,
+        id=checkout_id,
         plan_version=purchase.plan_version,
-        price=items[0].price,
+        price=items_of(purchase)[0].price,
         quantity=purchase.quantity,
         user=user,
         customer=customer,
@@ -182,13 +247,19 @@ def _new_checkout(user: User, customer: Customer, purchase: Purchase) -> Checkou
     )
 
 
-def _require_new(checkout: Checkout, customer: Customer, purchase: Purchase) -> None:
-    live = Subscription.objects.live().filter(customer=customer, plan_version__plan=purchase.plan_version.plan_id)
-    if live.exclude(pk=checkout.pk).exists():
-        raise Conflict(_("You have this plan already: it is in your account."), code="already_subscribed")
+def _is_ordered(subscription: Subscription, purchase: Purchase) -> bool:
+    """Whether the subscription is what the buyer wants now."""
+    wanted = {(item.price.pk, quantity_of(item)) for item in items_of(purchase)}
+    had = set(subscription.items.values_list("price_id", "quantity"))
+    return wanted == had and subscription.plan_version_id == purchase.plan_version.pk
 
 
-def _items(purchase: Purchase) -> list[ItemTerms]:
+def _under_way() -> Conflict:
+    return Conflict(_("Your payment is under way. Wait a moment, then look at your account."), code="in_progress")
+
+
+def items_of(purchase: Purchase) -> list[ItemTerms]:
+    """Raises Invalid where the plan has no price by that interval in that currency."""
     return default_items(
         plan_version=purchase.plan_version,
         interval=purchase.interval,
@@ -203,11 +274,13 @@ def _subscribe(
     """The checkout's subscription: made and tried, or tried again with the new card."""
     known = Subscription.objects.filter(pk=checkout.pk).first()
     if known is not None and known.status == Subscription.Status.INCOMPLETE:
+        if not _is_ordered(known, purchase):
+            raise _under_way()  # another tab's, made since this one looked
         return subscriptions.retry_payment(subscription=known, payment_method=method, at=at)
     return known or subscriptions.create(
         customer=customer,
-        plan_version=checkout.plan_version,
-        items=_items(replace(purchase, plan_version=checkout.plan_version)),
+        plan_version=purchase.plan_version,
+        items=items_of(purchase),
         origin=SubscriptionChange.Origin.CHECKOUT,
         idempotency_id=checkout.pk,
         at=at,
@@ -237,94 +310,3 @@ def _close(checkout: Checkout, subscription: Subscription, at: datetime) -> None
             account_id=subscription.customer.account_id,
             data={"subscription": subscription.public_id, "plan": subscription.plan_version.plan.code},
         )
-
-
-# --- the order beside the form -----------------------------------------------------------------
-def order_of(*, purchase: Purchase, buyer: Customer, trial_days: int, at: datetime) -> dict[str, Any]:
-    """What is to pay today, as the invoice to come will say it.
-
-    ``lines`` (``amount`` None: not billed today), ``tax`` (None: not known yet), ``total``, ``after``: what follows.
-    """
-    items = _items(purchase)
-    if trial_days:
-        return _trial_order(items, purchase, trial_days)
-    draft, tax_known = _first_invoice(items, purchase, buyer, at)
-    return {
-        "currency": purchase.currency,
-        "lines": [*_billed_lines(draft, purchase.currency), *_later_lines(items)],
-        "tax": draft.invoice.tax_total if draft and tax_known else None,
-        "tax_label": ", ".join(f"{tax.name} {tax.percentage.normalize():f} %" for tax in draft.taxes) if draft else "",
-        "total": draft.invoice.total if draft else 0,
-        "after": [_renewal(draft, buyer.timezone), "" if tax_known else _ask_for_place(buyer)],
-    }
-
-
-def _ask_for_place(buyer: Customer) -> str:
-    return _("Name your state or region to see the tax.") if buyer.place else _("Choose your country to see the tax.")
-
-
-def _trial_order(items: list[ItemTerms], purchase: Purchase, days: int) -> dict[str, Any]:
-    version = purchase.plan_version
-    charged = version.trial_end == PlanVersion.TrialEnd.CHARGE
-    after = (
-        _("Nothing is charged for %(days)s days, and nothing at all if you cancel before.")
-        if charged
-        else _("The trial lasts %(days)s days. Nothing is charged when it ends.")
-    )
-    return {
-        "currency": purchase.currency,
-        "lines": [_later_line(item) for item in items],
-        "tax": None,
-        "tax_label": "",
-        "total": 0,
-        "after": [after % {"days": days}],
-    }
-
-
-def _first_invoice(
-    items: list[ItemTerms], purchase: Purchase, buyer: Customer, at: datetime
-) -> tuple[drafting.Draft | None, bool]:
-    """The invoice to come, and whether its tax is known; before the buyer's place is, it is shown untaxed."""
-    try:
-        return preview.first_invoice(items=items, plan_version=purchase.plan_version, buyer=buyer, at=at), True
-    except PlaceUnknown:
-        untaxed = Customer(name=buyer.name, timezone=buyer.timezone, tax_exempt=Customer.TaxExempt.EXEMPT)
-        return preview.first_invoice(items=items, plan_version=purchase.plan_version, buyer=untaxed, at=at), False
-
-
-def _billed_lines(draft: drafting.Draft | None, currency: str) -> list[dict[str, Any]]:
-    if draft is None:
-        return []
-    billed = zip(draft.lines, draft.charges, strict=True)
-    return [
-        {"text": line.description, "detail": _detail(charge, currency), "amount": line.amount}
-        for line, charge in billed
-    ]
-
-
-def _detail(charge: Charge, currency: str) -> str:
-    """How the amount comes about, and how often it will."""
-    price = charge.price
-    if price is None:
-        return ""
-    steps = wording.explain(charge.explanation, currency) if wording.is_per_seat(price) else []
-    return ", ".join([*steps, wording.billed(price.interval, price.interval_count)])
-
-
-def _later_lines(items: list[ItemTerms]) -> list[dict[str, Any]]:
-    return [_later_line(item) for item in items if item.price.meter_id is not None]
-
-
-def _later_line(item: ItemTerms) -> dict[str, Any]:
-    """What is billed when it has been used, or when the trial has ended."""
-    price, line = item.price, wording.price_line(item.price)
-    name = price.name or (price.meter.name if price.meter else price.plan.name)
-    costs = f"{format_price(line['amount'], price.currency)} {line['per']}" if line["amount"] is not None else ""
-    units = _("%(n)s units") % {"n": quantity(item.quantity)} if wording.is_per_seat(price) else ""
-    return {"text": name, "detail": "; ".join(filter(None, [units, costs, line["text"]])), "amount": None}
-
-
-def _renewal(draft: drafting.Draft | None, timezone: str) -> str:
-    ends = [charge.period_end for charge in draft.charges if charge.period_end] if draft else []
-    day = day_text(min(ends), timezone) if ends else ""
-    return _("Renews on %(day)s, and so on until you cancel.") % {"day": day} if day else ""

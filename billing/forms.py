@@ -8,7 +8,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.utils.translation import gettext_lazy as _
 
 from billing.gateways.sandbox import CARDS
-from billing.models import Customer
+from billing.models import Checkout, Customer
 from gtm.shared import countries
 from gtm.shared.models import User
 
@@ -66,7 +66,7 @@ class CheckoutForm(CardForm):
     )
 
     OPTIONAL = ("quantity", "email", "password", "name", "country", "state", "card")
-    field_order = ("interval", *OPTIONAL, "checkout", "offer")
+    field_order = ("checkout", "offer", "interval", *OPTIONAL)
 
     def __init__(self, *args: Any, intervals: Sequence[tuple[str, str]], asks: Collection[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -79,7 +79,9 @@ class CheckoutForm(CardForm):
 
     def clean_email(self) -> str:
         email: str = self.cleaned_data["email"].lower()
-        if User.objects.filter(email=email).exists():
+        begun = self.cleaned_data.get("checkout")  # the second of two clicks finds whom the first has signed up
+        is_own = begun is not None and Checkout.objects.filter(pk=begun, user__email=email).exists()
+        if not is_own and User.objects.filter(email=email).exists():
             known = _("There is an account with this address already. Sign in to buy with it.")
             raise forms.ValidationError(known, code="known")
         return email

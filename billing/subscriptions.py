@@ -46,6 +46,10 @@ __all__ = ["ItemTerms", "cancel", "create", "default_items", "expire_incomplete"
 
 Origin = SubscriptionChange.Origin
 PAYMENT_WINDOW = timedelta(hours=24)
+_WHY_ABANDONED = {
+    "payment_window_over": "The first payment did not come in time.",
+    "order_changed": "The order was changed before it was paid.",
+}
 MAX_AHEAD = timedelta(days=5 * 366)
 MAX_TRIAL_DAYS = 730
 
@@ -344,7 +348,7 @@ def expire_incomplete(*, at: datetime, test_clock: TestClock | None = None) -> i
         charges__invoice_line__invoice__finalized_at__lte=at - PAYMENT_WINDOW
     )
     found = list(late.distinct().order_by("pk")[:500])
-    return sum(_expire(subscription, at=at) for subscription in found)
+    return sum(abandon(subscription=subscription, at=at, reason="payment_window_over") for subscription in found)
 
 
 def awaiting_payment(*, test_clock: TestClock | None) -> QuerySet[Subscription]:
@@ -355,8 +359,8 @@ def awaiting_payment(*, test_clock: TestClock | None) -> QuerySet[Subscription]:
 
 
 @transaction.atomic
-def _expire(subscription: Subscription, *, at: datetime) -> bool:
-    """Expire one, unless its payment is under way or came in meanwhile."""
+def abandon(*, subscription: Subscription, at: datetime, reason: str) -> bool:
+    """Give one of them up and void its invoice, unless its payment is under way or came in meanwhile."""
     db.lock_one(subscription)
     subscription = standing.loaded().get(pk=subscription.pk)
     unpaid = Invoice.objects.filter(lines__subscription=subscription, status=Invoice.Status.OPEN).distinct()
@@ -364,6 +368,6 @@ def _expire(subscription: Subscription, *, at: datetime) -> bool:
     if subscription.status != Status.INCOMPLETE or under_way:
         return False
     for invoice in unpaid.order_by("pk"):
-        invoices.void(invoice=invoice, at=at, reason="The first payment did not come in time.", waive=True)
-    standing.expire(standing.loaded().get(pk=subscription.pk), at=at, reason="payment_window_over")
+        invoices.void(invoice=invoice, at=at, reason=_WHY_ABANDONED[reason], waive=True)
+    standing.expire(standing.loaded().get(pk=subscription.pk), at=at, reason=reason)
     return True

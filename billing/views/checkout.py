@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth import login
@@ -15,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
 from billing import checkout, wording
+from billing.checkout_summary import order_of
 from billing.forms import MAX_QUANTITY, CheckoutForm
 from billing.models import Customer, Plan, PlanVersion, Price, Subscription, TaxRate
 from billing.queries import shop
@@ -59,10 +61,12 @@ def show(request: HttpRequest, plan: str) -> HttpResponse:
         return closed
     if request.POST.get("preview"):
         return _page(request, sale, _untouched(request, sale), fragment=bool(request.htmx))  # type: ignore[attr-defined]
-    form = _form(request, sale)
+    interrupted = _interrupted(request, sale)
+    form = _form(request, sale, interrupted)
     if request.method == "POST" and form.is_valid():
         return _buy(request, sale, form)
-    return _page(request, sale, form, status=422 if form.errors else 200)
+    failure = interrupted.failure if interrupted and request.method != "POST" else ""
+    return _page(request, sale, form, failure=failure, status=422 if form.errors else 200)
 
 
 def _sale(request: HttpRequest, plan: str) -> Sale:
@@ -102,12 +106,24 @@ def _closed(request: HttpRequest, sale: Sale) -> HttpResponse | None:
 
 
 # --- the form ----------------------------------------------------------------------------------
-def _form(request: HttpRequest, sale: Sale) -> CheckoutForm:
+def _interrupted(request: HttpRequest, sale: Sale) -> checkout.Interrupted | None:
+    """The purchase that the address says to go on with, after a card was refused."""
+    try:
+        named = UUID(request.GET.get("resume", ""))
+    except ValueError:
+        return None
+    return checkout.interrupted(checkout_id=named, user=sale.user) if sale.user else None
+
+
+def _form(request: HttpRequest, sale: Sale, interrupted: checkout.Interrupted | None = None) -> CheckoutForm:
+    begun = interrupted or checkout.Interrupted(
+        ids.uuid7(), request.GET.get("interval", ""), _quantity(request.GET.get("quantity", "")), failure=""
+    )
     initial = {
-        "checkout": ids.uuid7(),
+        "checkout": begun.checkout_id,
         "offer": sale.offer,
-        "interval": _one_of(request.GET.get("interval", ""), sale.intervals),
-        "quantity": _quantity(request.GET.get("quantity", "")),
+        "interval": _one_of(begun.interval, sale.intervals),
+        "quantity": begun.quantity,
     }
     intervals = [(name, _interval_label(name, sale.prices)) for name in sale.intervals]
     return CheckoutForm(request.POST or None, initial=initial, intervals=intervals, asks=_asks(sale))
@@ -200,7 +216,7 @@ def _order(sale: Sale, form: CheckoutForm) -> dict[str, Any]:
         currency=sale.currency,
     )
     buyer = _as_typed(sale.buyer or Customer(name=""), values)
-    return checkout.order_of(purchase=purchase, buyer=buyer, trial_days=sale.trial_days, at=sale.at)
+    return order_of(purchase=purchase, buyer=buyer, trial_days=sale.trial_days, at=sale.at)
 
 
 def _as_typed(buyer: Customer, values: Any) -> Customer:
@@ -221,8 +237,7 @@ def _buy(request: HttpRequest, sale: Sale, form: CheckoutForm) -> HttpResponse:
     if not request.user.is_authenticated:
         login(request, outcome.user, backend="allauth.account.auth_backends.AuthenticationBackend")
     if outcome.failure:
-        known = _sale(request, sale.plan.code)
-        return _page(request, known, _untouched(request, known), failure=outcome.failure, status=422)
+        return redirect(f"{request.path}?{urlencode({'resume': outcome.subscription.pk})}")
     if outcome.subscription.status == Subscription.Status.INCOMPLETE:
         messages.info(request, _("Your payment is being processed. This page shows it as soon as it is through."))
     else:

@@ -8,6 +8,7 @@ from django.db import connection
 
 from billing import checkout
 from billing.checkout import Purchase
+from billing.checkout_summary import order_of
 from billing.models import Checkout, Customer, Invoice, PlanVersion, Subscription, TaxRate
 from billing.queries import entitlements_of
 from gtm.shared import ids
@@ -89,18 +90,18 @@ class TestOrder:
     def test_the_order_equals_the_invoice(self, version: PlanVersion) -> None:
         TaxRate.objects.create(code="de-19", name="USt", percentage=19, country="DE", valid_from="2020-01-01")
         bought = purchase(version, country="DE", interval="year")
-        order = checkout.order_of(purchase=bought, buyer=Customer(name="", country="DE"), trial_days=0, at=JAN_1)
+        order = order_of(purchase=bought, buyer=Customer(name="", country="DE"), trial_days=0, at=JAN_1)
         checkout.complete(purchase=bought, at=JAN_1)
         invoice = Invoice.objects.get()
         assert (order["tax"], order["total"]) == (invoice.tax_total, invoice.total) == (9310, 58310)
 
     def test_before_the_country_is_chosen_the_tax_is_unknown_and_not_zero(self, version: PlanVersion) -> None:
         TaxRate.objects.create(code="de-19", name="USt", percentage=19, country="DE", valid_from="2020-01-01")
-        order = checkout.order_of(purchase=purchase(version), buyer=Customer(name=""), trial_days=0, at=JAN_1)
+        order = order_of(purchase=purchase(version), buyer=Customer(name=""), trial_days=0, at=JAN_1)
         assert (order["tax"], order["total"]) == (None, 4900)
 
     def test_it_writes_nothing(self, version: PlanVersion) -> None:
-        checkout.order_of(purchase=purchase(version), buyer=Customer(name=""), trial_days=0, at=JAN_1)
+        order_of(purchase=purchase(version), buyer=Customer(name=""), trial_days=0, at=JAN_1)
         assert not Subscription.objects.exists()
         assert not Invoice.objects.exists()
 
