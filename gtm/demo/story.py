@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from django.contrib.auth.hashers import make_password
@@ -127,13 +127,13 @@ def _is_told(at: datetime, now: datetime) -> bool:
 def _diary(now: datetime) -> Iterator[Entry]:
     for buyer in BUYERS:
         joined = _joined(buyer, now)
-        yield joined, lambda world, at, buyer=buyer: _join(world, buyer, at)
+        yield joined, partial(_join, buyer)
         if buyer.story == "cancels":
-            yield joined + timedelta(days=45), lambda world, at, buyer=buyer: _cancel(world, buyer, at)
+            yield joined + timedelta(days=45), partial(_cancel, buyer)
         if buyer.story == "card declines":
-            yield joined + timedelta(days=40), lambda world, at, buyer=buyer: _lose_card(world, buyer, at)
+            yield joined + timedelta(days=40), partial(_lose_card, buyer)
     for request in REQUESTS:
-        yield now - timedelta(days=request.days_ago), lambda world, at, request=request: _write_in(request, at)
+        yield now - timedelta(days=request.days_ago), partial(_write_in, request)
 
 
 def _joined(buyer: Buyer, now: datetime) -> datetime:
@@ -246,7 +246,7 @@ def _price(plan: Plan, offer: Offer, interval: str, amount: int, at: datetime) -
 
 
 # --- its customers -----------------------------------------------------------------------------
-def _join(world: _World, buyer: Buyer, at: datetime) -> None:
+def _join(buyer: Buyer, world: _World, at: datetime) -> None:
     customer = customers.create(
         at=at,
         name=buyer.name,
@@ -270,7 +270,7 @@ def _subscribe(buyer: Buyer, customer: Customer, at: datetime) -> None:
     plan = Plan.objects.get(code=buyer.plan)
     prices = plan.current_version.prices.filter(interval=buyer.interval, meter=None)
     metered = plan.current_version.prices.filter(meter__isnull=False)
-    by_invoice = {"collection_method": CollectionMethod.SEND_INVOICE, "net_terms_days": 30}
+    by_invoice: dict[str, Any] = {"collection_method": CollectionMethod.SEND_INVOICE, "net_terms_days": 30}
     subscriptions.create(
         customer=customer,
         plan=plan,
@@ -281,13 +281,13 @@ def _subscribe(buyer: Buyer, customer: Customer, at: datetime) -> None:
     )
 
 
-def _cancel(world: _World, buyer: Buyer, at: datetime) -> None:
+def _cancel(buyer: Buyer, world: _World, at: datetime) -> None:
     subscription = Subscription.objects.get(customer=world.customers[buyer.name])
     cancellation.cancel(subscription=subscription, reason="We closed the online shop.", at=at)
     del world.customers[buyer.name]  # and uses nothing any more
 
 
-def _lose_card(world: _World, buyer: Buyer, at: datetime) -> None:
+def _lose_card(buyer: Buyer, world: _World, at: datetime) -> None:
     customer = world.customers[buyer.name]
     token = "pm_card_chargeDeclinedInsufficientFunds"  # noqa: S105 -- a test card's name
     customers.attach_payment_method(customer=customer, gateway_token=token, at=at)
@@ -351,7 +351,7 @@ def _target(world: _World, buyer: Buyer, at: datetime) -> float:
 
 
 # --- sales -------------------------------------------------------------------------------------
-def _write_in(request: Request, at: datetime) -> None:
+def _write_in(request: Request, world: _World, at: datetime) -> None:
     lead = leads.submit(
         at=at,
         kind=Lead.Kind.CONTACT_SALES,

@@ -1,6 +1,8 @@
 """The background work: who does it, when it was last done, and what is stuck."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, Max, Min
@@ -80,10 +82,11 @@ def is_failing(pulse: Pulse) -> bool:
 
 
 def _is_late(pulse: Pulse, at: datetime) -> bool:
-    schedule = settings.CELERY_BEAT_SCHEDULE.get(pulse.name.removeprefix("job:"))
+    schedules: Mapping[str, Mapping[str, Any]] = settings.CELERY_BEAT_SCHEDULE
+    schedule = schedules.get(pulse.name.removeprefix("job:"))
     if schedule is None or pulse.last_succeeded_at is None:
         return False
-    return bool(at - pulse.last_succeeded_at > timedelta(seconds=3 * schedule["schedule"]) + STUCK)
+    return at - pulse.last_succeeded_at > timedelta(seconds=3 * schedule["schedule"]) + STUCK
 
 
 def _names(pulses: list[Pulse]) -> str:

@@ -131,7 +131,7 @@ class InstantsFilter(django_filters.FilterSet):
 class ResourceFilter(InstantsFilter):
     """What every list of resources can be filtered by. Subclasses add filters by the names of fields."""
 
-    instants = ("created_at", "updated_at")
+    instants: ClassVar[Iterable[str]] = ("created_at", "updated_at")
     external_id = django_filters.CharFilter()
     test_clock = ReferenceFilter(TestClock)
 
