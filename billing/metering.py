@@ -45,7 +45,7 @@ def samples(events: str, *, columns: str = "") -> str:
         END AS value
     FROM {events} e
     JOIN billing_meter m ON m.event_name = e.name AND m.archived_at IS NULL
-    WHERE NOT EXISTS (
+    WHERE m.filters = '{{}}' OR NOT EXISTS (
         SELECT FROM jsonb_each(m.filters) AS f (name, allowed)
         WHERE jsonb_typeof(e.properties -> f.name) IN ('array', 'object')
             OR (f.allowed @> (e.properties -> f.name)) IS NOT TRUE

@@ -25,8 +25,6 @@ _FIELD = re.compile(r" - at `\$\.(\w+)")
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
-_LENGTHS = {"id": 200, "name": 100, "user": 200}
-
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
@@ -184,54 +182,53 @@ def prepare(
     The digest is of what was said: a timestamp that was left to us is no part of it, so that the same body sent again
     is the same event.
     """
-    _check_text(event)
-    quantity = _quantity(event.quantity)
-    properties = _encode(event.properties or {})
-    if len(properties) > MAX_PROPERTIES_BYTES:
-        raise Refused("properties_too_large", f"At most {MAX_PROPERTIES_BYTES} bytes of properties.")
-    if b"\\u0000" in properties and _NUL.search(properties):
-        raise Refused("invalid_properties", "Properties hold a NUL character.")
+    user = event.user_id
+    _check_text("id", event.id, longest=200)
+    _check_text("name", event.name, longest=100)
+    if user:
+        _check_text("user", user, longest=200)
+    instant, quantity = _instant(event.timestamp, customer), _quantity(event.quantity)
+    properties = msgspec.Raw(_properties(event.properties or {}))
     for meter in meters:
         check_property(meter, event.properties or {})
-    said = (
-        customer.id,
-        event.name,
-        event.user_id,
-        _instant(event, customer),
-        quantity,
-        msgspec.Raw(properties),
-        subscription,
-    )
+    said = (customer.id, event.name, user, instant, quantity, properties, subscription)
     return EventRow(
         id=event.id,
         digest=blake2b(_encode(said), digest_size=16).hexdigest(),
         customer=customer.id,
         name=event.name,
-        user=event.user_id,
-        at=event.timestamp or customer.now,
+        user=user,
+        at=instant or customer.now,
         quantity=quantity,
-        properties=msgspec.Raw(properties),
+        properties=properties,
         subscription=subscription,
     )
 
 
-def _check_text(event: UsageInput) -> None:
-    for field, text in (("id", event.id), ("name", event.name), ("user", event.user_id)):
-        if len(text) > _LENGTHS[field] or "\0" in text:
-            raise Refused(f"invalid_{field}", f"The {field} has at most {_LENGTHS[field]} characters, and none is NUL.")
-    for field, text in (("id", event.id), ("name", event.name)):
-        if not text.strip():
-            raise Refused(f"invalid_{field}", f"The {field} is blank.")
+def _check_text(field: str, text: str, *, longest: int) -> None:
+    if not text.strip() or len(text) > longest or "\0" in text:
+        raise Refused(
+            f"invalid_{field}", f"The {field} has 1 to {longest} characters, not all blank and none of them NUL."
+        )
 
 
-def _instant(event: UsageInput, customer: CustomerScope) -> str | None:
-    if event.timestamp is None:
+def _instant(timestamp: datetime | None, customer: CustomerScope) -> datetime | None:
+    if timestamp is None:
         return None
-    if event.timestamp.year < _FIRST_YEAR:
+    if timestamp.year < _FIRST_YEAR:
         raise Refused("timestamp_too_old", f"The timestamp lies before the year {_FIRST_YEAR}.")
-    if event.timestamp > customer.latest:
+    if timestamp > customer.latest:
         raise Refused("timestamp_in_future", "The timestamp lies more than 5 minutes ahead.")
-    return event.timestamp.astimezone(UTC).isoformat()
+    return timestamp.astimezone(UTC)
+
+
+def _properties(properties: dict[str, Any]) -> bytes:
+    encoded = _encode(properties)
+    if len(encoded) > MAX_PROPERTIES_BYTES:
+        raise Refused("properties_too_large", f"At most {MAX_PROPERTIES_BYTES} bytes of properties.")
+    if b"\\u0000" in encoded and _NUL.search(encoded):
+        raise Refused("invalid_properties", "Properties hold a NUL character.")
+    return encoded
 
 
 def _quantity(quantity: Decimal | None) -> str:
