@@ -263,13 +263,13 @@ def _concerns(request: HttpRequest) -> list[Concern]:
     failing = PendingFact.objects.filter(attempts__gt=0).count()
     concerns = [
         Concern(
-            parked, "customers whose billing is held up", f"{_page('billing_customer_changelist')}?parked_at__isempty=0"
+            parked, "Customers whose billing is held up", f"{_page('billing_customer_changelist')}?parked_at__isempty=0"
         ),
-        Concern(failing, "facts that a handler failed at", _page("shared_pendingfact_changelist")),
+        Concern(failing, "Facts that a handler failed at", _page("shared_pendingfact_changelist")),
     ]
     if is_founder(request):
         lost = Mail.objects.filter(status__in=[Mail.Status.UNKNOWN, Mail.Status.FAILED]).count()
-        concerns.append(Concern(lost, "mails that may not have arrived", _page("shared_mail_changelist")))
+        concerns.append(Concern(lost, "Mails that may not have arrived", _page("shared_mail_changelist")))
     return concerns
 
 

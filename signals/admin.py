@@ -55,7 +55,6 @@ class VersionRows(ReadOnlyTable):
     verbose_name_plural = "versions"
     ordering = ("-number",)
     fields = ("number", "share", "severity", "play", "published_at")
-    readonly_fields = ("share",)
 
     @display(description="Above")
     def share(self, version: TriggerRuleVersion) -> str:

@@ -52,7 +52,6 @@ class SubscriptionRows(ReadOnlyTable):
     related = ("plan_version__plan",)
     ordering = ("-created_at",)
     fields = ("plan", "state", "start_at", "current_period_end", "next_bill_at")
-    readonly_fields = ("plan", "state")
     state = columns.status("status")
 
     @display(description="Plan")
@@ -66,7 +65,6 @@ class InvoiceRows(ReadOnlyTable):
     per_page = 20
     ordering = ("-created_at",)
     fields = ("document", "state", "issue_date", "due_date", "total_amount", "open_amount")
-    readonly_fields = ("document", "state", "total_amount", "open_amount")
     state = columns.status("status")
     total_amount = columns.money("total", "Total")
     open_amount = columns.money("amount_due", "Still due")
@@ -142,6 +140,9 @@ class CustomerAdmin(OperationAdmin):
         if instance.parked_at is None:
             return []
         return [f"Billing of this customer is held up: {instance.parked_reason}"]
+
+    def get_inlines(self, request: HttpRequest, obj: Customer | None) -> tuple[Any, ...]:
+        return self.inlines if obj is not None else ()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
         live = Q(subscriptions__status__in=Subscription.LIVE)

@@ -31,7 +31,6 @@ class LineRows(ReadOnlyTable):
     verbose_name_plural = "lines"
     ordering = ("position",)
     fields = ("description", "count", "period_start", "period_end", "net", "tax", "why")
-    readonly_fields = ("count", "net", "tax", "why")
     count = columns.number("quantity", "Quantity")
     net = columns.money("amount", "Amount", currency="invoice__currency")
     tax = columns.money("tax_amount", "Tax", currency="invoice__currency")
@@ -46,7 +45,6 @@ class TaxRows(ReadOnlyTable):
     related = ("invoice",)
     verbose_name_plural = "taxes"
     fields = ("name", "percentage", "base", "sum")
-    readonly_fields = ("base", "sum")
     base = columns.money("taxable", "Taxable", currency="invoice__currency")
     sum = columns.money("amount", "Tax", currency="invoice__currency")
 
@@ -57,7 +55,6 @@ class AllocationRows(ReadOnlyTable):
     verbose_name_plural = "settled by"
     ordering = ("allocated_at",)
     fields = ("kind", "payment", "allocated_at", "sum")
-    readonly_fields = ("sum",)
     sum = columns.money("amount", "Amount", currency="invoice__currency")
 
 

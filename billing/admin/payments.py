@@ -14,7 +14,6 @@ class AttemptRows(ReadOnlyTable):
     verbose_name_plural = "attempts"
     ordering = ("started_at",)
     fields = ("invoice", "payment_method", "sum", "state", "failure_code", "started_at", "finished_at")
-    readonly_fields = ("sum", "state")
     sum = columns.money("amount", "Amount", currency="payment__currency")
     state = columns.status("status")
 
@@ -25,7 +24,6 @@ class SettledRows(ReadOnlyTable):
     verbose_name_plural = "settles"
     ordering = ("allocated_at",)
     fields = ("invoice", "kind", "allocated_at", "sum")
-    readonly_fields = ("sum",)
     sum = columns.money("amount", "Amount", currency="payment__currency")
 
 

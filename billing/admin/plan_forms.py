@@ -102,7 +102,7 @@ class PriceForm(OperationForm):
         if why := catalog.why_frozen(price=price):
             for name in self.fields.keys() - {"published"}:
                 self.fields[name].disabled = True
-            self.fields["unit_amount"].help_text = why
+            self.fields["model"].help_text = why
 
     def clean(self) -> dict[str, Any]:
         super().clean()

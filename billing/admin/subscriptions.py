@@ -24,7 +24,6 @@ class ItemRows(ReadOnlyTable):
     related = ("price",)
     verbose_name_plural = "items"
     fields = ("price", "amount", "period_index", "current_period_start", "current_period_end", "billed_until")
-    readonly_fields = ("amount",)
     amount = columns.number("quantity", "Quantity")
 
 
@@ -34,7 +33,6 @@ class ChangeRows(ReadOnlyTable):
     verbose_name_plural = "changes"
     ordering = ("-effective_at", "-recorded_at")
     fields = ("kind", "effective_at", "booked_on", "origin", "actor", "reason", "before", "after")
-    readonly_fields = ("before", "after")
     before = columns.money("mrr_before", "MRR before")
     after = columns.money("mrr_after", "MRR after")
 

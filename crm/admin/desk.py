@@ -53,7 +53,6 @@ class MotionRows(ReadOnlyTable):
     related = ("policy",)
     ordering = ("-valid_from",)
     fields = ("segment", "motion", "engagement_policy", "policy", "why", "valid_from", "valid_to")
-    readonly_fields = ("why",)
     tab = True
     per_page = 20
 
@@ -68,7 +67,6 @@ class OwnerRows(ReadOnlyTable):
     related = ("owner", "queue", "ruleset")
     ordering = ("-valid_from",)
     fields = ("owner", "queue", "ruleset", "why", "valid_from", "valid_to")
-    readonly_fields = ("why",)
     tab = True
     per_page = 20
 

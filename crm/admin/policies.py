@@ -131,8 +131,17 @@ class SegmentPolicyAdmin(_Versions):
         return ((None, {"fields": (*told, *terms), "description": "" if obj else COUNTS}),)
 
 
+class RuleForm(OperationForm):
+    class Meta:
+        model = Rule
+        fields = ("position", "name", "condition", "strategy", "pool", "user", "queue")
+        widgets = {"condition": widgets.UnfoldAdminTextareaWidget(attrs={"rows": 3})}
+        help_texts = {"pool": "For round robin.", "user": "For a named rep.", "queue": "For a queue."}
+
+
 class RuleRows(OperationStack):
     model = Rule
+    form = RuleForm
     verbose_name_plural = "rules, the first that matches takes the account"
     fields = (("position", "name"), "condition", ("strategy", "pool"), ("user", "queue"))
 

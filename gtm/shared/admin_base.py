@@ -333,6 +333,9 @@ class ReadOnlyTable(TabularInline):
     show_change_link = True
     hide_title = True
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[Any, ...]:
+        return tuple(self.fields or ())
+
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         rows: models.QuerySet[Any] = super().get_queryset(request).select_related(*self.related)
         return rows
