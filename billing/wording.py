@@ -190,7 +190,7 @@ def is_per_seat(item: Price) -> bool:
 
 
 def price_line(item: Price) -> dict[str, Any]:
-    """A price as the price page shows it: ``amount`` (minor units; None: text only), ``currency``, ``per``, ``text``."""
+    """A price as the price page shows it: ``amount`` (minor units; None: text), ``currency``, ``per``, ``text``."""
     per = per_interval(item.interval, item.interval_count)
     if item.meter_id is None and item.model == Price.Model.FLAT:
         return {"amount": _whole(item.unit_amount), "currency": item.currency, "per": per, "text": ""}

@@ -1,4 +1,4 @@
-"""The manual for the vendor's people: the policies that decide amounts and routing, and one page per step of the quick start."""
+"""The manual for the vendor's people: the policies, and a page for each step of the quick start."""
 
 from typing import NamedTuple
 

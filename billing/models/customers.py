@@ -22,7 +22,10 @@ class CustomerQuerySet(models.QuerySet["Customer"]):
 
 
 class Customer(Resource):
-    """Who uses and who pays. ``account_id``, ``managed`` and ``allowed_collection`` are written down here by crm, never asked for."""
+    """Who uses and who pays.
+
+    ``account_id``, ``managed`` and ``allowed_collection`` are written down here by crm, never asked for.
+    """
 
     PREFIX = "cus"
 
@@ -155,7 +158,7 @@ class Prompt(Row):
 
 
 class Grant(Row):
-    """What a customer may use now, kept up to date by what changes it, so that reading entitlements is one indexed query."""
+    """What a customer may use now, kept by whatever changes it, so that reading entitlements is one indexed query."""
 
     class Source(models.TextChoices):
         PLAN = "plan", "Plan"

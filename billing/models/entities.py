@@ -39,7 +39,7 @@ class LegalEntity(Row):
 
 
 class NumberSeries(Row):
-    """A gapless counter of one kind of document in one year; its row is locked last, by the transaction that finalizes."""
+    """A gapless counter of one kind of document in one year; its row is locked last, by whoever finalizes."""
 
     entity = models.ForeignKey(LegalEntity, on_delete=models.PROTECT, related_name="series")
     kind = models.CharField(max_length=20, choices=[("invoice", "Invoice"), ("credit_note", "Credit note")])

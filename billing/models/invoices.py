@@ -30,7 +30,7 @@ class LineReason(models.TextChoices):
 
 
 class Invoice(Resource):
-    """Draft, then frozen: number, dates, parties, lines and totals never change after finalization; status and settlement do."""
+    """A draft, then frozen: after finalization only status and settlement move; a trigger refuses the rest."""
 
     PREFIX = "inv"
 

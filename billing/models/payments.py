@@ -1,4 +1,4 @@
-"""Money in: payments, the attempts that stand before each gateway call, and allocations, the only source of what is paid."""
+"""Money in: payments, the attempts before each gateway call, and allocations, the only source of what is paid."""
 
 from django.db import models
 from django.db.models import F, Q
@@ -60,7 +60,7 @@ class Payment(Resource):
 
 
 class PaymentAttempt(Row):
-    """Stands before each gateway call and commits first; its id is the idempotency key. At most one live attempt per invoice."""
+    """Commits before each gateway call; its id is the idempotency key. At most one live attempt per invoice."""
 
     class Status(models.TextChoices):
         LIVE = "live", "Live"

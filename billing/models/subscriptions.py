@@ -91,7 +91,7 @@ class Subscription(Resource):
 
 
 class SubscriptionItem(Resource):
-    """One price at a quantity. Period ``period_index`` counts from ``anchor_at``; money is billed through ``billed_until``."""
+    """One price at a quantity. ``period_index`` counts from ``anchor_at``; money is billed to ``billed_until``."""
 
     PREFIX = "si"
 
@@ -119,7 +119,7 @@ class SubscriptionItem(Resource):
 
 
 class SubscriptionChange(Row):
-    """What changed, when it takes effect, when it was recorded, and the monthly recurring revenue before and after. Append-only."""
+    """What changed, when it takes effect and was recorded, and the revenue (MRR) before and after. Append-only."""
 
     class Origin(models.TextChoices):
         CHECKOUT = "checkout", "Checkout"

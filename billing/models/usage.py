@@ -1,11 +1,11 @@
-"""The usage stream and its hourly roll-ups. The tables are partitioned: their SQL is in the migration ``0002_usage_partitions``."""
+"""The usage stream and its hourly roll-ups. The partitions are in the migration ``0002_usage_partitions``."""
 
 from django.db import models
 from django.db.models.functions import Now
 
 
 class UsageEventKey(models.Model):
-    """Identity of an event, once per installation: hash-partitioned by id, inserted first, so that a repeat is known at once."""
+    """Identity of an event, once per installation: inserted first, so that a repeat is known at once."""
 
     event_id = models.CharField(max_length=200, primary_key=True)
     body_digest = models.BinaryField(max_length=16)

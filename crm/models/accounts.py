@@ -12,7 +12,7 @@ from gtm.shared.models import Resource, Row, User
 
 class AccountQuerySet(models.QuerySet["Account"]):
     def visible_to(self, user: User | None) -> "AccountQuerySet":
-        """The one rule of row scope: one's own, what waits in one's teams' queues, and all of the teams one manages. None: the installation."""
+        """One's own, what waits in the queues of one's teams, and all of the teams one manages. None: the installation."""
         if user is None or user.sees_all:
             return self
         if not user.sells:
@@ -29,7 +29,7 @@ def managed_users(user: User) -> models.QuerySet[TeamMembership, object]:
 
 
 class Account(Resource):
-    """The company that a rep owns. Segment, motion and owner repeat the open decision; the decisions are the history."""
+    """The company that a rep owns. Segment, motion and owner repeat the open decisions, which are its history."""
 
     PREFIX = "acct"
 

@@ -22,7 +22,10 @@ class Engagement(models.TextChoices):
 
 
 class SegmentPolicy(Row):
-    """Ordered half-open bands on employees and on a value, and what each segment means. Immutable once published; the newest published counts."""
+    """Ordered half-open bands on employees and on a value, and what each segment means.
+
+    Immutable once published; the newest published one counts.
+    """
 
     class Combine(models.TextChoices):
         MAX = "max", "The larger wins"

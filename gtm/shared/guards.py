@@ -1,4 +1,4 @@
-"""Who may see a page. Strangers are sent to sign-in; the signed-in who may not see it get a 404, as if it weren't there."""
+"""Who may see a page. Strangers are sent to sign-in; whoever may not see it gets a 404, as if it weren't there."""
 
 from collections.abc import Callable
 from functools import wraps

@@ -25,7 +25,7 @@ class Row(models.Model):
 
 
 class Resource(Row):
-    """An object of the API: addressed by the integrator's own id too, versioned against stale writes, on a test clock or not."""
+    """An object of the API: addressed by the integrator's id too, versioned against stale writes, perhaps clocked."""
 
     external_id = models.CharField(max_length=200, null=True, blank=True)  # noqa: DJ001 -- NULL, because '' would collide in the unique constraint
     metadata = models.JSONField(default=dict, blank=True)

@@ -20,7 +20,7 @@ class TestClock(Row):
     target_time = models.DateTimeField(null=True, blank=True)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.READY)
     last_error = models.TextField(blank=True)
-    external_id = models.CharField(max_length=200, null=True, blank=True, unique=True)  # noqa: DJ001
+    external_id = models.CharField(max_length=200, null=True, blank=True, unique=True)
     metadata = models.JSONField(default=dict, blank=True)
     version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)

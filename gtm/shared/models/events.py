@@ -7,7 +7,7 @@ from gtm.shared.models.base import Row
 
 
 class Event(Row):
-    """A fact, in the past tense: timeline, audit trail and source of webhooks at once. Never updated (a trigger refuses it).
+    """A fact, in the past tense: timeline, audit trail and source of webhooks. Never updated (a trigger refuses it).
 
     It holds ids, codes and amounts, and no personal data: names and addresses are joined when shown.
     """
