@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import structlog
+from celery.schedules import crontab
 from csp.constants import NONCE, NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
@@ -170,6 +171,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60,
         "options": {"queue": "default", "expires": 120},
     },
+    "review accounts": {
+        "task": "crm.tasks.review_accounts",
+        "schedule": crontab(hour=3, minute=10),
+        "options": {"queue": "default", "expires": 6 * 3600},
+    },
     "evaluate recent usage": {
         "task": "signals.tasks.evaluate_recent_usage",
         "schedule": 300,
@@ -254,6 +260,10 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "PREPROCESSING_HOOKS": ["gtm.shared.api.schema.without_trailing_slash"],
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "LeadLifecycleEnum": "crm.models.Lead.Lifecycle.choices",
+        "AlertStateEnum": "crm.models.Alert.State.choices",
+    },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
@@ -290,7 +300,7 @@ DEMO = env.flag("DEMO", default=True)
 
 # --- logs --------------------------------------------------------------------------------------
 LOG_FORMAT = env.text("LOG_FORMAT", "console")
-LOG_PROCESSORS = [
+LOG_PROCESSORS: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
