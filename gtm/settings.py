@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import structlog
-from celery.schedules import crontab
 from csp.constants import NONCE, NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
@@ -173,7 +172,7 @@ CELERY_BEAT_SCHEDULE = {
     },
     "review accounts": {
         "task": "crm.tasks.review_accounts",
-        "schedule": crontab(hour=3, minute=10),
+        "schedule": 86_400,
         "options": {"queue": "default", "expires": 6 * 3600},
     },
     "evaluate recent usage": {
@@ -261,8 +260,8 @@ SPECTACULAR_SETTINGS = {
     "PREPROCESSING_HOOKS": ["gtm.shared.api.schema.without_trailing_slash"],
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
-        "LeadLifecycleEnum": "crm.models.Lead.Lifecycle.choices",
-        "AlertStateEnum": "crm.models.Alert.State.choices",
+        "LeadLifecycleEnum": "crm.models.Lead.Lifecycle",
+        "AlertStateEnum": "crm.models.Alert.State",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
