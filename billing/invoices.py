@@ -98,10 +98,10 @@ def lock(invoice: Invoice) -> tuple[Invoice, list[Subscription]]:
 
 
 def lock_subscriptions(invoices: Sequence[Invoice]) -> list[Subscription]:
-    """The subscriptions that have lines on the invoices, locked by id."""
-    found = standing.of_invoices(invoices)
-    db.lock(Subscription, [subscription.pk for subscription in found])
-    return standing.of_invoices(invoices)  # read again: what was read before the lock may have changed
+    """The subscriptions that have lines on the invoices, locked by id; nothing of theirs is read beside."""
+    concerned = InvoiceLine.objects.filter(invoice__in=invoices).values("subscription")
+    found = Subscription.objects.filter(pk__in=concerned).order_by("pk")
+    return list(found.select_for_update(of=("self",), no_key=True))
 
 
 @transaction.atomic
@@ -158,12 +158,12 @@ def _paid_facts(invoice: Invoice, context: Context) -> list[Event]:
 
 def _let_begin(invoices: Sequence[Invoice], subscriptions: Sequence[Subscription], context: Context) -> None:
     """Subscriptions that don't wait for a card begin with their first invoice."""
-    waiting = [subscription for subscription in subscriptions if subscription.status == Subscription.Status.INCOMPLETE]
+    waiting = [one.pk for one in subscriptions if one.status == Subscription.Status.INCOMPLETE]
     if not waiting:
         return
-    free = {invoice.pk for invoice in invoices if not (invoice.next_payment_attempt and invoice.status == Status.OPEN)}
-    begin = Charge.objects.filter(invoice_line__invoice__in=free).values_list("subscription_id", flat=True)
-    for subscription in [one for one in waiting if one.pk in set(begin)]:
+    paid = [invoice for invoice in invoices if invoice.next_payment_attempt is None]
+    begin = standing.loaded().filter(pk__in=waiting, charges__invoice_line__invoice__in=paid).distinct()
+    for subscription in begin.order_by("pk"):
         standing.activate(subscription, at=context.at)
 
 

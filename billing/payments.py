@@ -127,8 +127,8 @@ def _charge(attempt: PaymentAttempt) -> ChargeResult:
 def _settle(*, attempt: PaymentAttempt, result: ChargeResult, at: datetime) -> Payment:
     """Write the gateway's answer down, once: whoever comes second finds the attempt settled."""
     subscriptions = lock_subscriptions([attempt.invoice])
-    invoice, payment = db.lock_one(attempt.invoice), db.lock_one(attempt.payment)
-    attempt = db.lock_one(attempt)
+    invoice, payment, attempt = db.lock_one(attempt.invoice), db.lock_one(attempt.payment), db.lock_one(attempt)
+    payment.customer = invoice.customer
     if attempt.status != Attempt.LIVE or result.status == "processing":
         return payment
     attempt.status, attempt.failure_code, attempt.finished_at = Attempt(result.status), result.failure_code, at
@@ -307,7 +307,15 @@ def _allocate(
         if invoice.amount_due > 0:
             write(invoice, amount_paid=invoice.amount_paid)
         else:
-            _mark_paid(invoice, subscriptions, at=at)
+            _mark_paid(invoice, _on(invoice, subscriptions, alone=len(shares) == 1), at=at)
+
+
+def _on(invoice: Invoice, subscriptions: Sequence[Subscription], *, alone: bool) -> Sequence[Subscription]:
+    """Those of the subscriptions that have lines on this invoice: all, where no other one is settled with it."""
+    if alone:
+        return subscriptions
+    concerned = set(invoice.lines.values_list("subscription_id", flat=True))
+    return [one for one in subscriptions if one.pk in concerned]
 
 
 def _mark_paid(invoice: Invoice, subscriptions: Sequence[Subscription], *, at: datetime) -> None:
@@ -328,8 +336,7 @@ def _mark_paid(invoice: Invoice, subscriptions: Sequence[Subscription], *, at: d
         account_id=invoice.customer.account_id,
         data=data,
     )
-    concerned = set(invoice.lines.values_list("subscription_id", flat=True))
-    standing.on_paid([one for one in subscriptions if one.pk in concerned], invoice=invoice, at=at)
+    standing.on_paid(subscriptions, invoice=invoice, at=at)
 
 
 def _fact(payment: Payment, kind: str, *settled: Invoice, at: datetime) -> Event:

@@ -191,12 +191,6 @@ def fact(subscription: Subscription, kind: str, *, at: datetime, publish: bool =
     return event
 
 
-def of_invoices(invoices: Iterable[Invoice]) -> list[Subscription]:
-    """The subscriptions that have lines on the invoices, unlocked, with all that this module reads."""
-    ids = Subscription.objects.filter(charges__invoice_line__invoice__in=list(invoices)).values("pk")
-    return list(loaded().filter(pk__in=ids).order_by("pk"))
-
-
 def loaded() -> QuerySet[Subscription]:
     """Subscriptions with their items, prices, plan and parties, in a constant number of queries."""
     return Subscription.objects.select_related(
@@ -206,18 +200,23 @@ def loaded() -> QuerySet[Subscription]:
 
 def on_paid(subscriptions: Iterable[Subscription], *, invoice: Invoice, at: datetime) -> None:
     """An invoice was settled: what waited for it begins, what was behind with it alone is in order again."""
-    for subscription in subscriptions:
+    for subscription in _with_status(subscriptions, Status.INCOMPLETE, Status.PAST_DUE):
         if subscription.status == Status.INCOMPLETE:
             activate(subscription, at=at)
-        elif subscription.status == Status.PAST_DUE and not _owes_more(subscription, invoice):
+        elif not _owes_more(subscription, invoice):
             recover(subscription, at=at)
 
 
 def on_failed(subscriptions: Iterable[Subscription], *, at: datetime, reason: str) -> None:
     """A payment failed: what was active is behind, with its access for now; what never began stays incomplete."""
-    for subscription in subscriptions:
-        if subscription.status == Status.ACTIVE:
-            fall_behind(subscription, at=at, reason=reason)
+    for subscription in _with_status(subscriptions, Status.ACTIVE):
+        fall_behind(subscription, at=at, reason=reason)
+
+
+def _with_status(subscriptions: Iterable[Subscription], *statuses: Status) -> list[Subscription]:
+    """Those of them, read whole; mostly there are none, and nothing is read."""
+    keys = [one.pk for one in subscriptions if one.status in statuses]
+    return list(loaded().filter(pk__in=keys).order_by("pk")) if keys else []
 
 
 def _owes_more(subscription: Subscription, settled: Invoice) -> bool:
