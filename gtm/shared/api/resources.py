@@ -108,7 +108,7 @@ class ResourceSerializer(StrictSerializer, serializers.ModelSerializer):
     version = fields.IntegerField(read_only=True)
     created_at = fields.UtcDateTimeField(read_only=True)
     updated_at = fields.UtcDateTimeField(read_only=True)
-    test_clock = fields.ReferenceField(TestClock, read_only=True)
+    test_clock = fields.ReferenceField(TestClock, read_only=True, allow_null=True)
 
 
 def resource_fields(*names: str) -> list[str]:
