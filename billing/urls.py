@@ -12,6 +12,9 @@ urlpatterns = [
     path("portal/<str:customer>/invoices/<str:invoice>/", portal.invoice, name="portal_invoice"),
     path("portal/<str:customer>/invoices/<str:invoice>/pdf/", portal.pdf, name="portal_invoice_pdf"),
     path("portal/<str:customer>/invoices/<str:invoice>/pay/", portal.pay, name="portal_pay"),
+    path("portal/<str:customer>/card/", portal.card, name="portal_card"),
+    path("portal/<str:customer>/subscriptions/<str:subscription>/cancellation/", portal.cancel, name="portal_cancel"),
+    path("portal/<str:customer>/subscriptions/<str:subscription>/resumption/", portal.resume, name="portal_resume"),
     path("portal/<str:customer>/details/", portal.details, name="portal_details"),
     path("portal/<str:customer>/prompts/<uuid:prompt>/dismissal/", portal.dismiss, name="portal_dismiss"),
 ]

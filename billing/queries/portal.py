@@ -8,18 +8,26 @@ from django.db.models import Prefetch, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from billing import wording
-from billing.models import Customer, Invoice, PaymentMethod, Prompt, Subscription, SubscriptionItem
+from billing.models import Customer, Invoice, Member, PaymentMethod, Price, Prompt, Subscription, SubscriptionItem
 from gtm.shared import ids
 from gtm.shared.models import User
+from gtm.shared.templatetags.tandem import price as format_price
+
+SWITCHABLE, URGED = 20, 10
 
 
-def of_member(user: User, customer: str) -> Customer | None:
-    """The customer by its id in the address, if the user belongs to it."""
+def membership(user: User, customer: str) -> Member | None:
+    """The user's membership of the customer that the address names, if there is one."""
     try:
         key = ids.decode(customer, prefix=Customer.PREFIX)
     except ValueError:
         return None
-    return Customer.objects.of_member(user).filter(pk=key).first()
+    return Member.objects.filter(user_id=user.pk, customer=key).select_related("customer").first()
+
+
+def other_customers(member: Member) -> list[Customer]:
+    """The user's other customers, to switch to."""
+    return list(Customer.objects.of_member(member.user).exclude(pk=member.customer_id).order_by("name")[:SWITCHABLE])
 
 
 def subscriptions(customer: Customer) -> list[Subscription]:
@@ -41,6 +49,17 @@ def summary(subscription: Subscription) -> str:
     return ", ".join([*parts, *(wording.billed(item.price.interval, item.price.interval_count) for item in paid[:1])])
 
 
+def price_texts(subscription: Subscription) -> list[str]:
+    """What each item costs: ``$15 per unit per month``."""
+    return [_price_text(item.price) for item in subscription.items.all()]
+
+
+def _price_text(price: Price) -> str:
+    line = wording.price_line(price)
+    amount = f"{format_price(line['amount'], price.currency)} {line['per']}" if line["amount"] is not None else ""
+    return "; ".join(filter(None, [amount, line["text"]]))
+
+
 def invoices(customer: Customer) -> QuerySet[Invoice]:
     """Finalized invoices, newest first."""
     return (
@@ -55,6 +74,11 @@ def invoice(customer: Customer, public_id: str) -> Invoice | None:
     except ValueError:
         return None
     return invoices(customer).prefetch_related("lines", "taxes", "allocations__payment").filter(pk=key).first()
+
+
+def unpaid(customer: Customer) -> list[Invoice]:
+    """Open invoices, the oldest first, as many as a page can urge."""
+    return list(invoices(customer).filter(status=Invoice.Status.OPEN).order_by("due_date", "id")[:URGED])
 
 
 def open_total(customer: Customer) -> int:

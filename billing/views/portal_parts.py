@@ -1,0 +1,237 @@
+"""What the pages of the portal share: who may see them, their frame, and rows as the templates take them."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+
+from billing import wording
+from billing.models import (
+    CollectionMethod,
+    Customer,
+    Invoice,
+    InvoiceLine,
+    Member,
+    Payment,
+    PaymentMethod,
+    Prompt,
+    Subscription,
+)
+from billing.queries import EntitlementState
+from billing.queries import portal as queries
+from gtm.shared import countries
+from gtm.shared.errors import DomainError
+from gtm.shared.models import User
+from gtm.shared.templatetags.tandem import day_text
+
+View = Callable[..., HttpResponse]
+SECTIONS = (
+    ("portal_overview", lambda: _("Overview")),
+    ("portal_usage", lambda: _("Usage")),
+    ("portal_invoices", lambda: _("Invoices")),
+    ("portal_plan", lambda: _("Plan")),
+    ("portal_details", lambda: _("Billing details")),
+)
+FOR_BUYERS = {"portal_details"}
+
+
+# --- who may see it ----------------------------------------------------------------------------
+def member_only(view: View) -> View:
+    """Hand the view the signed-in user's membership of the customer in the address; a 404 for everybody else."""
+
+    @wraps(view)
+    @never_cache
+    @login_required
+    def guarded(request: HttpRequest, customer: str, **kwargs: Any) -> HttpResponse:
+        assert isinstance(request.user, User)
+        member = queries.membership(request.user, customer)
+        if member is None:
+            raise Http404
+        try:
+            return view(request, member, **kwargs)
+        except DomainError as refusal:
+            context = {"refusal": refusal.detail}
+            return page(request, "billing/portal/refused.html", member, context, status=refusal.status)
+
+    return guarded
+
+
+def buyer_only(view: View) -> View:
+    """The same, for members who may change what is paid."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, member: Member, **kwargs: Any) -> HttpResponse:
+        if not member.may_buy:
+            raise Http404
+        return view(request, member, **kwargs)
+
+    return member_only(guarded)
+
+
+def page(
+    request: HttpRequest, template: str, member: Member, context: dict[str, Any], *, status: int = 200
+) -> HttpResponse:
+    customer = member.customer
+    nav = [(reverse(name, args=[customer.public_id]), label()) for name, label in SECTIONS if _may_open(member, name)]
+    frame = {
+        "customer": customer,
+        "may_buy": member.may_buy,
+        "portal_nav": [
+            {"url": url, "label": label, "active": _is_under(request.path, url, overview=nav[0][0])}
+            for url, label in nav
+        ],
+        "customers": [
+            {"name": other.name, "url": reverse("portal_overview", args=[other.public_id])}
+            for other in queries.other_customers(member)
+        ],
+    }
+    return render(request, template, {**frame, **context}, status=status)
+
+
+def _may_open(member: Member, name: str) -> bool:
+    return member.may_buy or name not in FOR_BUYERS
+
+
+def _is_under(path: str, section: str, *, overview: str) -> bool:
+    return path == section or (section != overview and path.startswith(section))
+
+
+# --- rows --------------------------------------------------------------------------------------
+def invoice_row(member: Member, invoice: Invoice) -> dict[str, Any]:
+    address = [member.customer.public_id, invoice.public_id]
+    payable = member.may_buy and invoice.status == Invoice.Status.OPEN and invoice.amount_due > 0
+    return {
+        "number": invoice.number,
+        "url": reverse("portal_invoice", args=address),
+        "issue_date": invoice.issue_date,
+        "due_date": invoice.due_date,
+        "status": invoice.status,
+        "total": invoice.total,
+        "amount_due": invoice.amount_due,
+        "currency": invoice.currency,
+        "pdf_url": reverse("portal_invoice_pdf", args=address),
+        "pay_url": reverse("portal_pay", args=address) if payable else "",
+    }
+
+
+def invoice_parts(invoice: Invoice) -> dict[str, Any]:
+    """The inside of one invoice: parties, lines, taxes, payments."""
+    return {
+        "seller": _party(invoice.seller),
+        "buyer": _party(invoice.buyer),
+        "lines": [_line(line, invoice.currency) for line in sorted(invoice.lines.all(), key=lambda one: one.position)],
+        "taxes": [
+            {"name": tax.name, "rate": tax.percentage / 100, "taxable": tax.taxable, "amount": tax.amount}
+            for tax in invoice.taxes.all()
+        ],
+        "payments": [
+            {"at": row.allocated_at, "text": _paid_by(row.payment), "amount": row.amount}
+            for row in invoice.allocations.all()
+        ],
+        "bank": [(_("Bank details"), invoice.seller["bank_details"])] if invoice.seller.get("bank_details") else [],
+    }
+
+
+def _line(line: InvoiceLine, currency: str) -> dict[str, Any]:
+    return {
+        "description": line.description,
+        "explanation": "\n".join(wording.explain(line.explanation, currency)),
+        "period_start": line.period_start,
+        "period_end": line.period_end,
+        "quantity": line.quantity,
+        "unit_amount": line.unit_amount,
+        "amount": line.amount,
+        "discount_amount": line.discount_amount,
+    }
+
+
+def _party(copied: dict[str, Any]) -> dict[str, Any]:
+    """Seller or buyer as the document has it, the address in lines."""
+    address = copied.get("address") or {}
+    town = " ".join(part for part in (address.get("postal_code"), address.get("city")) if part)
+    country = countries.name(address.get("country") or copied.get("country") or "")
+    lines = [address.get("line1"), address.get("line2"), town, address.get("state"), country]
+    tax_id = ", ".join(copied.get("tax_ids", [])) or copied.get("tax_id", "")
+    return {"name": copied.get("name"), "lines": [line for line in lines if line], "tax_id": tax_id}
+
+
+def _paid_by(payment: Payment | None) -> str:
+    return _("Paid by card") if payment is not None and payment.method == "card" else _("Paid")
+
+
+def usage_rows(customer: Customer, states: list[EntitlementState]) -> list[dict[str, Any]]:
+    """What is counted, against its limit; the day it starts again is the customer's own."""
+    zone = ZoneInfo(customer.timezone)
+    return [
+        {
+            "label": state.feature_name,
+            "value": state.used,
+            "limit": state.limit,
+            "unit": state.unit,
+            "resets_at": state.resets_at and state.resets_at.astimezone(zone).date(),
+        }
+        for state in states
+        if state.used is not None
+    ]
+
+
+def subscription_row(member: Member, subscription: Subscription) -> dict[str, Any]:
+    address = [member.customer.public_id, subscription.public_id]
+    by_card = subscription.collection_method == CollectionMethod.CHARGE_AUTOMATICALLY
+    changeable = member.may_buy and by_card and subscription.status in Subscription.LIVE
+    return {
+        "plan_name": subscription.plan_version.plan.name,
+        "status": subscription.status,
+        "summary": queries.summary(subscription),
+        "prices": queries.price_texts(subscription),
+        "period_start": subscription.current_period_start,
+        "period_end": subscription.current_period_end,
+        "url": reverse("portal_plan", args=address[:1]),
+        "ends_at": subscription.cancel_at if subscription.status in Subscription.LIVE else subscription.ended_at,
+        "ends_on": _last_day(member.customer, subscription),
+        "cancel_url": reverse("portal_cancel", args=address) if changeable and not subscription.cancel_at else "",
+        "resume_url": reverse("portal_resume", args=address) if changeable and subscription.cancel_at else "",
+    }
+
+
+def _last_day(customer: Customer, subscription: Subscription) -> str:
+    """When a cancellation would take effect."""
+    trial = subscription.trial_end if subscription.status == Subscription.Status.TRIALING else None
+    return day_text(trial or subscription.current_period_end, customer.timezone)
+
+
+def step_row(member: Member, step: queries.Step) -> dict[str, Any]:
+    payable = step.invoice is not None and invoice_row(member, step.invoice)["pay_url"]
+    return {
+        "at": step.at,
+        "text": step.text,
+        "amount": step.amount,
+        "currency": step.currency,
+        "tone": step.tone,
+        "url": payable or "",
+        "action": _("Pay"),
+    }
+
+
+def prompt_row(member: Member, prompt: Prompt) -> dict[str, Any]:
+    dismiss = reverse("portal_dismiss", args=[member.customer.public_id, prompt.pk])
+    return {"text": prompt.text, "url": prompt.link, "label": _("See plans"), "dismiss_url": dismiss}
+
+
+def payment_row(member: Member, method: PaymentMethod | None) -> dict[str, Any] | None:
+    if method is None:
+        return None
+    values = {"brand": method.brand.title(), "last4": method.last4}
+    expires = {"month": f"{method.exp_month:02}", "year": method.exp_year} if method.exp_month else None
+    return {
+        "label": _("%(brand)s ending in %(last4)s") % values,
+        "note": _("Valid until %(month)s/%(year)s") % expires if expires else "",
+        "url": reverse("portal_card", args=[member.customer.public_id]) if member.may_buy else "",
+    }
