@@ -124,63 +124,26 @@ CELERY_TASK_ROUTES = {
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TIMEZONE = "UTC"
+
+
+def _every(seconds: int, task: str) -> dict[str, object]:
+    """A periodic task. While no worker answers, runs that are long overdue are dropped instead of piling up."""
+    return {"task": task, "schedule": seconds, "options": {"expires": max(10, min(2 * seconds, 6 * 3600))}}
+
+
 CELERY_BEAT_SCHEDULE = {
-    "beat heartbeat": {
-        "task": "gtm.shared.tasks.beat_heartbeat",
-        "schedule": 10,
-        "options": {"queue": "default", "expires": 30},
-    },
-    "relay facts": {
-        "task": "gtm.shared.tasks.relay_facts",
-        "schedule": 3,
-        "options": {"queue": "signals", "expires": 10},
-    },
-    "send mail": {
-        "task": "gtm.shared.tasks.send_queued_mail",
-        "schedule": 10,
-        "options": {"queue": "delivery", "expires": 30},
-    },
-    "bill what is due": {
-        "task": "billing.tasks.bill_due",
-        "schedule": 60,
-        "options": {"queue": "billing", "expires": 120},
-    },
-    "render documents": {
-        "task": "billing.tasks.render_missing_documents",
-        "schedule": 60,
-        "options": {"queue": "delivery", "expires": 120},
-    },
-    "expire unfinished subscriptions": {
-        "task": "billing.tasks.expire_incomplete",
-        "schedule": 300,
-        "options": {"queue": "billing", "expires": 600},
-    },
-    "settle attempts": {
-        "task": "billing.tasks.settle_attempts",
-        "schedule": 60,
-        "options": {"queue": "billing", "expires": 120},
-    },
-    "make partitions": {
-        "task": "billing.tasks.make_partitions",
-        "schedule": 3600,
-        "options": {"queue": "billing", "expires": 3600},
-    },
-    "wake snoozed alerts": {
-        "task": "crm.tasks.wake_snoozed_alerts",
-        "schedule": 60,
-        "options": {"queue": "default", "expires": 120},
-    },
-    "review accounts": {
-        "task": "crm.tasks.review_accounts",
-        "schedule": 86_400,
-        "options": {"queue": "default", "expires": 6 * 3600},
-    },
-    "evaluate recent usage": {
-        "task": "signals.tasks.evaluate_recent_usage",
-        "schedule": 300,
-        "options": {"queue": "signals", "expires": 600},
-    },
-    "sweep": {"task": "gtm.shared.tasks.sweep", "schedule": 3600, "options": {"queue": "default", "expires": 3600}},
+    "beat heartbeat": _every(10, "gtm.shared.tasks.beat_heartbeat"),
+    "relay facts": _every(3, "gtm.shared.tasks.relay_facts"),
+    "send mail": _every(10, "gtm.shared.tasks.send_queued_mail"),
+    "bill what is due": _every(60, "billing.tasks.bill_due"),
+    "render documents": _every(60, "billing.tasks.render_missing_documents"),
+    "settle attempts": _every(60, "billing.tasks.settle_attempts"),
+    "expire unfinished subscriptions": _every(300, "billing.tasks.expire_incomplete"),
+    "make partitions": _every(3600, "billing.tasks.make_partitions"),
+    "wake snoozed alerts": _every(60, "crm.tasks.wake_snoozed_alerts"),
+    "review accounts": _every(86_400, "crm.tasks.review_accounts"),
+    "evaluate recent usage": _every(300, "signals.tasks.evaluate_recent_usage"),
+    "sweep": _every(3600, "gtm.shared.tasks.sweep"),
 }
 OUTBOX_WIRING = "gtm.wiring.HANDLERS"
 
