@@ -10,7 +10,7 @@ import pytest
 from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
-from billing import runs, usage
+from billing import customers, runs, usage
 from billing.models import Customer, Prompt, Subscription
 from crm import alerts
 from crm.models import Account, Alert, Motion
@@ -123,6 +123,13 @@ class TestEvaluate:
         Customer.objects.update(account_id=None)
         assert len(use(842, subscription.customer)) == 1
         assert Signal.objects.get().account == makers.account_of(subscription.customer)
+
+    def test_it_alerts_about_a_company_that_has_grown_before_crm_has_heard_of_it(
+        self, self_served: Subscription
+    ) -> None:
+        customers.change(customer=self_served.customer, at=JAN_22, traits={"employee_count": 250})
+        assert use(842, self_served.customer)[0].outcome == Signal.Outcome.ALERT
+        assert Alert.objects.get().account.motion == Motion.SALES_ASSISTED
 
     def test_it_never_fires_without_a_limit(self, ann: Any) -> None:
         subscription = makers.subscriber(plan=billing.published_plan(at=JAN_1, limit=None), at=JAN_1)
