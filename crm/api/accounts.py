@@ -12,11 +12,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from crm import accounts
-from crm.accounts import fold
 from crm.leads import MAX_EMPLOYEES
 from crm.models import Account, AccountCustomer, AccountDomain, Motion, Queue
 from crm.needs import MAX_LENGTH, MAX_NEEDS
 from crm.queries import revenue
+from crm.queries.accounts import matching
 from crm.queries.routing import routing_of
 from gtm.shared import db
 from gtm.shared.api import fields
@@ -140,9 +140,7 @@ class AccountFilter(ResourceFilter):
     target_list = FlagFilter()
 
     def matching(self, queryset: QuerySet[Account], name: str, value: str) -> QuerySet[Account]:
-        words = fold(value)
-        domains = AccountDomain.objects.filter(domain__startswith=words).values("account")
-        return queryset.filter(Q(name_key__contains=words) | Q(pk__in=domains))
+        return matching(queryset, value)
 
 
 class AccountViewSet(Updates, ResourceViewSet):

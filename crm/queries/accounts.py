@@ -31,9 +31,8 @@ SORTS = {
 def listed(user: User, filters: Mapping[str, str]) -> QuerySet[Account]:
     """The accounts that ``user`` sees, by ``q`` (name or domain), ``motion``, ``segment``, ``owner`` and ``sort``."""
     found = Account.objects.visible_to(user)
-    if words := fold(filters.get("q", "")):
-        domains = AccountDomain.objects.filter(domain__startswith=words).values("account")
-        found = found.filter(Q(name_key__contains=words) | Q(pk__in=domains))
+    if words := filters.get("q", "").strip():
+        found = matching(found, words)
     for name in ("motion", "segment"):
         if filters.get(name):
             found = found.filter(**{name: filters[name]})
@@ -44,6 +43,13 @@ def listed(user: User, filters: Mapping[str, str]) -> QuerySet[Account]:
     domains_shown = Prefetch("domains", queryset=AccountDomain.objects.filter(is_primary=True))
     order = SORTS.get(filters.get("sort", ""), SORTS["name"])
     return found.select_related("owner", "queue").prefetch_related(domains_shown).order_by(*order)
+
+
+def matching(accounts: QuerySet[Account], words: str) -> QuerySet[Account]:
+    """Those whose name holds the words, or one of whose domains begins with them."""
+    folded = fold(words)
+    domains = AccountDomain.objects.filter(domain__startswith=folded).values("account")
+    return accounts.filter(Q(name_key__contains=folded) | Q(pk__in=domains))
 
 
 @dataclass(frozen=True, slots=True)
