@@ -12,7 +12,7 @@ from gtm.shared.models import Resource, Row, User
 
 class AccountQuerySet(models.QuerySet["Account"]):
     def visible_to(self, user: User | None) -> "AccountQuerySet":
-        """One's own, what waits in the queues of one's teams, and all of the teams one manages. None: the installation."""
+        """One's own, what waits in one's teams' queues, and all of the teams one manages. None: the installation."""
         if user is None or user.sees_all:
             return self
         if not user.sells:

@@ -30,7 +30,7 @@ SORTS = {
 
 def listed(user: User, filters: Mapping[str, str]) -> QuerySet[Account]:
     """The accounts that ``user`` sees, by ``q`` (name or domain), ``motion``, ``segment``, ``owner`` and ``sort``."""
-    found = Account.objects.visible_to(user)
+    found: QuerySet[Account] = Account.objects.visible_to(user)
     if words := filters.get("q", "").strip():
         found = matching(found, words)
     for name in ("motion", "segment"):
