@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.cache import add_never_cache_headers
 from django.views.decorators.http import require_safe
@@ -42,7 +43,7 @@ def health(request: HttpRequest) -> HttpResponse:
     context = {
         "findings": findings,
         "overall": worst(findings),
-        "heartbeats": Pulse.objects.filter(beat_at__isnull=False).order_by("name"),
+        "heartbeats": Pulse.objects.filter(Q(name="beat") | Q(name__startswith="worker:")).order_by("name"),
         "jobs": [_job(pulse) for pulse in Pulse.objects.filter(name__startswith="job:").order_by("name")],
         "queues": servers.queue_depths(),
         "waiting": {
