@@ -33,7 +33,7 @@ class ContactForm(forms.Form):
 
     name = forms.CharField(label=_("Your name"), max_length=200, widget=forms.TextInput(attrs={"autocomplete": "name"}))
     email = forms.EmailField(
-        label=_("Work e-mail"), max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "email"})
+        label=_("Work email"), max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "email"})
     )
     company = forms.CharField(
         label=_("Company"), max_length=200, widget=forms.TextInput(attrs={"autocomplete": "organization"})

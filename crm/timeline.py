@@ -24,6 +24,9 @@ TEXTS = {
     "billing.subscription.renewed": _("Subscription renewed"),
     "billing.subscription.canceled": _("Subscription canceled"),
     "billing.subscription.expired": _("Subscription never started"),
+    "billing.subscription.past_due": _("Subscription past due"),
+    "billing.subscription.cancellation_scheduled": _("Cancellation scheduled"),
+    "billing.subscription.cancellation_undone": _("Cancellation taken back"),
     "billing.invoice.finalized": _("Invoice issued"),
     "billing.invoice.paid": _("Invoice paid"),
     "billing.invoice.voided": _("Invoice voided"),
@@ -45,14 +48,21 @@ TONES = {
     "billing.subscription.activated": "positive",
     "billing.invoice.paid": "positive",
     "billing.payment.failed": "negative",
+    "billing.subscription.cancellation_scheduled": "caution",
     "billing.subscription.canceled": "negative",
+    "billing.subscription.past_due": "negative",
     "crm.alert.raised": "caution",
     "signals.signal.raised": "caution",
     "crm.lead.created": "accent",
 }
-LEFT_OUT = frozenset(
-    {"billing.invoice.created", "billing.usage.recorded", "billing.payment.succeeded"}
-)  # told by others
+LEFT_OUT = frozenset(  # told by others
+    {
+        "billing.checkout.completed",
+        "billing.invoice.created",
+        "billing.payment.succeeded",
+        "billing.usage.recorded",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
