@@ -18,6 +18,7 @@ from billing.models import Subscription
 from crm import accounts
 from crm.models import Alert
 from gtm import processes as own
+from gtm.health.checks import diagnose
 from gtm.servers import Valkey
 from gtm.shared import db, keys, vendors
 from gtm.shared.models import ApiKey, Mail, PendingFact, User, Vendor
@@ -89,6 +90,8 @@ class TestUsageToAlert:
         assert Signal.objects.count() == Alert.objects.count() == 2
         assert list(Mail.objects.values_list("status", flat=True)) == [Mail.Status.SENT] * 2
         assert office.recipients == ["ann@vendor.example"] * 2
+        states = {finding.name: finding.state for finding in diagnose()}
+        assert {states[name] for name in ("Worker", "Beat", "Facts", "Jobs", "Broker")} == {"ok"}, states
 
 
 class TestKilledBetweenEventAndAlert:
