@@ -1,1 +1,1 @@
-"""How the back office writes dates and times; every other page writes them for its reader, through the tags of Tandem."""
+"""How the back office writes dates and times; all other pages write them for their reader, through the tags."""

@@ -1,0 +1,87 @@
+"""One of everything that the back office has a page for, made by the operations that make it in earnest."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+from billing import catalog, customers, documents, subscriptions
+from billing.models import BillingRun, Customer, Invoice, LegalEntity, Plan
+from crm import pools, teams
+from crm.models import Account
+from gtm.shared import exchange_rates, keys, users, vendors
+from gtm.shared.models import Event, PendingFact, User
+from signals import trigger_rules
+from signals.models import Signal, TriggerRuleVersion
+from tests import world
+from tests.billing import makers
+from tests.crm import makers as crm_makers
+from tests.world import JAN_1
+
+
+def install() -> None:
+    """What there is one of."""
+    vendors.change(name="Vendor")
+    makers.legal_entity()
+    crm_makers.sales(world.ann())
+    trigger_rules.install_defaults(at=JAN_1)
+
+
+def one_more(number: int) -> None:
+    """One more of all that there can be several of."""
+    rep = world.user(email=f"rep{number}@vendor.example", name=f"Rep {number}", roles=("ae",))
+    _catalogue(number)
+    customer = _customer(number)
+    _desk(number, customer)
+    pools.create_leave(at=JAN_1, user=rep, starts_at=JAN_1, ends_at=JAN_1 + timedelta(days=7))
+    keys.issue(name=f"Key {number}", scope="write", user=rep)
+    users.create_staff(at=JAN_1, email=f"new{number}@vendor.example", roles=["csm"])
+    exchange_rates.create(at=JAN_1, date=JAN_1.date() + timedelta(days=number), currency="EUR", rate=Decimal("0.92"))
+    makers.clock(name=f"Clock {number}")
+    BillingRun.objects.create(cutoff=JAN_1)
+    PendingFact.objects.get_or_create(event=Event.objects.latest("position"), defaults={"last_error": "It broke."})
+
+
+def _catalogue(number: int) -> None:
+    meter = makers.meter(code=f"meter{number}")
+    makers.feature(code=f"feature{number}", meter=meter)
+    makers.published_plan(code=f"plan{number}", name=f"Plan {number}")
+    catalog.create_tax_rate(
+        at=JAN_1, code=f"rate{number}", name="VAT", percentage=Decimal(19), country="DE", valid_from=JAN_1.date()
+    )
+    LegalEntity.objects.create(code=f"entity{number}", name=f"Entity {number}")
+
+
+def _customer(number: int) -> Customer:
+    """With a card, a paid invoice, its document, and a member."""
+    customer = makers.customer(name=f"Customer {number}", email=f"billing@customer{number}.com")
+    makers.card(customer)
+    subscriptions.create(customer=customer, plan=Plan.objects.get(code=f"plan{number}"), at=JAN_1)
+    invoice = Invoice.objects.get(customer=customer)
+    documents.pdf_of(invoice=invoice, at=JAN_1)
+    member = world.user(email=f"cora@customer{number}.com")
+    customers.add_member(customer=customer, user=member, role="owner", at=JAN_1)
+    return customer
+
+
+def _desk(number: int, customer: Customer) -> None:
+    account = crm_makers.account(domain=f"company{number}.com", at=JAN_1)
+    version = TriggerRuleVersion.objects.get(rule__code="usage_over_80")
+    signal = Signal.objects.create(
+        dedup_key=f"signal {number}",
+        rule_version=version,
+        account=account,
+        customer=customer,
+        evidence="used 842 of 1,000 API calls (84.2 %)",
+        motion="sales_led",
+        outcome=Signal.Outcome.ALERT,
+        occurred_at=JAN_1,
+    )
+    crm_makers.alert(account=Account.objects.get(pk=account.pk), signal_id=signal.pk, customer=customer, at=JAN_1)
+    trigger_rules.create(at=JAN_1, code=f"rule{number}", name=f"Rule {number}", threshold=Decimal("0.9"))
+    _teams(number)
+
+
+def _teams(number: int) -> None:
+    rep = User.objects.get(email=f"rep{number}@vendor.example")
+    team = teams.create_team(at=JAN_1, code=f"team{number}", name=f"Team {number}", members=[teams.MemberTerms(rep)])
+    teams.create_queue(at=JAN_1, code=f"queue{number}", name=f"Queue {number}", team=team)
+    pools.create_pool(at=JAN_1, code=f"pool{number}", name=f"Pool {number}", members=[pools.TurnTerms(rep)])
