@@ -31,12 +31,16 @@ def in_force() -> list[TriggerRuleVersion]:
 
 
 def install_defaults(*, at: datetime) -> None:
-    """The rule "usage above 80 % of the limit", published, where there is no rule at all. Safe to repeat."""
-    if TriggerRule.objects.exists():
+    """The rule "usage above 80 % of the limit", published, where it has never been. Safe to repeat.
+
+    Who doesn't want it switches it off.
+    """
+    installed = TriggerRule.objects.filter(code=USAGE_OVER_80["code"])
+    if installed.exists():
         return
     with transaction.atomic():
         db.advisory_lock("signals.install")
-        if not TriggerRule.objects.exists():
+        if not installed.all().exists():
             publish(rule=create(at=at, **USAGE_OVER_80), at=at)
 
 

@@ -127,6 +127,11 @@ class TriggerRuleViewSet(Creates, Updates, ResourceViewSet):
     filterset_class = TriggerRuleFilter
     write_roles = MANAGES_RULES
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """The installed rule is there before anybody looks."""
+        super().initial(request, *args, **kwargs)
+        trigger_rules.install_defaults(at=db.now())
+
     def get_queryset(self) -> QuerySet[TriggerRule]:
         versions = TriggerRuleVersion.objects.order_by("number")
         return super().get_queryset().prefetch_related(Prefetch("versions", queryset=versions))

@@ -78,7 +78,6 @@ class TestSignals:
 
 class TestTriggerRules:
     def test_it_shows_the_installed_rule(self) -> None:
-        trigger_rules.install_defaults(at=JAN_1)
         shown = api().get(f"{RULES}/usage_over_80").json()
         assert (shown["threshold"], shown["severity"], shown["number"], shown["number_in_force"]) == (
             "0.8",
@@ -86,6 +85,10 @@ class TestTriggerRules:
             1,
             1,
         )
+
+    def test_a_rule_of_ones_own_does_not_take_the_installed_ones_place(self) -> None:
+        api().post(RULES, {"code": "over_90", "name": "Over 90 %", "kind": "usage_ratio", "threshold": "0.9"})
+        assert {rule["code"] for rule in api().get(RULES).json()["results"]} == {"over_90", "usage_over_80"}
 
     def test_a_rule_is_made_changed_and_published_in_versions(self) -> None:
         client = api()
@@ -106,7 +109,7 @@ class TestTriggerRules:
         answer = api().post(RULES, {"code": "x", "name": "X", "kind": "usage_ratio", "threshold": threshold})
         assert answer.status_code == 400
         assert answer.json()["errors"][0]["attr"] == "threshold"
-        assert not TriggerRule.objects.exists()
+        assert not TriggerRule.objects.filter(code="x").exists()
 
     def test_it_refuses_a_code_that_is_taken(self) -> None:
         trigger_rules.install_defaults(at=JAN_1)

@@ -147,8 +147,6 @@ class TestEvaluate:
         over_100 = trigger_rules.create(
             at=JAN_1, code="usage_over_100", name="Over", threshold=Decimal(1), severity="critical"
         )
-        trigger_rules.install_defaults(at=JAN_1)
-        trigger_rules.publish(rule=trigger_rules.create(at=JAN_1, **trigger_rules.USAGE_OVER_80), at=JAN_1)
         trigger_rules.publish(rule=over_100, at=JAN_1)
         use(600, owned.customer)
         signal = use(410, owned.customer)[0]
