@@ -227,18 +227,17 @@ def void(*, invoice: Invoice, at: datetime, reason: str = "", waive: bool = Fals
     """Take back an open invoice that nobody paid.
 
     Its charges are replaced by new pending ones, which the payer's next invoice gathers; with ``waive`` nothing is
-    asked for again. Raises Conflict unless it is open, unpaid and uncredited, with no payment under way.
+    asked for again, and nor is it for a subscription that waited for this payment to begin: it expires. Raises
+    Conflict unless it is open, unpaid and uncredited, with no payment under way.
     """
     invoice, subscriptions = lock(invoice)
     _require_voidable(invoice)
     invoice.status, invoice.payment_status, invoice.next_payment_attempt = Status.VOID, PaymentStatus.NONE, None
     invoice.save(update_fields={"status", "payment_status", "next_payment_attempt", *invoice.touch()})
     invoice.refresh_from_db(fields=["updated_at"])
+    standing.on_voided(subscriptions, invoice=invoice, at=at)
     _release(invoice, at=at, waive=waive)
     outbox.publish_many([_fact(invoice, "voided", at=at, reason=reason)])
-    standing.on_paid(
-        [one for one in subscriptions if one.status == Subscription.Status.PAST_DUE], invoice=invoice, at=at
-    )
     return invoice
 
 
@@ -255,10 +254,15 @@ def _require_voidable(invoice: Invoice) -> None:
 
 def _release(invoice: Invoice, *, at: datetime, waive: bool) -> None:
     released = list(Charge.objects.filter(invoice_line__invoice=invoice).order_by("pk"))
-    ended = Charge.Status.WAIVED if waive else Charge.Status.REPLACED
-    Charge.objects.filter(pk__in=[charge.pk for charge in released]).update(status=ended, invoice_line=None)
-    if not waive:
-        Charge.objects.bulk_create(_successor(charge, at=at) for charge in released)
+    never_begun = Subscription.objects.filter(charges__in=released, status=Subscription.Status.EXPIRED)
+    over = set(never_begun.values_list("pk", flat=True))
+    waived = [charge.pk for charge in released if waive or charge.subscription_id in over]
+    replaced = [charge for charge in released if charge.pk not in waived]
+    Charge.objects.filter(pk__in=waived).update(status=Charge.Status.WAIVED, invoice_line=None)
+    Charge.objects.filter(pk__in=[charge.pk for charge in replaced]).update(
+        status=Charge.Status.REPLACED, invoice_line=None
+    )
+    Charge.objects.bulk_create(_successor(charge, at=at) for charge in replaced)
 
 
 def _successor(charge: Charge, *, at: datetime) -> Charge:

@@ -37,8 +37,10 @@ def _current_period_end(item: SubscriptionItem) -> datetime:
 
 
 def _next_bill_at(subscription: Subscription, items: list[SubscriptionItem]) -> datetime | None:
-    if subscription.status in NOT_BILLED:
+    if subscription.status in Subscription.ENDED:
         return None
+    if subscription.status in NOT_BILLED:
+        return subscription.cancel_at
     if subscription.status == Status.INCOMPLETE:
         return None if has_begun(subscription, items) else subscription.start_at
     return schedule.next_due(
@@ -211,6 +213,15 @@ def on_failed(subscriptions: Iterable[Subscription], *, at: datetime, reason: st
     """A payment failed: what was active is behind, with its access for now; what never began stays incomplete."""
     for subscription in _with_status(subscriptions, Status.ACTIVE):
         fall_behind(subscription, at=at, reason=reason)
+
+
+def on_voided(subscriptions: Iterable[Subscription], *, invoice: Invoice, at: datetime) -> None:
+    """An invoice was taken back: what waited for its payment never begins, what was behind with it is in order."""
+    for subscription in _with_status(subscriptions, Status.INCOMPLETE, Status.PAST_DUE):
+        if subscription.status == Status.INCOMPLETE:
+            expire(subscription, at=at, reason="invoice_voided")
+        elif not _owes_more(subscription, invoice):
+            recover(subscription, at=at)
 
 
 def _with_status(subscriptions: Iterable[Subscription], *statuses: Status) -> list[Subscription]:

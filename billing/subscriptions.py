@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from billing import (
     catalog,
@@ -44,6 +45,7 @@ from gtm.shared.periods import Anchor
 
 __all__ = ["ItemTerms", "cancel", "create", "default_items", "expire_incomplete", "retry_payment", "undo_cancellation"]
 
+log = structlog.get_logger(__name__)
 Origin = SubscriptionChange.Origin
 PAYMENT_WINDOW = timedelta(hours=24)
 _WHY_ABANDONED = {
@@ -213,12 +215,13 @@ def _check_parties(order: _Order) -> None:
 
 
 def _check_meters(order: _Order) -> None:
-    """Usage belongs to one item: a second one on the same meter would bill it twice."""
+    """Usage belongs to one item: a second one on the same meter would bill it twice, now or once it has begun."""
     meters = {item.price.meter_id for item in order.selection.items if item.price.meter_id}
-    live = SubscriptionItem.objects.filter(
-        subscription__customer=order.customer, subscription__status__in=Subscription.LIVE, ended_at=None
+    will_begin = Q(subscription__status=Status.INCOMPLETE, subscription__next_bill_at__isnull=False)
+    taken = SubscriptionItem.objects.filter(
+        Q(subscription__status__in=Subscription.LIVE) | will_begin, subscription__customer=order.customer, ended_at=None
     )
-    if meters and live.filter(price__meter__in=meters).exists():
+    if meters and taken.filter(price__meter__in=meters).exists():
         detail = "This customer's usage is billed by another subscription already."
         raise Conflict(detail, code="meter_in_use", attr="items")
 
@@ -347,15 +350,24 @@ def expire_incomplete(*, at: datetime, test_clock: TestClock | None = None) -> i
     late = awaiting_payment(test_clock=test_clock).filter(
         charges__invoice_line__invoice__finalized_at__lte=at - PAYMENT_WINDOW
     )
-    found = list(late.distinct().order_by("pk")[:500])
-    return sum(abandon(subscription=subscription, at=at, reason="payment_window_over") for subscription in found)
+    return sum(_expire(subscription, at=at) for subscription in late.distinct().order_by("pk")[:500])
+
+
+def _expire(subscription: Subscription, *, at: datetime) -> bool:
+    try:
+        return abandon(subscription=subscription, at=at, reason="payment_window_over")
+    except Conflict as refusal:  # money came in, or is on its way, since it was found
+        log.info("not_expired", subscription=subscription.public_id, code=refusal.code)
+        return False
 
 
 def awaiting_payment(*, test_clock: TestClock | None) -> QuerySet[Subscription]:
-    """Subscriptions that were invoiced for the first time and wait for the money."""
+    """Subscriptions that were invoiced for the first time and wait for the money: all of it, none on its way."""
+    invoice = "charges__invoice_line__invoice"
+    begun = Q(**{f"{invoice}__payment_status": Invoice.PaymentStatus.PENDING}) | Q(**{f"{invoice}__amount_paid__gt": 0})
     return Subscription.objects.filter(
-        status=Status.INCOMPLETE, test_clock=test_clock, charges__invoice_line__invoice__finalized_at__isnull=False
-    )
+        status=Status.INCOMPLETE, test_clock=test_clock, **{f"{invoice}__finalized_at__isnull": False}
+    ).exclude(begun)
 
 
 @transaction.atomic
@@ -367,7 +379,7 @@ def abandon(*, subscription: Subscription, at: datetime, reason: str) -> bool:
     under_way = unpaid.filter(payment_status=Invoice.PaymentStatus.PENDING).exists()
     if subscription.status != Status.INCOMPLETE or under_way:
         return False
+    standing.expire(subscription, at=at, reason=reason)
     for invoice in unpaid.order_by("pk"):
         invoices.void(invoice=invoice, at=at, reason=_WHY_ABANDONED[reason], waive=True)
-    standing.expire(standing.loaded().get(pk=subscription.pk), at=at, reason=reason)
     return True
