@@ -6,6 +6,7 @@ from django.db import transaction
 
 from billing import charges, drafting, invoices, standing
 from billing.models import Customer, Subscription, SubscriptionChange
+from billing.queries import billing_periods
 from billing.standing import Status
 from gtm.shared import db, vendors
 from gtm.shared.errors import Conflict, Invalid
@@ -60,8 +61,11 @@ def _end_of(subscription: Subscription, when: str | datetime, at: datetime) -> d
         return when
     if when != PERIOD_END:
         raise Invalid("Cancel at period_end, now, or at a time.", attr="when")
-    end = subscription.trial_end if subscription.status == Status.TRIALING else subscription.current_period_end
-    return max(end or at, at)
+    if subscription.status == Status.TRIALING and subscription.trial_end is not None:
+        return subscription.trial_end  # though it may be over, and the run late: nothing follows it
+    if subscription.status in standing.NOT_BILLED:
+        return max(subscription.current_period_end or at, at)
+    return billing_periods.containing([subscription], at)[subscription.pk][1]
 
 
 def _replan(subscription: Subscription) -> None:
@@ -78,7 +82,8 @@ def _replan(subscription: Subscription) -> None:
 
 def _end_now(subscription: Subscription, *, origin: str, reason: str, at: datetime) -> None:
     vendor = vendors.current()
-    charges.accrue(subscriptions=[subscription], until=at, vendor=vendor)
+    if subscription.status not in standing.NOT_BILLED:
+        charges.accrue(subscriptions=[subscription], until=at, vendor=vendor)
     standing.end(subscription, at=at, origin=origin, reason=reason)
     context = drafting.context(vendor=vendor, at=at)
     invoices.bill_pending(payers=[subscription.payer], subscriptions=[subscription], context=context)

@@ -27,7 +27,13 @@ from gtm.shared.models import TestClock, write
 
 log = structlog.get_logger(__name__)
 TrialEnd = PlanVersion.TrialEnd
-_ABOUT_ONE = (DomainError, DatabaseError, ValueError, ArithmeticError)  # what the data of one customer can bring about
+_ABOUT_ONE = (
+    DomainError,
+    DatabaseError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+)  # what the data of one customer can bring about
 _CANCEL_AT = Subscription.objects.filter(pk=OuterRef("subscription")).values("cancel_at")
 
 
@@ -104,7 +110,9 @@ def _bill(run: BillingRun, payers: Sequence[Customer]) -> None:
         return
     vendor, was_due = vendors.current(), {one.pk: one.next_bill_at for one in found}
     before = {one.pk: (one.status, standing.monthly_revenue(one)) for one in found}
-    charging = [one for one in found if not _stops_with_trial(one, at=run.cutoff)]
+    charging = [
+        one for one in found if one.status not in standing.NOT_BILLED and not _stops_with_trial(one, at=run.cutoff)
+    ]
     made = charges.accrue(subscriptions=charging, until=run.cutoff, vendor=vendor)
     charged = {charge.subscription_id for charge in made}
     kinds = {one.pk: _turn(one, charged=one.pk in charged, at=run.cutoff) for one in found}

@@ -1,0 +1,132 @@
+"""What halts one order, charge or clock halts no other; and nothing is asked for that never began."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from billing import invoices, payments, runs, subscriptions
+from billing.models import Charge, Customer, Invoice, PaymentAttempt, Plan, Subscription
+from gtm.shared import db
+from gtm.shared.errors import Conflict
+from gtm.shared.models import TestClock as Clock
+from tests.billing import makers
+from tests.world import JAN_1
+
+pytestmark = pytest.mark.django_db(transaction=True)
+FEB_1 = datetime(2026, 2, 1, tzinfo=UTC)
+MAR_1 = datetime(2026, 3, 1, tzinfo=UTC)
+Status = Subscription.Status
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return makers.published_plan()
+
+
+def buyer(card: str = "pm_card_visa", **fields: object) -> Customer:
+    customer = makers.customer(**fields)
+    makers.card(customer, card)
+    return customer
+
+
+def refused(plan: Plan, **fields: object) -> tuple[Subscription, Invoice]:
+    """An order whose card was refused, with its open invoice."""
+    customer = buyer("pm_card_chargeDeclined", **fields)
+    subscription = subscriptions.create(customer=customer, plan=plan, at=JAN_1)
+    return subscription, Invoice.objects.get(lines__subscription=subscription)
+
+
+def left_live(plan: Plan, **fields: object) -> PaymentAttempt:
+    """The attempt of a process that was killed before it called the gateway, long ago."""
+    customer = buyer(**fields)
+    subscription = subscriptions.create(customer=customer, plan=plan, collection_method="send_invoice", at=JAN_1)
+    invoice = Invoice.objects.get(lines__subscription=subscription)
+    attempt = payments._begin(invoice=invoice, at=JAN_1, payment_method=None)
+    PaymentAttempt.objects.filter(pk=attempt.pk).update(created_at=JAN_1)
+    return attempt
+
+
+class TestSettleAttempts:
+    def test_a_clock_that_was_left_advancing_holds_up_nobody_else(self, plan):
+        clock = makers.clock()
+        clocked, real = left_live(plan, test_clock=clock), left_live(plan)
+        Clock.objects.update(status=Clock.Status.ADVANCING)
+        assert payments.settle_attempts(at=db.now()) == 1
+        for attempt in (clocked, real):
+            attempt.refresh_from_db()
+        assert (clocked.status, real.status) == ("live", "succeeded")
+        Clock.objects.update(status=Clock.Status.READY)
+        assert payments.settle_attempts(at=db.now()) == 1
+
+
+class TestExpireIncomplete:
+    def test_an_order_that_is_partly_paid_stays_and_holds_up_no_other(self, plan):
+        paid_in_part, invoice = refused(plan)
+        late, _invoice = refused(plan)
+        paid = {"customer": invoice.customer, "invoices": [invoice], "method": "bank_transfer", "amount": 100}
+        payments.record_manual(**paid, paid_at=JAN_1, at=JAN_1)
+        assert subscriptions.expire_incomplete(at=JAN_1 + timedelta(days=2)) == 1
+        for one in (paid_in_part, late):
+            one.refresh_from_db()
+        assert (paid_in_part.status, late.status) == (Status.INCOMPLETE, Status.EXPIRED)
+
+
+class TestVoid:
+    def test_of_an_order_that_waits_for_its_payment_ends_it_and_asks_for_nothing_again(self, plan):
+        subscription, invoice = refused(plan)
+        invoices.void(invoice=invoice, at=JAN_1)
+        subscription.refresh_from_db()
+        assert (subscription.status, Charge.objects.get().status) == (Status.EXPIRED, Charge.Status.WAIVED)
+        makers.card(subscription.customer)
+        second = subscriptions.create(customer=subscription.customer, plan=plan, at=FEB_1)
+        assert Invoice.objects.get(lines__subscription=second).total == 4900
+
+
+class TestMeters:
+    def test_usage_is_not_sold_twice_by_an_order_that_begins_later(self, plan):
+        meter = plan.current_version.entitlements.get().feature.meter
+        makers.price(plan=plan, code="calls", meter=meter, timing="in_arrears", model="per_unit", unit_amount=2)
+        customer = buyer()
+        subscriptions.create(customer=customer, plan=plan, start_at=FEB_1, at=JAN_1)
+        with pytest.raises(Conflict, match="billed by another subscription"):
+            subscriptions.create(customer=customer, plan=plan, at=JAN_1)
+
+
+class TestCancel:
+    @pytest.fixture
+    def paused(self) -> Subscription:
+        """Its trial ended on 15 January, and it waits since."""
+        plan = makers.published_plan(trial_days=14, trial_end="pause")
+        subscription = subscriptions.create(customer=buyer(), plan=plan, at=JAN_1)
+        runs.bill_due(at=JAN_1 + timedelta(days=20))
+        subscription.refresh_from_db()
+        assert subscription.status == Status.PAUSED
+        return subscription
+
+    def test_what_is_paused_costs_nothing(self, paused):
+        subscriptions.cancel(subscription=paused, at=FEB_1)
+        paused.refresh_from_db()
+        assert (paused.status, Charge.objects.count()) == (Status.CANCELED, 0)
+
+    def test_what_is_paused_ends_at_the_time_that_was_set(self, paused):
+        subscriptions.cancel(subscription=paused, when=FEB_1, at=JAN_1 + timedelta(days=21))
+        runs.bill_due(at=FEB_1)
+        paused.refresh_from_db()
+        assert (paused.status, paused.ended_at, Charge.objects.count()) == (Status.CANCELED, FEB_1, 0)
+
+    def test_when_the_run_is_late_after_a_trial_costs_nothing(self):
+        plan = makers.published_plan(trial_days=14)
+        subscription = subscriptions.create(customer=buyer(), plan=plan, at=JAN_1)
+        subscriptions.cancel(subscription=subscription, at=subscription.trial_end + timedelta(seconds=20))
+        subscription.refresh_from_db()
+        assert (subscription.status, Charge.objects.count()) == (Status.CANCELED, 0)
+
+    def test_when_the_run_is_late_ends_with_the_period_that_has_begun(self, plan):
+        subscription = subscriptions.create(customer=buyer(), plan=plan, at=JAN_1)
+        subscriptions.cancel(subscription=subscription, at=FEB_1 + timedelta(seconds=20))
+        runs.bill_due(at=FEB_1 + timedelta(seconds=60))
+        subscription.refresh_from_db()
+        assert (subscription.status, subscription.cancel_at) == (Status.ACTIVE, MAR_1)
+        runs.bill_due(at=MAR_1)
+        subscription.refresh_from_db()
+        assert (subscription.status, Charge.objects.count()) == (Status.CANCELED, 2)
