@@ -146,6 +146,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep": _every(3600, "gtm.shared.tasks.sweep"),
 }
 OUTBOX_WIRING = "gtm.wiring.HANDLERS"
+ACCOUNT_MODEL = "crm.Account"  # whose ``visible_to`` says which customers a rep may see
 
 # --- sign-in -----------------------------------------------------------------------------------
 AUTH_USER_MODEL = "shared.User"
@@ -168,6 +169,7 @@ ACCOUNT_EMAIL_VERIFICATION = "optional"
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_LOGIN_ON_PASSWORD_RESET = True
 ACCOUNT_SESSION_REMEMBER = True
+ALLAUTH_TRUSTED_PROXY_COUNT = int(TRUSTED_PROXY)  # else all who come through it share one limit of sign-ins
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 
 # --- safety ------------------------------------------------------------------------------------

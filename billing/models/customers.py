@@ -1,5 +1,8 @@
 """Who uses and who pays, the people who sign in for them, and how they pay."""
 
+from typing import Any
+
+from django.apps import apps
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -16,6 +19,13 @@ class CollectionMethod(models.TextChoices):
 
 
 class CustomerQuerySet(models.QuerySet["Customer"]):
+    def visible_to(self, user: User | None) -> "CustomerQuerySet":
+        """Those of the accounts that a member of staff may see. None: the installation, which sees all."""
+        if user is None or user.sees_all:
+            return self
+        accounts: Any = apps.get_model(settings.ACCOUNT_MODEL)._default_manager.all()
+        return self.filter(account_id__in=accounts.visible_to(user).values("pk"))
+
     def of_member(self, user: User) -> "CustomerQuerySet":
         """The customers that a portal user belongs to."""
         return self.filter(members__user=user)
