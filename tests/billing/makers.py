@@ -6,11 +6,12 @@ The example: the plan "Pro" at 49.00 USD a month or 490.00 USD a year, with 1,00
 from datetime import datetime
 from typing import Any
 
-from billing import catalog, customers, usage
+from billing import catalog, customers, subscriptions, usage
 from billing.catalog import EntitlementTerms
-from billing.models import Customer, Feature, LegalEntity, Meter, PaymentMethod, Plan, Price
+from billing.models import Customer, Feature, LegalEntity, Member, Meter, PaymentMethod, Plan, Price, Subscription
 from billing.usage import UsageInput
-from gtm.shared.models import TestClock
+from gtm.shared.models import TestClock, User
+from tests import world
 from tests.world import JAN_1
 
 
@@ -91,3 +92,17 @@ def calls(customer: Customer, count: int, *, at: datetime) -> None:
     """So many API calls at one instant, through the stream."""
     events = [usage_event(customer, f"{customer.pk}-{at.isoformat()}-{n}", timestamp=at) for n in range(count)]
     assert not usage.record(events=events, at=at).rejected
+
+
+def member(customer: Customer, email: str, *, role: str = Member.Role.OWNER, at: datetime = JAN_1) -> User:
+    """Somebody who signs in for the customer."""
+    user = world.user(email=email, name=email.partition("@")[0].title())
+    customers.add_member(customer=customer, user=user, role=role, at=at)
+    return user
+
+
+def subscribed(customer: Customer, *, plan: Plan, at: datetime = JAN_1, **terms: Any) -> Subscription:
+    """By card, which is attached where there is none."""
+    if not customer.payment_methods.filter(is_default=True).exists():
+        card(customer, at=at)
+    return subscriptions.create(customer=customer, plan=plan, at=at, **terms)
