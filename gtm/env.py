@@ -65,7 +65,7 @@ def database(url: str) -> dict[str, object]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": unquote(query.pop("host", parts.hostname or "")),
         "PORT": query.pop("port", port),
-        "OPTIONS": {key: unquote(value) for key, value in query.items()},
+        "OPTIONS": {"connect_timeout": "5"} | {key: unquote(value) for key, value in query.items()},
     }
 
 
