@@ -10,7 +10,7 @@ from django.db import transaction
 from crm.models import Queue, Team, TeamMembership
 from gtm.shared import db, outbox, saving
 from gtm.shared.errors import Conflict, Invalid
-from gtm.shared.models import User
+from gtm.shared.models import User, write
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,8 @@ def change_team(*, team: Team, at: datetime, members: Sequence[MemberTerms] | No
     changed = set(saving.change(team, **changes))
     if members is not None and set(members) != set(before):
         _write_members(team, members)
+        if not changed:
+            write(team)
         changed.add("members")
     if changed:
         data = {"code": team.code, "changed": sorted(changed), "members": _told(_members(team))}
@@ -91,7 +93,11 @@ def _told(members: Sequence[MemberTerms]) -> list[dict[str, Any]]:
 # --- queues ------------------------------------------------------------------------------------
 @transaction.atomic
 def create_queue(*, at: datetime, code: str, name: str, team: Team, is_catch_all: bool = False) -> Queue:
-    """Make a queue that the team watches; publishes ``crm.queue.created``. A new catch-all replaces the one before."""
+    """Make a queue that the team watches; publishes ``crm.queue.created``.
+
+    A new catch-all replaces the one before; the first queue is it in any case.
+    """
+    is_catch_all = is_catch_all or not Queue.objects.filter(is_catch_all=True).exists()
     if is_catch_all:
         _retire_catch_all()
     queue = Queue(code=code, name=name, team=team, is_catch_all=is_catch_all)
