@@ -11,7 +11,7 @@ class TestDatabase:
         assert settings["NAME"] == "shop"
         assert (settings["USER"], settings["PASSWORD"]) == ("us er", "p@ss")
         assert (settings["HOST"], settings["PORT"]) == ("db.example", "5433")
-        assert settings["OPTIONS"] == {"sslmode": "require"}
+        assert settings["OPTIONS"] == {"connect_timeout": "5", "sslmode": "require"}
 
     def test_takes_the_folder_of_a_socket(self) -> None:
         assert env.database("postgresql://postgres@/tandem?host=/run/a%20b")["HOST"] == "/run/a b"
