@@ -62,6 +62,7 @@ class TestClockViewSet(Creates, ResourceViewSet):
     model = TestClock
     serializer_class = TestClockSerializer
     filterset_class = TestClockFilter
+    write_roles = ()
 
     def get_queryset(self) -> QuerySet[TestClock]:
         return TestClock.objects.all()

@@ -210,6 +210,7 @@ class InvoiceViewSet(ResourceViewSet):
     model = Invoice
     serializer_class = InvoiceSerializer
     filterset_class = InvoiceFilter
+    write_roles = ()  # money is the founders' and finance's
 
     def get_queryset(self) -> QuerySet[Invoice]:
         shown = Invoice.objects.prefetch_related("lines", "taxes")

@@ -74,6 +74,7 @@ class PaymentViewSet(ResourceViewSet):
     model = Payment
     serializer_class = PaymentSerializer
     filterset_class = PaymentFilter
+    write_roles = ()  # money is the founders' and finance's
 
     def get_queryset(self) -> QuerySet[Payment]:
         return of_customers(Payment.objects.prefetch_related("allocations"), self.principal, path="customer")

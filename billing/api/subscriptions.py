@@ -172,6 +172,7 @@ class SubscriptionViewSet(Creates, ResourceViewSet):
     model = Subscription
     serializer_class = SubscriptionSerializer
     filterset_class = SubscriptionFilter
+    write_roles = ()  # money is the founders' and finance's
 
     def get_queryset(self) -> QuerySet[Subscription]:
         found = Subscription.objects.annotate(latest_invoice_id=Subquery(_LATEST))
