@@ -23,9 +23,13 @@ from billing.queries import shop
 from billing.taxation import PlaceUnknown
 from billing.views.pricing import talk_url
 from gtm.shared import db, ids, vendors
+from gtm.shared.api.throttling import address
 from gtm.shared.errors import DomainError
+from gtm.shared.flooding import is_flooded
 from gtm.shared.models import User
 from gtm.shared.templatetags.tandem import price as format_price
+
+FROM_ONE_ADDRESS = "60/h"  # stolen cards are tried out by the hundred
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,9 @@ def show(request: HttpRequest, plan: str) -> HttpResponse:
     interrupted = _interrupted(request, sale)
     form = _form(request, sale, interrupted)
     if request.method == "POST" and form.is_valid():
+        if is_flooded(request, page="checkout", senders=[("address", address(request), FROM_ONE_ADDRESS)]):  # type: ignore[arg-type]  # it has META, too
+            form.add_error(None, _("Too many orders were sent from here. Please try again in an hour."))
+            return _page(request, sale, form, status=429)
         return _buy(request, sale, form)
     failure = interrupted.failure if interrupted and request.method != "POST" else ""
     return _page(request, sale, form, failure=failure, status=422 if form.errors else 200)

@@ -8,8 +8,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django_ratelimit.core import is_ratelimited
-from redis.exceptions import RedisError
 
 from billing.models import Plan
 from billing.queries import shop
@@ -18,6 +16,7 @@ from crm.forms import ContactForm
 from crm.models import Lead
 from gtm.shared import db, vendors
 from gtm.shared.api.throttling import address
+from gtm.shared.flooding import is_flooded
 
 log = structlog.get_logger(__name__)
 FROM_ONE_ADDRESS, FROM_ONE_PERSON = "60/h", "10/h"
@@ -82,15 +81,6 @@ def _buy_url(plan: str) -> str:
 
 
 def _sends_too_much(request: HttpRequest, email: str) -> bool:
-    """Count this message by address and by person. A cache that is away lets it pass."""
-    counted = (("address", address(request), FROM_ONE_ADDRESS), ("person", email.lower(), FROM_ONE_PERSON))  # type: ignore[arg-type]
-    try:
-        return any(
-            is_ratelimited(
-                request, group=f"contact_{name}", key=lambda _group, _request, who=who: who, rate=rate, increment=True
-            )
-            for name, who, rate in counted
-        )
-    except (RedisError, OSError) as error:
-        log.warning("rate_limit_unavailable", error=str(error))
-        return False
+    """By address and by person."""
+    senders = [("address", address(request), FROM_ONE_ADDRESS), ("person", email.lower(), FROM_ONE_PERSON)]  # type: ignore[arg-type]  # it has META, too
+    return is_flooded(request, page="contact", senders=senders)
