@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -30,6 +31,16 @@ def wait_until(condition: Any, *, what: str, seconds: float = PATIENCE_SECONDS) 
         assert time.monotonic() < deadline, f"no {what} within {seconds:g} s"
         time.sleep(0.05)
     return found
+
+
+def server_folder(name: str = "data") -> Path:
+    """A new folder for embedded servers, which run as an account of their own where we are root.
+
+    pytest's own temporary folders won't do: whenever another run begins it closes their root to every other account.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="ops-", dir=os.environ["DATA_DIR"]))
+    folder.chmod(0o711)
+    return folder / name
 
 
 def free_port() -> int:

@@ -1,8 +1,10 @@
 """What ``docker-compose.yml`` runs, run here without Docker, over this test's servers."""
 
+import os
 import re
 import shlex
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,8 +22,7 @@ def environment(service: dict[str, Any]) -> dict[str, str]:
 
 
 def line(service: dict[str, Any], *, data_dir: str) -> list[str]:
-    command = service["command"].replace("/data/", f"{data_dir}/")
-    return [re.sub(r"\bpython\b", sys.executable, part) for part in shlex.split(command)]
+    return [part.replace("/data/", f"{data_dir}/") for part in shlex.split(service["command"])]
 
 
 def test_it_has_the_four_processes_and_two_servers() -> None:
@@ -39,7 +40,8 @@ def test_each_command_does_its_work(processes: Processes) -> None:
     data_dir.mkdir()
 
     def start(name: str) -> Any:
-        variables = {**environment(OURS[name]), **processes.addresses(), "DATA_DIR": str(data_dir)}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        variables = {**environment(OURS[name]), **processes.addresses(), "DATA_DIR": str(data_dir), "PATH": path}
         if name == "web":
             variables |= {"GRANIAN_HOST": "127.0.0.1", "GRANIAN_PORT": str(port)}
         return processes.launch(line(OURS[name], data_dir=str(data_dir)), name=name, **variables)

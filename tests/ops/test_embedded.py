@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from gtm.servers import Postgres, Valkey
-from tests.running import ROOT, wait_until
+from tests.running import ROOT, server_folder, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -60,8 +60,8 @@ class Command:
 
 
 @pytest.fixture
-def data_dir(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "it's a folder with spaces" / 'and a "long" path to it' / ("of many letters " * 6) / "data"
+def data_dir() -> Iterator[Path]:
+    folder = server_folder("it's a folder with spaces") / 'and a "long" path to it' / ("of many letters " * 6) / "data"
     folder.mkdir(parents=True)
     yield folder
     for process in servers_of(folder):
@@ -142,9 +142,11 @@ def test_a_data_folder_that_cannot_be_written_is_said_in_a_sentence(tmp_path: Pa
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
-def test_private_servers_end_with_a_killed_test_run(tmp_path: Path) -> None:
-    with Command(tmp_path, servers=PRIVATE) as killed:
-        running = servers_of(tmp_path)
+def test_private_servers_end_with_a_killed_test_run() -> None:
+    folder = server_folder()
+    folder.mkdir()
+    with Command(folder, servers=PRIVATE) as killed:
+        running = servers_of(folder)
         killed.send(signal.SIGKILL)
     assert len(running) == 2
-    wait_until(lambda: not servers_of(tmp_path), what="end of the servers")
+    wait_until(lambda: not servers_of(folder), what="end of the servers")

@@ -12,7 +12,7 @@ import pytest
 
 from gtm.processes import lives
 from gtm.servers import Postgres, Valkey
-from tests.running import ROOT, Processes, Started, free_port, get, wait_until
+from tests.running import ROOT, Processes, Started, free_port, get, server_folder, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.xdist_group("up")]
 
@@ -48,8 +48,8 @@ def family(up: Started) -> list[psutil.Process]:
 
 
 @pytest.fixture(scope="module")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("up") / "data with spaces"
+def data_dir() -> Path:
+    return server_folder("data with spaces")
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +93,8 @@ def test_a_second_one_over_the_same_folder_is_refused(up: Started, data_dir: Pat
     assert said.stderr == f"Tandem is already running on {data_dir}; stop it, or set another DATA_DIR.\n"
 
 
-def test_a_taken_port_is_said(up: Started, tmp_path: Path) -> None:
-    said = manage("up", DATA_DIR=str(tmp_path), PORT=up.url.rsplit(":")[-1])
+def test_a_taken_port_is_said(up: Started) -> None:
+    said = manage("up", DATA_DIR=str(server_folder()), PORT=up.url.rsplit(":")[-1])
     assert said.returncode == 1
     assert "cannot be used (Address already in use); choose another with PORT" in said.stderr
     assert "Traceback" not in said.stderr
@@ -132,9 +132,8 @@ def test_a_killed_supervisor_leaves_nothing_in_the_way_of_the_next(processes: Pr
         ({"DATA_DIR": "/dev/null/data"}, "DATA_DIR /dev/null/data cannot be written to: Not a directory."),
     ],
 )
-def test_a_wrong_setting_is_one_sentence(environment: dict[str, str], sentence: str, tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    said = manage("up", **{"DATA_DIR": str(tmp_path / "data"), "PORT": str(free_port()), **environment})
+def test_a_wrong_setting_is_one_sentence(environment: dict[str, str], sentence: str) -> None:
+    said = manage("up", **{"DATA_DIR": str(server_folder()), "PORT": str(free_port()), **environment})
     assert said.returncode == 1
     assert sentence in said.stderr
     assert "Traceback" not in said.stderr
