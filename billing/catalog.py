@@ -269,8 +269,11 @@ def change_tax_rate(*, rate: TaxRate, at: datetime, **changes: Any) -> TaxRate:
         "a rate that taxed something stays as it was"
     )
     rate = db.lock_one(rate)
+    wished = copy(rate)
+    for name, value in changes.items():
+        setattr(wished, name, value)
+    _check_tax_rate(wished)
     previous = saving.change(rate, **changes)
-    _check_tax_rate(rate)
     if previous:
         outbox.publish("billing.tax_rate.changed", rate, at=at, data={"code": rate.code, "changed": sorted(previous)})
     return rate

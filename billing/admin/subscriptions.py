@@ -38,7 +38,9 @@ class ChangeRows(ReadOnlyTable):
 
 
 class CancelForm(StepForm):
-    when = Choice(choices=[("period_end", "At the end of the period (of the trial)"), ("now", "Now")])
+    when = Choice(
+        choices=[("period_end", "At the end of the period (of the trial)"), ("now", "Now")], initial="period_end"
+    )
     reason = forms.CharField(
         max_length=500, required=False, widget=widgets.UnfoldAdminTextInputWidget(), help_text="Kept with the change."
     )

@@ -28,7 +28,8 @@ PAYMENTS = (
 )
 
 
-class VendorForm(OperationForm):
+class GeneralForm(OperationForm):
+    website = forms.URLField(required=False, assume_scheme="https", widget=widgets.UnfoldAdminURLInputWidget())
     base_currency = CurrencyField(help_text="In which reports are written, and the price page.")
     reporting_zone = TimezoneField(help_text="In whose days reports count.")
     fiscal_year_start = forms.TypedChoiceField(
@@ -42,11 +43,18 @@ class VendorForm(OperationForm):
 
     class Meta:
         model = Vendor
-        fields = "__all__"
+        fields = ("name", "support_email", "accent", "logo")
         widgets = {
             "logo": widgets.UnfoldAdminTextareaWidget(attrs={"rows": 3}),
             "accent": widgets.UnfoldAdminColorInputWidget(),
         }
+        labels = {"support_email": "E-mail for support"}
+
+
+class PaymentsForm(OperationForm):
+    class Meta:
+        model = Vendor
+        fields = ("proration_unit", "tax_rounding", "draft_grace_minutes")
         labels = {"proration_unit": "Prorate", "tax_rounding": "Round tax", "draft_grace_minutes": "Minutes of grace"}
 
 
@@ -54,7 +62,7 @@ class VendorForm(OperationForm):
 class VendorAdmin(OperationAdmin):
     """One object, so no list: its entry in the menu opens it."""
 
-    form = VendorForm
+    form = GeneralForm
 
     def change(self, instance: Vendor, *, at: datetime, **changes: Any) -> Vendor:
         return vendors.change(**changes)
@@ -73,8 +81,12 @@ class VendorAdmin(OperationAdmin):
         """The one row, made with its defaults where nothing was ever set."""
         return Vendor.objects.get_or_create(pk=1)[0]
 
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = PaymentsForm if _is_payments(request) else GeneralForm
+        return super().get_form(request, obj, change, form=form, **kwargs)
+
     def get_fieldsets(self, request: HttpRequest, obj: Vendor | None = None) -> Any:
-        return PAYMENTS if request.path.endswith("/payments/") else GENERAL
+        return PAYMENTS if _is_payments(request) else GENERAL
 
     def get_readonly_fields(self, request: HttpRequest, obj: Vendor | None = None) -> tuple[str, ...]:
         return ("gateway",)
@@ -88,6 +100,10 @@ class VendorAdmin(OperationAdmin):
 
     def response_post_save_change(self, request: HttpRequest, obj: Vendor) -> HttpResponseRedirect:
         return redirect(request.path)
+
+
+def _is_payments(request: HttpRequest) -> bool:
+    return request.path.endswith("/payments/")
 
 
 class ExchangeRateForm(OperationForm):
