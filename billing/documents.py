@@ -47,7 +47,7 @@ def pdf_of(*, invoice: Invoice, at: datetime) -> Document:
 
 
 def render_missing(*, at: datetime, limit: int = 200) -> int:
-    """Render finalized invoices that have no document; return how many.
+    """Render finalized invoices that have no document; return how many. What fails is raised when the others are done.
 
     One whose card is to be charged waits for that, up to an hour, so that the document can say that it is paid.
     """
@@ -58,9 +58,19 @@ def render_missing(*, at: datetime, limit: int = 200) -> int:
     by_hand = Q(collection_method=CollectionMethod.SEND_INVOICE)
     ready = missing.filter(settled | by_hand | Q(finalized_at__lte=at - WAIT_FOR_CARD))
     found = list(ready.order_by("finalized_at", "pk")[:limit])
-    for invoice in found:
-        pdf_of(invoice=invoice, at=at)
+    failures = [failure for invoice in found if (failure := _failure(invoice, at)) is not None]
+    if failures:
+        raise ExceptionGroup(f"{len(failures)} documents could not be rendered", failures)
     return len(found)
+
+
+def _failure(invoice: Invoice, at: datetime) -> Exception | None:
+    try:
+        pdf_of(invoice=invoice, at=at)
+    except Exception as error:  # whatever is wrong with one document, the others are rendered
+        log.exception("document_not_rendered", invoice=invoice.public_id)
+        return error
+    return None
 
 
 def _keep(invoice: Invoice, locale: str) -> Document:

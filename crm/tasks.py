@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import structlog
 from celery import shared_task
 
 from crm import accounts, alerts
 from crm.models import Account
 from gtm.shared import db, pulse
+
+log = structlog.get_logger(__name__)
 
 
 @shared_task
@@ -22,5 +25,16 @@ def wake_snoozed_alerts(**kwargs: Any) -> None:
 def review_accounts(**kwargs: Any) -> None:
     """Decide every account anew, under the policy and the rule set that count now; owners who can stay do."""
     with pulse.job("review accounts"):
-        for account in Account.objects.filter(test_clock=None).order_by("pk").iterator(chunk_size=500):
-            accounts.redecide(account=account, at=db.now())
+        of_all = Account.objects.filter(test_clock=None).order_by("pk").iterator(chunk_size=500)
+        failures = [failure for account in of_all if (failure := _review(account)) is not None]
+        if failures:
+            raise ExceptionGroup(f"{len(failures)} accounts could not be reviewed", failures)
+
+
+def _review(account: Account) -> Exception | None:
+    try:
+        accounts.redecide(account=account, at=db.now())
+    except Exception as error:  # whatever is wrong with one account, the others are reviewed
+        log.exception("account_not_reviewed", account=account.public_id)
+        return error
+    return None
