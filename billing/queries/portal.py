@@ -27,7 +27,8 @@ def membership(user: User, customer: str) -> Member | None:
 
 def other_customers(member: Member) -> list[Customer]:
     """The user's other customers, to switch to."""
-    return list(Customer.objects.of_member(member.user).exclude(pk=member.customer_id).order_by("name")[:SWITCHABLE])
+    theirs = Customer.objects.filter(members__user=member.user_id)
+    return list(theirs.exclude(pk=member.customer_id).order_by("name")[:SWITCHABLE])
 
 
 def subscriptions(customer: Customer) -> list[Subscription]:

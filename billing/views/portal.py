@@ -4,7 +4,7 @@ import uuid
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -97,7 +97,7 @@ def pay(request: HttpRequest, member: Member, invoice: str) -> HttpResponse:
     found = _invoice(member, invoice)
     if found.status != Invoice.Status.OPEN:
         return redirect("portal_invoice", member.customer.public_id, invoice)
-    form, failure = CardForm(request.POST or None), ""
+    form, failure = CardForm(_sent(request)), ""
     if request.method == "POST" and form.is_valid():
         failure = _try_card(member.customer, found, form.cleaned_data["card"])
         if not failure:
@@ -167,7 +167,7 @@ def _cancelable(member: Member, public_id: str) -> Subscription:
 @buyer_only
 def card(request: HttpRequest, member: Member) -> HttpResponse:
     """Another card for renewals. Nothing is charged."""
-    customer, form = member.customer, CardForm(request.POST or None)
+    customer, form = member.customer, CardForm(_sent(request))
     if request.method == "POST" and form.is_valid():
         token, at = form.cleaned_data["card"], db.now_for(customer)
         customers.attach_payment_method(customer=customer, gateway_token=token, default=True, at=at)
@@ -179,7 +179,7 @@ def card(request: HttpRequest, member: Member) -> HttpResponse:
 @buyer_only
 def details(request: HttpRequest, member: Member) -> HttpResponse:
     customer = member.customer
-    form = BillingDetailsForm(request.POST or None, initial=BillingDetailsForm.initial_of(customer))
+    form = BillingDetailsForm(_sent(request), initial=BillingDetailsForm.initial_of(customer))
     if request.method == "POST" and form.is_valid():
         try:
             customers.change(customer=customer, at=db.now_for(customer), **form.changes())
@@ -197,3 +197,8 @@ def dismiss(request: HttpRequest, member: Member, prompt: uuid.UUID) -> HttpResp
     found = get_object_or_404(Prompt, pk=prompt, customer=member.customer)
     prompts.dismiss(prompt=found, at=db.now_for(member.customer))
     return redirect("portal_overview", member.customer.public_id)
+
+
+def _sent(request: HttpRequest) -> QueryDict | None:
+    """What a form was sent with, be it nothing; None before it was."""
+    return request.POST if request.method == "POST" else None

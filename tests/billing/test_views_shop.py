@@ -217,7 +217,7 @@ class TestCheckoutPage:
     def test_the_number_of_queries_is_fixed(
         self, client: Client, team: Plan, django_assert_num_queries: DjangoAssertNumQueries
     ) -> None:
-        makers.published_plan(code="other")
+        vat("DE", 19)
         with django_assert_num_queries(14):
             client.get(CHECKOUT)
         for n in range(4):
