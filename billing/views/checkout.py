@@ -133,7 +133,8 @@ def _form(request: HttpRequest, sale: Sale, interrupted: checkout.Interrupted | 
         "quantity": begun.quantity,
     }
     intervals = [(name, _interval_label(name, sale.prices)) for name in sale.intervals]
-    return CheckoutForm(request.POST or None, initial=initial, intervals=intervals, asks=_asks(sale))
+    sent = request.POST if request.method == "POST" else None
+    return CheckoutForm(sent, initial=initial, intervals=intervals, asks=_asks(sale))
 
 
 def _untouched(request: HttpRequest, sale: Sale) -> CheckoutForm:
