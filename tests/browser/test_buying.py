@@ -1,0 +1,132 @@
+"""From the price page to the paid invoice, as a visitor does it."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from billing.models import Customer, Invoice, Plan, Subscription, TaxRate
+from tests import world
+
+PAY = "Pay and subscribe"
+
+pytestmark = pytest.mark.browser
+
+
+def fill_in(page: Page, *, country: str = "DE") -> None:
+    page.get_by_label("Email").fill("cora@acme.com")
+    page.get_by_label("Password").fill(world.PASSWORD)
+    page.get_by_label("Company or name").fill("Acme")
+    page.get_by_label("Country").select_option(country)
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name).click()
+
+
+def test_a_visitor_buys_and_downloads_the_invoice(page: Page, pro: Plan) -> None:
+    TaxRate.objects.create(code="de", name="VAT", percentage=19, country="DE", valid_from="2020-01-01")
+    page.goto("/pricing/")
+    page.get_by_role("link", name="Yearly").click()
+    page.get_by_role("link", name="Buy Pro").click()
+    expect(page.get_by_label("Yearly")).to_be_checked()
+    page.get_by_label("Monthly").check()
+    fill_in(page)
+    expect(page.locator("#order")).to_contain_text("VAT 19 %")
+    expect(page.locator("#order [data-total] >> nth=1")).to_have_text("$58.31")
+    press(page, PAY)
+
+    expect(page.get_by_role("status")).to_contain_text("You are subscribed to Pro.")
+    main = page.get_by_role("main")
+    for words in ("Active", "Paid", "$58.31", "0 of 1,000"):
+        expect(main).to_contain_text(words)
+    number = Invoice.objects.get().number or "-"
+    page.get_by_role("link", name=number, exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"Invoice {number}")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download PDF").click()
+    assert download.value.suggested_filename == f"{number}.pdf"
+    assert download.value.path().read_bytes().startswith(b"%PDF-")
+
+    page.goto("/pricing/")
+    page.get_by_role("link", name="Buy Pro").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("You have Pro already")
+
+
+def test_a_declined_card_is_told_and_the_second_try_works(page: Page, pro: Plan) -> None:
+    page.goto("/checkout/pro/")
+    fill_in(page)
+    page.get_by_label("is declined").check()
+    press(page, PAY)
+    expect(page.get_by_role("alert")).to_contain_text("Your card was declined.")
+    expect(page.get_by_role("alert")).to_be_focused()
+    assert not Subscription.objects.live().exists()
+    assert not Invoice.objects.filter(status="paid").exists()
+
+    page.reload()
+    page.get_by_label("Visa 4242").check()
+    press(page, PAY)
+    expect(page.get_by_role("main")).to_contain_text("Active")
+    assert Subscription.objects.get().status == "active"
+    assert Invoice.objects.get().status == "paid"
+    page.go_back()
+    expect(page.get_by_role("heading", level=1)).to_have_text("You have Pro already")
+
+
+def test_two_tabs_buy_once(page: Page, pro: Plan) -> None:
+    second = page.context.new_page()
+    for tab in (page, second):
+        tab.goto("/checkout/pro/")
+        fill_in(tab)
+    press(page, PAY)
+    expect(page.get_by_role("main")).to_contain_text("Active")
+    press(second, PAY)
+    expect(second.get_by_role("heading", level=1)).to_have_text("The page was open too long")
+    second.goto("/checkout/pro/")
+    expect(second.get_by_role("heading", level=1)).to_have_text("You have Pro already")
+    assert (Subscription.objects.count(), Customer.objects.count()) == (1, 1)
+
+
+def test_without_scripts_forms_do(new_page: Callable[..., Page], pro: Plan) -> None:
+    page = new_page(java_script_enabled=False, viewport={"width": 390, "height": 800})
+    page.goto("/checkout/pro/")
+    fill_in(page)
+    page.get_by_label("Email").fill("no address")
+    press(page, PAY)
+    expect(page.get_by_text("Enter a valid email address.")).to_be_visible()
+    expect(page.get_by_label("Company or name")).to_have_value("Acme")
+    fill_in(page)
+    page.get_by_label("Yearly").check()
+    page.locator("[name=preview]").click()
+    expect(page.locator("#order")).to_contain_text("$490.00")
+    fill_in(page)
+    press(page, PAY)
+    expect(page.get_by_role("main")).to_contain_text("billed yearly")
+
+    page.get_by_role("link", name="Plan", exact=True).click()
+    page.locator("summary", has_text="Cancel subscription").click()
+    press(page, "Cancel subscription")
+    press(page, "Keep the subscription")
+    expect(page.get_by_role("status")).to_contain_text("goes on")
+
+
+@pytest.mark.parametrize("name", ["cora@acme.com", "CORA@ACME.COM"])
+def test_a_customer_signs_in_and_out(page: Page, acme: Customer, name: str) -> None:
+    page.goto(f"/portal/{acme.public_id}/")
+    page.get_by_label("Email").fill(name)
+    page.get_by_label("Password").fill("wrong " + world.PASSWORD)
+    press(page, "Sign in")
+    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.get_by_label("Email")).to_have_value(name)
+    page.get_by_label("Password").fill(world.PASSWORD)
+    press(page, "Sign in")
+    expect(page).to_have_url(url_ending(f"/portal/{acme.public_id}/"))
+    page.get_by_role("link", name="Sign out").click()
+    press(page, "Sign out")
+    page.goto(f"/portal/{acme.public_id}/")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+
+
+def url_ending(path: str) -> re.Pattern[str]:
+    return re.compile(re.escape(path) + "$")
