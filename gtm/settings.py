@@ -16,7 +16,7 @@ DEBUG = env.flag("DEBUG", default=False)
 SECRET_KEY = env.secret_key(DATA_DIR)
 PORT = env.number("PORT", 8000)
 BASE_URL = env.text("BASE_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
-ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+ALLOWED_HOSTS = [*env.names("ALLOWED_HOSTS"), "localhost", "127.0.0.1", "[::1]"]  # probes ask from the machine itself
 CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS", BASE_URL)
 TRUSTED_PROXY = env.flag("TRUSTED_PROXY", default=False)
 HTTPS = BASE_URL.startswith("https://")
@@ -98,7 +98,7 @@ DATABASES = {"default": env.database(DATABASE_URL) | {"CONN_MAX_AGE": 60, "CONN_
 REDIS_URL = env.text("REDIS_URL") or "redis://127.0.0.1:1/0"
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "BACKEND": "gtm.shared.cache.ForgivingRedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "tandem",
         "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},

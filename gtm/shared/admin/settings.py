@@ -39,8 +39,6 @@ class GeneralForm(OperationForm):
         widget=Select(),
     )
 
-    website = forms.URLField(required=False, assume_scheme="https", widget=widgets.UnfoldAdminURLInputWidget())
-
     class Meta:
         model = Vendor
         fields = ("name", "support_email", "accent", "logo")
@@ -90,6 +88,9 @@ class VendorAdmin(OperationAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Vendor | None = None) -> tuple[str, ...]:
         return ("gateway",)
+
+    def extra_context(self, request: HttpRequest, instance: Vendor) -> dict[str, Any]:
+        return {"section": "Settings", "heading": "Payments" if _is_payments(request) else "General"}
 
     @display(description="Payments go through")
     def gateway(self, vendor: Vendor) -> str:

@@ -38,7 +38,7 @@ class ApiKey(Row):
 class IdempotencyRecord(models.Model):
     """The remembered answer to a POST; the row commits with its effect.
 
-    Only a resumable request (see ``gtm.shared.api.idempotency``) commits without ``status``: one runs since ``started_at``,
+    Only a resumable request (``gtm.shared.api.idempotency``) commits without ``status``: one runs since ``started_at``,
     or none does and the next with the same key goes on.
     """
 
