@@ -33,6 +33,10 @@ BEGIN
                AND NOT (TG_OP = 'DELETE' AND i.test_clock_id IS NOT NULL)) THEN
         RAISE EXCEPTION 'a part of a finalized invoice cannot be changed' USING ERRCODE = 'integrity_constraint_violation';
     END IF;
+    IF TG_OP = 'UPDATE' AND NEW.invoice_id IS DISTINCT FROM OLD.invoice_id
+       AND EXISTS (SELECT FROM billing_invoice i WHERE i.id = NEW.invoice_id AND i.status <> 'draft') THEN
+        RAISE EXCEPTION 'nothing can be added to a finalized invoice' USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
     RETURN CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
 END $$;
 CREATE TRIGGER billing_invoiceline_is_frozen BEFORE UPDATE OR DELETE ON billing_invoiceline

@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from billing import invoices, payments, runs, subscriptions
 from billing.models import Charge, Customer, Invoice, InvoiceLine, LegalEntity, NumberSeries, Subscription, TaxRate
@@ -205,6 +205,19 @@ class TestFrozen:
                 invoice=line.invoice, position=2, kind="one_off", reason="manual", customer=line.customer,
                 quantity=1, amount=1,
             ).save()  # fmt: skip
+
+    @pytest.mark.parametrize("table", ["billing_invoiceline", "billing_invoicetax"])
+    def test_no_part_of_a_draft_can_be_moved_onto_it(self, plan, table):
+        vat(code="us", country="US")
+        draft = _draft(plan)
+        finalized = Invoice.objects.exclude(number=None).get()
+        statement = f"UPDATE {table} SET invoice_id = %s WHERE invoice_id = %s"
+        with (
+            pytest.raises(IntegrityError, match="nothing can be added"),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(statement, [finalized.pk, draft.pk])
 
     def test_the_parties_stay_as_they_were(self, plan):
         customer = makers.customer(name="Old Name")
