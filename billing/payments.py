@@ -32,7 +32,6 @@ from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import Event, TestClock, write
 
 log = structlog.get_logger(__name__)
-RETRY_AFTER = timedelta(days=1)
 STALE_AFTER = timedelta(minutes=2)
 Status, Attempt = Payment.Status, PaymentAttempt.Status
 
@@ -149,8 +148,7 @@ def _succeeded(
 def _not_succeeded(
     payment: Payment, invoice: Invoice, subscriptions: list[Subscription], result: ChargeResult, at: datetime
 ) -> None:
-    """Declined, or the bank wants the holder's confirmation. What never began isn't tried again by itself."""
-    retry_at = at + RETRY_AFTER if any(one.status in standing.EARNING for one in subscriptions) else None
+    """Declined, or the bank wants the holder's confirmation. The card isn't tried again until somebody asks for it."""
     status = Status(result.status)
     write(
         payment,
@@ -158,9 +156,8 @@ def _not_succeeded(
         gateway_reference=result.reference,
         failure_code=result.failure_code,
         failure_message=result.message[:300],
-        next_retry_at=retry_at,
     )
-    write(invoice, payment_status=Invoice.PaymentStatus(result.status), next_payment_attempt=retry_at)
+    write(invoice, payment_status=Invoice.PaymentStatus(result.status))
     outbox.publish_many([_fact(payment, str(status), invoice, at=at)])
     standing.on_failed(subscriptions, at=at, reason=result.failure_code)
 
@@ -202,7 +199,7 @@ def _mark_without_method(invoice: Invoice, *, at: datetime) -> None:
     invoice, subscriptions = lock_invoice(invoice)
     if invoice.status != Invoice.Status.OPEN or invoice.payment_status != Invoice.PaymentStatus.NONE:
         return
-    write(invoice, payment_status=Invoice.PaymentStatus.FAILED, next_payment_attempt=at + RETRY_AFTER)
+    write(invoice, payment_status=Invoice.PaymentStatus.FAILED, next_payment_attempt=None)
     outbox.publish(
         "billing.payment.failed",
         invoice,

@@ -38,7 +38,7 @@ class PaymentAdmin(ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": (("customer", "legal_entity"), ("money", "state"), ("paid_at", "created_at"))}),
         ("How", {"fields": (("method", "payment_method"), ("gateway", "gateway_reference"), "reference")}),
-        ("What went wrong", {"fields": (("failure_code", "failure_message"), ("attempt", "next_retry_at"))}),
+        ("What went wrong", {"fields": (("failure_code", "failure_message"), "attempt")}),
     )
     state = columns.status("status")
     money = columns.money("amount", "Amount")
