@@ -91,18 +91,30 @@ def add_member(*, customer: Customer, user: User, role: str, at: datetime) -> Me
     """Let ``user`` sign in for the customer; a member already gets the role. Raises Invalid for an unknown role."""
     if role not in Member.Role.values:
         raise Invalid(f"The role is one of {', '.join(Member.Role.values)}.", attr="role")
-    member, is_new = Member.objects.update_or_create(customer=customer, user=user, defaults={"role": role})
+    members = Member.objects.select_for_update(of=("self",))
+    member, is_new = members.get_or_create(customer=customer, user=user, defaults={"role": role})
+    previous = member.role
     if is_new:
-        outbox.publish(
-            "billing.member.added",
-            member,
-            at=at,
-            customer_id=customer.pk,
-            account_id=customer.account_id,
-            test_clock_id=customer.test_clock_id,
-            data={"user": user.public_id, "role": role},
-        )
+        _tell_member(member, "added", at=at)
+    elif previous != role:
+        member.role = role
+        member.save(update_fields=["role"])
+        _tell_member(member, "changed", previous={"role": previous}, at=at)
     return member
+
+
+def _tell_member(member: Member, kind: str, *, at: datetime, previous: dict[str, Any] | None = None) -> None:
+    customer = member.customer
+    outbox.publish(
+        f"billing.member.{kind}",
+        member,
+        at=at,
+        customer_id=customer.pk,
+        account_id=customer.account_id,
+        test_clock_id=customer.test_clock_id,
+        data={"user": member.user.public_id, "role": member.role},
+        previous=previous,
+    )
 
 
 def attach_payment_method(

@@ -18,6 +18,7 @@ TEXTS = {
     "billing.customer.created": _("Became a customer"),
     "billing.customer.changed": _("Customer details changed"),
     "billing.member.added": _("A member was added to the portal"),
+    "billing.member.changed": _("A member's role changed"),
     "billing.payment_method.attached": _("A payment method was added"),
     "billing.subscription.created": _("Subscription created"),
     "billing.subscription.activated": _("Subscription active"),

@@ -145,6 +145,15 @@ class TestMembers:
         with pytest.raises(Invalid):
             customers.add_member(customer=customer, user=cora, role="king", at=JAN_1)
 
+    def test_a_new_role_is_told_with_the_old_one_and_the_same_one_is_not(self) -> None:
+        customer, cora = makers.customer(), world.user(email="cora@acme.example")
+
+        for role in ("owner", "viewer", "viewer"):
+            customers.add_member(customer=customer, user=cora, role=role, at=JAN_1)
+
+        told = Event.objects.get(type="billing.member.changed")
+        assert (told.previous, told.data["role"], told.customer_id) == ({"role": "owner"}, "viewer", customer.pk)
+
 
 class TestPaymentMethods:
     def test_the_last_one_chosen_is_the_default(self) -> None:
