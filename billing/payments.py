@@ -13,7 +13,7 @@ import structlog
 from django.db import transaction
 from django.db.models import QuerySet
 
-from billing import gateways, standing
+from billing import gateways, meter_use, standing
 from billing.gateways import ChargeResult
 from billing.invoices import lock as lock_invoice
 from billing.invoices import lock_subscriptions
@@ -22,6 +22,7 @@ from billing.models import (
     CollectionMethod,
     Customer,
     Invoice,
+    InvoiceLine,
     Payment,
     PaymentAttempt,
     PaymentMethod,
@@ -48,7 +49,8 @@ def collect(*, invoice: Invoice, at: datetime, payment_method: PaymentMethod | N
 
     The method is the given one, else the subscription's, else the payer's default. A refused card raises nothing: see
     the payment's ``status`` and ``failure_code``. Raises NoPaymentMethod, and Conflict where nothing is due or a
-    payment is under way. Not in a transaction: the attempt must be committed before the gateway is called.
+    payment is under way, or where what would begin by it has its usage billed by another subscription meanwhile
+    (``meter_in_use``). Not in a transaction: the attempt must be committed before the gateway is called.
     """
     attempt = _begin(invoice=invoice, at=at, payment_method=payment_method)
     return _settle(attempt=attempt, result=_charge(attempt), at=at)
@@ -57,6 +59,7 @@ def collect(*, invoice: Invoice, at: datetime, payment_method: PaymentMethod | N
 @transaction.atomic(durable=True)
 def _begin(*, invoice: Invoice, at: datetime, payment_method: PaymentMethod | None) -> PaymentAttempt:
     """Commit the attempt that stands before the gateway's call."""
+    _require_free_meters([invoice])
     invoice = db.lock_one(invoice)
     _require_due(invoice)
     method = payment_method or _method_for(invoice)
@@ -73,6 +76,19 @@ def _begin(*, invoice: Invoice, at: datetime, payment_method: PaymentMethod | No
     attempt.save()
     write(invoice, payment_status=Invoice.PaymentStatus.PENDING, next_payment_attempt=None)
     return attempt
+
+
+def _require_free_meters(invoices: Sequence[Invoice]) -> None:
+    """What begins with this payment has its meters for itself, though it was ordered beside another that waited too.
+
+    The customers stay locked, so that of two such payments the second one sees the first.
+    """
+    concerned = InvoiceLine.objects.filter(invoice__in=invoices).values("subscription")
+    waiting = standing.loaded().filter(pk__in=concerned, status=Subscription.Status.INCOMPLETE)
+    if found := list(waiting.order_by("pk")):
+        db.lock(Customer, {subscription.customer_id for subscription in found})
+    for subscription in found:
+        meter_use.require_free_for(subscription)
 
 
 def _method_for(invoice: Invoice) -> PaymentMethod:
@@ -250,8 +266,10 @@ def record_manual(
     """Record money that came another way (a transfer, a cheque) for one or several open invoices, in full or in part.
 
     ``amount`` in minor units goes to the invoices in the order given. Raises Invalid where it is more than they are
-    open for or one of them isn't the customer's, and Conflict where one isn't open or its card is being charged.
+    open for or one of them isn't the customer's, and Conflict where one isn't open or its card is being charged, or
+    where ``collect`` would raise ``meter_in_use``.
     """
+    _require_free_meters(invoices)
     subscriptions = lock_subscriptions(invoices)
     locked = {invoice.pk: invoice for invoice in db.lock(Invoice, [invoice.pk for invoice in invoices])}
     ordered = [locked[pk] for pk in dict.fromkeys(invoice.pk for invoice in invoices)]

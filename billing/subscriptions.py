@@ -16,6 +16,7 @@ from billing import (
     drafting,
     entitlements,
     invoices,
+    meter_use,
     payments,
     pricing,
     rating,
@@ -215,15 +216,9 @@ def _check_parties(order: _Order) -> None:
 
 
 def _check_meters(order: _Order) -> None:
-    """Usage belongs to one item: a second one on the same meter would bill it twice, now or once it has begun."""
     meters = {item.price.meter_id for item in order.selection.items if item.price.meter_id}
-    will_begin = Q(subscription__status=Status.INCOMPLETE, subscription__next_bill_at__isnull=False)
-    taken = SubscriptionItem.objects.filter(
-        Q(subscription__status__in=Subscription.LIVE) | will_begin, subscription__customer=order.customer, ended_at=None
-    )
-    if meters and taken.filter(price__meter__in=meters).exists():
-        detail = "This customer's usage is billed by another subscription already."
-        raise Conflict(detail, code="meter_in_use", attr="items")
+    if meters:
+        meter_use.require_free(customer=order.customer, meters=meters, attr="items")
 
 
 def _check_card(order: _Order) -> None:

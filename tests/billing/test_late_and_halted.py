@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from billing import invoices, payments, runs, subscriptions
+from billing import gateways, invoices, payments, runs, subscriptions
 from billing.models import Charge, Customer, Invoice, PaymentAttempt, Plan, Subscription
 from gtm.shared import db
 from gtm.shared.errors import Conflict
@@ -90,6 +90,45 @@ class TestMeters:
         subscriptions.create(customer=customer, plan=plan, start_at=FEB_1, at=JAN_1)
         with pytest.raises(Conflict, match="billed by another subscription"):
             subscriptions.create(customer=customer, plan=plan, at=JAN_1)
+
+    @pytest.fixture
+    def declined(self, plan) -> list[Invoice]:
+        """The first invoices of two orders on one meter that wait for their payment, with a good card by now."""
+        meter = plan.current_version.entitlements.get().feature.meter
+        makers.price(plan=plan, code="calls", meter=meter, timing="in_arrears", model="per_unit", unit_amount=2)
+        customer = buyer("pm_card_chargeDeclined")
+        orders = [subscriptions.create(customer=customer, plan=plan, at=JAN_1) for _ in range(2)]
+        makers.card(customer)
+        return [Invoice.objects.get(lines__subscription=order) for order in orders]
+
+    def test_of_two_orders_that_wait_for_their_payment_one_can_begin(self, declined):
+        first, second = declined
+        payments.collect(invoice=first, at=JAN_1)
+        pay = {"customer": second.customer, "method": "cheque", "amount": 4900, "paid_at": JAN_1}
+        for act in (
+            lambda: payments.collect(invoice=second, at=JAN_1),
+            lambda: payments.record_manual(invoices=[second], at=JAN_1, **pay),
+        ):
+            with pytest.raises(Conflict) as refusal:
+                act()
+            assert refusal.value.code == "meter_in_use"
+        second.refresh_from_db()
+        assert (second.status, second.amount_paid) == (Invoice.Status.OPEN, 0)
+        assert Subscription.objects.filter(status=Status.ACTIVE).count() == 1
+
+    def test_while_one_is_being_paid_neither_the_other_nor_a_new_order_can_begin(self, declined, plan):
+        first, second = declined
+        attempt = payments._begin(invoice=first, at=JAN_1, payment_method=None)
+        for act in (
+            lambda: payments.collect(invoice=second, at=JAN_1),
+            lambda: subscriptions.create(customer=first.customer, plan=plan, at=JAN_1),
+        ):
+            with pytest.raises(Conflict) as refusal:
+                act()
+            assert refusal.value.code == "meter_in_use"
+        failed = gateways.ChargeResult(status="failed", reference="", failure_code="card_declined")
+        payments._settle(attempt=attempt, result=failed, at=JAN_1)
+        assert payments.collect(invoice=second, at=JAN_1).status == "succeeded"
 
 
 class TestCancel:
