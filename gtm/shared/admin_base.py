@@ -317,7 +317,13 @@ class _OperationRows:
 
 
 class OperationTable(_OperationRows, TabularInline):
-    pass
+    """In a table the head names the fields; who can't see it hears the name at each."""
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None:
+            field.widget.attrs.setdefault("aria-label", field.label)
+        return field
 
 
 class OperationStack(_OperationRows, StackedInline):

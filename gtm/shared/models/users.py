@@ -69,6 +69,10 @@ class User(Row, AbstractBaseUser, PermissionsMixin):
     def __str__(self) -> str:
         return self.name or self.email
 
+    def get_full_name(self) -> str:
+        """As libraries ask for it."""
+        return self.name or self.email
+
     def has_role(self, *roles: str) -> bool:
         return not set(roles).isdisjoint(self.roles)
 
