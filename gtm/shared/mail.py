@@ -50,15 +50,14 @@ def queue(
         values = {"vendor": vendors.current(), "base_url": settings.BASE_URL, **context}
         subject = " ".join(render_to_string(f"emails/{template}.subject", values).split())
         text, html = (render_to_string(f"emails/{template}.{kind}", values) for kind in ("txt", "html"))
-    mail = Mail(
+    mail = _row(
         event=event,
-        recipient=recipient.lower(),
+        recipient=recipient,
         template=template,
         locale=locale,
-        subject=subject[:250],
+        subject=subject,
         text=text,
         html=html,
-        message_id=make_msgid(domain=urlsplit(settings.BASE_URL).hostname),
         status=Mail.Status.QUEUED if test_clock_id is None else Mail.Status.KEPT,
         customer_id=customer_id,
         account_id=account_id,
@@ -69,6 +68,19 @@ def queue(
         return None
     _nudge(mail)
     return mail
+
+
+def queue_message(*, recipient: str, template: str, subject: str, text: str, locale: str = "en") -> Mail:
+    """Queue a message that is about no fact and was rendered elsewhere, in the caller's transaction."""
+    mail = _row(recipient=recipient, template=template, subject=subject, text=text, locale=locale)
+    mail.save()
+    _nudge(mail)
+    return mail
+
+
+def _row(*, recipient: str, subject: str, **columns: Any) -> Mail:
+    message_id = make_msgid(domain=urlsplit(settings.BASE_URL).hostname)
+    return Mail(recipient=recipient.lower(), subject=subject[:250], message_id=message_id, **columns)
 
 
 def _nudge(mail: Mail) -> None:
