@@ -27,7 +27,8 @@ def cancel(
 ) -> Subscription:
     """End the subscription at the end of its period (of its trial), at a time, or now; nothing is credited.
 
-    Usage until then is billed with the closing invoice. Raises Conflict where it has ended or waits for its first
+    Usage until then is billed with the closing invoice. ``reason``, in the asker's own words, is kept with the change;
+    the facts say only by which way it was asked for. Raises Conflict where it has ended or waits for its first
     payment, Invalid for a time that is past or absurd.
     """
     subscription = _locked(subscription)
@@ -46,10 +47,14 @@ def cancel(
         origin=origin,
         reason=reason,
     ).save()
-    standing.fact(subscription, "cancellation_scheduled", at=at, reason=reason, publish=True)
+    standing.fact(subscription, "cancellation_scheduled", at=at, reason=_code(origin), publish=True)
     if subscription.cancel_at <= at:
         _end_now(subscription, origin=origin, reason=reason, at=at)
     return subscription
+
+
+def _code(origin: str) -> str:
+    return f"requested_by_{origin}"
 
 
 def _end_of(subscription: Subscription, when: str | datetime, at: datetime) -> datetime:
@@ -84,7 +89,7 @@ def _end_now(subscription: Subscription, *, origin: str, reason: str, at: dateti
     vendor = vendors.current()
     if subscription.status not in standing.NOT_BILLED:
         charges.accrue(subscriptions=[subscription], until=at, vendor=vendor)
-    standing.end(subscription, at=at, origin=origin, reason=reason)
+    standing.end(subscription, at=at, origin=origin, reason=_code(origin), note=reason)
     context = drafting.context(vendor=vendor, at=at)
     invoices.bill_pending(payers=[subscription.payer], subscriptions=[subscription], context=context)
 
@@ -103,7 +108,7 @@ def undo_cancellation(
     standing.change(
         subscription, kind="cancellation_undone", at=at, mrr_before=before, origin=origin, reason=reason
     ).save()
-    standing.fact(subscription, "cancellation_undone", at=at, reason=reason, publish=True)
+    standing.fact(subscription, "cancellation_undone", at=at, reason=_code(origin), publish=True)
     return subscription
 
 

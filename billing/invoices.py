@@ -223,21 +223,26 @@ def _write_again(drafts: Sequence[Draft], changed: Sequence[Charge]) -> None:
 
 
 @transaction.atomic
-def void(*, invoice: Invoice, at: datetime, reason: str = "", waive: bool = False) -> Invoice:
+def void(
+    *, invoice: Invoice, at: datetime, reason: str = "", cause: str = "voided_by_staff", waive: bool = False
+) -> Invoice:
     """Take back an open invoice that nobody paid.
 
     Its charges are replaced by new pending ones, which the payer's next invoice gathers; with ``waive`` nothing is
     asked for again, and nor is it for a subscription that waited for this payment to begin: it expires. Raises
-    Conflict unless it is open, unpaid and uncredited, with no payment under way.
+    Conflict unless it is open, unpaid and uncredited, with no payment under way. ``reason``, in somebody's own words,
+    is kept in the invoice's metadata (``void_reason``); the fact holds ``cause``, a code.
     """
     invoice, subscriptions = lock(invoice)
     _require_voidable(invoice)
     invoice.status, invoice.payment_status, invoice.next_payment_attempt = Status.VOID, PaymentStatus.NONE, None
-    invoice.save(update_fields={"status", "payment_status", "next_payment_attempt", *invoice.touch()})
+    if reason:
+        invoice.metadata = {**invoice.metadata, "void_reason": reason}
+    invoice.save(update_fields={"status", "payment_status", "next_payment_attempt", "metadata", *invoice.touch()})
     invoice.refresh_from_db(fields=["updated_at"])
     standing.on_voided(subscriptions, invoice=invoice, at=at)
     _release(invoice, at=at, waive=waive)
-    outbox.publish_many([_fact(invoice, "voided", at=at, reason=reason)])
+    outbox.publish_many([_fact(invoice, "voided", at=at, reason=cause)])
     return invoice
 
 

@@ -53,7 +53,7 @@ def bill_due(
             while bill(run, batch):
                 _progress(run)
     except Exception as error:
-        run.status, run.last_error = BillingRun.Status.FAILED, f"{type(error).__name__}: {error}"[:2000]
+        run.status, run.last_error = BillingRun.Status.FAILED, _words(error)[:2000]
         _progress(run)
         raise
     run.status = BillingRun.Status.DONE
@@ -92,7 +92,7 @@ def _bill_batch(run: BillingRun, batch: int) -> bool:
     except OperationalError:
         raise  # the database is away or saw a deadlock: no customer's fault, and the next run goes on
     except _ABOUT_ONE as error:
-        log.warning("batch_failed", error=str(error))
+        log.warning("batch_failed", error=_words(error))
     return _singly(run, due(at=run.cutoff, test_clock=run.test_clock), "payer", "next_bill_at", batch, _bill)
 
 
@@ -207,7 +207,7 @@ def _finalize_batch(run: BillingRun, batch: int) -> bool:
     except OperationalError:
         raise
     except _ABOUT_ONE as error:
-        log.warning("finalization_failed", error=str(error))
+        log.warning("finalization_failed", error=_words(error))
     return _singly(run, _waiting(run), "customer", "finalize_at", batch, _finalize)
 
 
@@ -245,7 +245,12 @@ def _singly(
 
 
 def _words(error: Exception) -> str:
-    return error.detail if isinstance(error, DomainError) else f"{type(error).__name__}: {error}"
+    """The error as it may be kept: without the database's own text, which holds values of rows."""
+    if isinstance(error, DomainError):
+        return error.detail
+    if isinstance(error, DatabaseError):
+        return f"{type(error).__name__} (SQLSTATE {getattr(error.__cause__, 'sqlstate', None) or 'unknown'})"
+    return f"{type(error).__name__}: {error}"
 
 
 @transaction.atomic

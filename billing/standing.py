@@ -86,10 +86,15 @@ def expire(subscription: Subscription, *, at: datetime, reason: str) -> None:
 
 
 def end(
-    subscription: Subscription, *, at: datetime, origin: str = SubscriptionChange.Origin.SYSTEM, reason: str = ""
+    subscription: Subscription,
+    *,
+    at: datetime,
+    origin: str = SubscriptionChange.Origin.SYSTEM,
+    reason: str = "",
+    note: str = "",
 ) -> None:
-    """End a canceled subscription; its items end with it."""
-    _move(subscription, Status.CANCELED, kind="canceled", at=at, reason=reason, origin=origin, ended_at=at)
+    """End a canceled subscription; its items end with it. ``reason`` is a code, ``note`` is in somebody's own words."""
+    _move(subscription, Status.CANCELED, kind="canceled", at=at, reason=reason, note=note, origin=origin, ended_at=at)
     subscription.items.filter(ended_at=None).update(ended_at=at, next_bill_at=None)
 
 
@@ -133,13 +138,15 @@ def _move(
     kind: str,
     at: datetime,
     reason: str = "",
+    note: str = "",
     origin: str = SubscriptionChange.Origin.SYSTEM,
     ended_at: datetime | None = None,
 ) -> None:
+    """Change the status with its row and its fact. A ``note`` stays on the row: facts hold codes, and no free text."""
     before, previous = monthly_revenue(subscription), subscription.status
     subscription.status, subscription.ended_at = to, ended_at
     save(subscription, "ended_at")
-    change(subscription, kind=kind, at=at, mrr_before=before, reason=reason, origin=origin).save()
+    change(subscription, kind=kind, at=at, mrr_before=before, reason=note or reason, origin=origin).save()
     fact(subscription, kind, at=at, previous={"status": previous}, reason=reason, publish=True)
 
 

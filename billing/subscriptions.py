@@ -49,10 +49,6 @@ __all__ = ["ItemTerms", "cancel", "create", "default_items", "expire_incomplete"
 log = structlog.get_logger(__name__)
 Origin = SubscriptionChange.Origin
 PAYMENT_WINDOW = timedelta(hours=24)
-_WHY_ABANDONED = {
-    "payment_window_over": "The first payment did not come in time.",
-    "order_changed": "The order was changed before it was paid.",
-}
 MAX_AHEAD = timedelta(days=5 * 366)
 MAX_TRIAL_DAYS = 730
 
@@ -376,5 +372,5 @@ def abandon(*, subscription: Subscription, at: datetime, reason: str) -> bool:
         return False
     standing.expire(subscription, at=at, reason=reason)
     for invoice in unpaid.order_by("pk"):
-        invoices.void(invoice=invoice, at=at, reason=_WHY_ABANDONED[reason], waive=True)
+        invoices.void(invoice=invoice, at=at, cause=reason, waive=True)
     return True

@@ -237,6 +237,12 @@ class TestVoid:
         runs.bill_due(at=FEB_1)
         assert Invoice.objects.get(status=Invoice.Status.OPEN).total == 2 * 4900
 
+    def test_keeps_the_reason_beside_the_invoice_and_a_code_in_the_fact(self, plan):
+        invoice = invoices.void(invoice=bought(plan), at=JAN_1, reason="Ann Lee ordered by mistake")
+        invoice.refresh_from_db()
+        assert invoice.metadata == {"void_reason": "Ann Lee ordered by mistake"}
+        assert Event.objects.get(type="billing.invoice.voided").reason == "voided_by_staff"
+
     def test_can_waive_it(self, plan):
         invoices.void(invoice=bought(plan), at=JAN_1, waive=True)
         assert Charge.objects.get().status == Charge.Status.WAIVED

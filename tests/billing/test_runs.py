@@ -8,6 +8,7 @@ from django.test.utils import CaptureQueriesContext
 
 from billing import catalog, customers, runs, subscriptions, tasks
 from billing.models import BillingRun, Charge, Customer, Invoice, Plan, Subscription
+from gtm.shared import ids
 from gtm.shared.models import Event, Pulse
 from tests.billing import makers
 from tests.world import JAN_1
@@ -126,6 +127,16 @@ class TestParked:
         assert runs.bill_due(at=FEB_1).parked == 1
         broken.payer.refresh_from_db()
         assert "unknown zone" in broken.payer.parked_reason
+
+    def test_what_the_database_says_about_rows_is_not_repeated(self, plan):
+        (subscription,) = subscribed(plan, 1)
+        charge = Charge.objects.get()
+        charge.pk, charge.period_index, charge.status, charge.invoice_line = ids.uuid7(), 1, "waived", None
+        charge.save(force_insert=True)  # the period that the run is to charge for
+        assert runs.bill_due(at=FEB_1).parked == 1
+        subscription.payer.refresh_from_db()
+        told = Event.objects.get(type="billing.customer.changed", data__parked=True)
+        assert subscription.payer.parked_reason == told.reason == "IntegrityError (SQLSTATE 23505)"
 
 
 class TestQueries:

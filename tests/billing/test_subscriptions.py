@@ -419,6 +419,19 @@ class TestCancellation:
         line = Invoice.objects.get(status=Invoice.Status.DRAFT).lines.get()
         assert (line.reason, line.quantity, line.amount) == ("subscription_end", 40, 120)
 
+    @pytest.mark.parametrize("when", ["now", "period_end"])
+    def test_has_its_reason_on_the_change_and_a_code_in_the_facts(self, active, when):
+        words = "Ann Lee (ann@acme.example) left"
+        subscriptions.cancel(subscription=active, when=when, reason=words, origin="portal", at=JAN_1)
+        if when == "period_end":
+            subscriptions.undo_cancellation(subscription=active, reason=words, origin="portal", at=JAN_1)
+        kinds = {"now": ["cancellation_scheduled", "canceled"]}.get(
+            when, ["cancellation_scheduled", "cancellation_undone"]
+        )
+        assert [active.changes.get(kind=kind).reason for kind in kinds] == [words] * 2
+        told = Event.objects.filter(type__in=[f"billing.subscription.{kind}" for kind in kinds])
+        assert [event.reason for event in told] == ["requested_by_portal"] * 2
+
     def test_in_the_past_is_refused(self, active):
         with pytest.raises(Invalid):
             subscriptions.cancel(subscription=active, when=JAN_1 - timedelta(days=1), at=JAN_1)
