@@ -11,12 +11,13 @@ lock.
 
 import uuid
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 from django.db import DatabaseError, OperationalError, transaction
 from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.functions import Now
 
 from billing import charges, drafting, invoices, payments, standing
 from billing.models import BillingRun, Customer, Invoice, PlanVersion, Subscription, SubscriptionItem
@@ -27,6 +28,7 @@ from gtm.shared.models import TestClock, write
 
 log = structlog.get_logger(__name__)
 TrialEnd = PlanVersion.TrialEnd
+LOST_AFTER = timedelta(minutes=10)
 _ABOUT_ONE = (
     DomainError,
     DatabaseError,
@@ -47,6 +49,7 @@ def bill_due(
     Unclocked rows, or those of one test clock. Where nothing was due, the run returned is not saved. A second run
     bills nothing.
     """
+    _close_killed(test_clock)
     run = BillingRun(test_clock=test_clock, cutoff=at)
     try:
         for bill in (_bill_batch, _finalize_batch):
@@ -63,6 +66,14 @@ def bill_due(
     if collect:
         collect_waiting(at=at, test_clock=test_clock)
     return run
+
+
+def _close_killed(test_clock: TestClock | None) -> None:
+    """Give up the rows of runs that ended without saying so. One that is at work still says so with its next batch."""
+    lost = BillingRun.objects.filter(
+        test_clock=test_clock, status=BillingRun.Status.RUNNING, started_at__lt=Now() - LOST_AFTER
+    )
+    lost.update(status=BillingRun.Status.FAILED, last_error="The process ended before the run did.", finished_at=Now())
 
 
 def _progress(run: BillingRun) -> None:

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 
 from billing import catalog, customers, runs, subscriptions, tasks
 from billing.models import BillingRun, Charge, Customer, Invoice, Plan, Subscription
-from gtm.shared import ids
+from gtm.shared import db, ids
 from gtm.shared.models import Event, Pulse
 from tests.billing import makers
 from tests.world import JAN_1
@@ -82,6 +82,23 @@ class TestBillDue:
         assert runs.bill_due(at=FEB_1, batch=2).subscriptions == 5
         numbers = Invoice.objects.exclude(number=None).order_by("number").values_list("number", flat=True)
         assert list(numbers) == [f"INV-2026-{n:06d}" for n in range(1, 6)]
+
+    def test_closes_the_row_of_a_run_that_was_killed(self):
+        long_ago, clock = db.now() - timedelta(minutes=11), makers.clock()
+        killed = BillingRun.objects.create(cutoff=JAN_1, started_at=long_ago, invoices=7)
+        others = [
+            BillingRun.objects.create(cutoff=JAN_1),  # may be at work
+            BillingRun.objects.create(cutoff=JAN_1, started_at=long_ago, test_clock=clock),
+            BillingRun.objects.create(cutoff=JAN_1, started_at=long_ago, status=BillingRun.Status.DONE),
+        ]
+        runs.bill_due(at=FEB_1)
+        killed.refresh_from_db()
+        assert (killed.status, killed.invoices) == (BillingRun.Status.FAILED, 7)
+        assert killed.last_error == "The process ended before the run did."
+        assert killed.finished_at is not None
+        for one in others:
+            one.refresh_from_db()
+        assert [one.status for one in others] == ["running", "running", "done"]
 
     def test_leaves_test_clocks_alone(self, plan):
         clock = makers.clock()
