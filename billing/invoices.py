@@ -229,9 +229,10 @@ def void(
     """Take back an open invoice that nobody paid.
 
     Its charges are replaced by new pending ones, which the payer's next invoice gathers; with ``waive`` nothing is
-    asked for again, and nor is it for a subscription that waited for this payment to begin: it expires. Raises
-    Conflict unless it is open, unpaid and uncredited, with no payment under way. ``reason``, in somebody's own words,
-    is kept in the invoice's metadata (``void_reason``); the fact holds ``cause``, a code.
+    asked for again, and nor is it for a subscription that has ended. One that waited for its payment to begin expires
+    with the last of its open invoices. Raises Conflict unless it is open, unpaid and uncredited, with no payment under
+    way. ``reason``, in somebody's own words, is kept in the invoice's metadata (``void_reason``); the fact holds
+    ``cause``, a code.
     """
     invoice, subscriptions = lock(invoice)
     _require_voidable(invoice)
@@ -259,11 +260,13 @@ def _require_voidable(invoice: Invoice) -> None:
 
 def _release(invoice: Invoice, *, at: datetime, waive: bool) -> None:
     released = list(Charge.objects.filter(invoice_line__invoice=invoice).order_by("pk"))
-    never_begun = Subscription.objects.filter(charges__in=released, status=Subscription.Status.EXPIRED)
-    over = set(never_begun.values_list("pk", flat=True))
+    ended = Subscription.objects.filter(charges__in=released, status__in=Subscription.ENDED)
+    over = dict(ended.values_list("pk", "status"))
     waived = [charge.pk for charge in released if waive or charge.subscription_id in over]
     replaced = [charge for charge in released if charge.pk not in waived]
     Charge.objects.filter(pk__in=waived).update(status=Charge.Status.WAIVED, invoice_line=None)
+    expired = [pk for pk, status in over.items() if status == Subscription.Status.EXPIRED]
+    Charge.objects.filter(subscription__in=expired, status=Charge.Status.PENDING).update(status=Charge.Status.WAIVED)
     Charge.objects.filter(pk__in=[charge.pk for charge in replaced]).update(
         status=Charge.Status.REPLACED, invoice_line=None
     )

@@ -223,10 +223,14 @@ def on_failed(subscriptions: Iterable[Subscription], *, at: datetime, reason: st
 
 
 def on_voided(subscriptions: Iterable[Subscription], *, invoice: Invoice, at: datetime) -> None:
-    """An invoice was taken back: what waited for its payment never begins, what was behind with it is in order."""
+    """An invoice was taken back: what was behind with it is in order, what waited for its payment never begins.
+
+    A first order may have been split over several invoices: it is given up with the last of them.
+    """
     for subscription in _with_status(subscriptions, Status.INCOMPLETE, Status.PAST_DUE):
         if subscription.status == Status.INCOMPLETE:
-            expire(subscription, at=at, reason="invoice_voided")
+            if not _waits_for_more(subscription, invoice):
+                expire(subscription, at=at, reason="invoice_voided")
         elif not _owes_more(subscription, invoice):
             recover(subscription, at=at)
 
@@ -235,6 +239,11 @@ def _with_status(subscriptions: Iterable[Subscription], *statuses: Status) -> li
     """Those of them, read whole; mostly there are none, and nothing is read."""
     keys = [one.pk for one in subscriptions if one.status in statuses]
     return list(loaded().filter(pk__in=keys).order_by("pk")) if keys else []
+
+
+def _waits_for_more(subscription: Subscription, voided: Invoice) -> bool:
+    unpaid = Invoice.objects.filter(status=Invoice.Status.OPEN, lines__subscription=subscription)
+    return unpaid.exclude(pk=voided.pk).exists()
 
 
 def _owes_more(subscription: Subscription, settled: Invoice) -> bool:

@@ -1,10 +1,10 @@
 """What halts one order, charge or clock halts no other; and nothing is asked for that never began."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from billing import gateways, invoices, payments, runs, subscriptions
+from billing import catalog, gateways, invoices, payments, runs, subscriptions
 from billing.models import Charge, Customer, Invoice, PaymentAttempt, Plan, Subscription
 from gtm.shared import db
 from gtm.shared.errors import Conflict
@@ -80,6 +80,46 @@ class TestVoid:
         makers.card(subscription.customer)
         second = subscriptions.create(customer=subscription.customer, plan=plan, at=FEB_1)
         assert Invoice.objects.get(lines__subscription=second).total == 4900
+
+    def test_of_what_a_canceled_subscription_owed_asks_for_nothing_again(self, plan):
+        customer = makers.customer()
+        subscription = subscriptions.create(customer=customer, plan=plan, collection_method="send_invoice", at=JAN_1)
+        subscriptions.cancel(subscription=subscription, when="now", at=JAN_1 + timedelta(days=1))
+        invoices.void(invoice=Invoice.objects.get(), at=FEB_1)
+        assert Charge.objects.get().status == Charge.Status.WAIVED
+        subscription.refresh_from_db()
+        assert subscription.status == Status.CANCELED
+
+
+class TestOrderOnTwoInvoices:
+    @pytest.fixture
+    def split(self, plan) -> list[Invoice]:
+        """The invoices of one order whose card was refused: with tax, and without for a class that has no rate."""
+        makers.legal_entity(country="US")
+        terms = {"code": "us", "name": "Tax", "percentage": 10, "country": "US", "tax_class": "saas"}
+        catalog.create_tax_rate(at=JAN_1, valid_from=date(2020, 1, 1), **terms)
+        plan.prices.update(tax_class="saas")
+        makers.price(plan=plan, code="books", name="Books", unit_amount=1000, tax_class="books")
+        subscriptions.create(customer=buyer("pm_card_chargeDeclined"), plan=plan, at=JAN_1)
+        return list(Invoice.objects.order_by("total"))
+
+    def test_goes_on_waiting_while_one_of_them_can_be_paid(self, split):
+        books, rest = split
+        invoices.void(invoice=books, at=JAN_1)
+        assert Subscription.objects.get().status == Status.INCOMPLETE
+        makers.card(rest.customer)
+        payments.collect(invoice=rest, at=JAN_1)
+        assert Subscription.objects.get().status == Status.ACTIVE
+        runs.bill_due(at=FEB_1)
+        assert (
+            Charge.objects.filter(description="Pro: Books", status=Charge.Status.BILLED).count() == 2
+        )  # January's too
+
+    def test_is_given_up_with_the_last_one_and_asks_for_nothing_again(self, split):
+        for invoice in split:
+            invoices.void(invoice=invoice, at=JAN_1)
+        assert Subscription.objects.get().status == Status.EXPIRED
+        assert not Charge.objects.filter(status__in=[Charge.Status.PENDING, Charge.Status.BILLED]).exists()
 
 
 class TestMeters:
