@@ -3,10 +3,12 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
 from django.shortcuts import redirect
 from unfold.decorators import action, display
 
+from crm import wording
 from crm.models import (
     Account,
     AccountCustomer,
@@ -18,24 +20,19 @@ from crm.models import (
     OwnerDecision,
 )
 from gtm.shared import admin_columns as columns
+from gtm.shared import vendors
 from gtm.shared.admin_base import ReadOnlyAdmin, ReadOnlyTable
 from gtm.shared.admin_filters import OnTestClock
 
 
-def reasons(decision: Any) -> str:
-    """Why it was decided so: the codes and figures as they were kept."""
-    return "; ".join(_said(reason) for reason in decision.reasons)
-
-
-def _said(reason: Any) -> str:
-    if not isinstance(reason, dict):
-        return str(reason)
-    rest = [f"{name} {value}" for name, value in reason.items() if name != "code" and value not in (None, "", [])]
-    return " · ".join([str(reason.get("code", "")).replace("_", " "), *rest])
+def said(decision: Any, currency: str) -> str:
+    """Why it was decided so, in the words of the desk."""
+    return " ".join(wording.sentences(decision.reasons, currency=currency))
 
 
 class DomainRows(ReadOnlyTable):
     model = AccountDomain
+    verbose_name_plural = "domains"
     fields = ("domain", "is_primary", "verified_at")
     tab = True
 
@@ -50,6 +47,7 @@ class CustomerRows(ReadOnlyTable):
 
 class MotionRows(ReadOnlyTable):
     model = MotionDecision
+    verbose_name_plural = "motion"
     related = ("policy",)
     ordering = ("-valid_from",)
     fields = ("segment", "motion", "engagement_policy", "policy", "why", "valid_from", "valid_to")
@@ -58,11 +56,12 @@ class MotionRows(ReadOnlyTable):
 
     @display(description="Because")
     def why(self, decision: MotionDecision) -> str:
-        return reasons(decision)
+        return said(decision, decision.policy.currency if decision.policy else "USD")
 
 
 class OwnerRows(ReadOnlyTable):
     model = OwnerDecision
+    verbose_name_plural = "owners"
     fk_name = "account"
     related = ("owner", "queue", "ruleset")
     ordering = ("-valid_from",)
@@ -70,9 +69,13 @@ class OwnerRows(ReadOnlyTable):
     tab = True
     per_page = 20
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[OwnerDecision]:
+        self.currency = vendors.current().base_currency
+        return super().get_queryset(request)
+
     @display(description="Because")
     def why(self, decision: OwnerDecision) -> str:
-        return reasons(decision)
+        return said(decision, self.currency)
 
 
 @admin.register(Account)
