@@ -4,12 +4,12 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from billing import charges, drafting, invoices, standing
+from billing import charges, drafting, invoices, runs, standing
 from billing.models import Customer, Subscription, SubscriptionChange
 from billing.queries import billing_periods
 from billing.standing import Status
 from gtm.shared import db, vendors
-from gtm.shared.errors import Conflict, Invalid
+from gtm.shared.errors import Conflict, DomainError, Invalid
 
 Origin = SubscriptionChange.Origin
 PERIOD_END, NOW = "period_end", "now"
@@ -27,9 +27,9 @@ def cancel(
 ) -> Subscription:
     """End the subscription at the end of its period (of its trial), at a time, or now; nothing is credited.
 
-    Usage until then is billed with the closing invoice. ``reason``, in the asker's own words, is kept with the change;
-    the facts say only by which way it was asked for. Raises Conflict where it has ended or waits for its first
-    payment, Invalid for a time that is past or absurd.
+    Usage until then is billed with the closing invoice, or once the payer can be billed again. ``reason``, in the
+    asker's own words, is kept with the change; the facts say only by which way it was asked for. Raises Conflict where
+    it has ended or waits for its first payment, Invalid for a time that is past or absurd.
     """
     subscription = _locked(subscription)
     if subscription.status not in (*Subscription.LIVE, Status.PAUSED, Status.UNPAID):
@@ -90,8 +90,16 @@ def _end_now(subscription: Subscription, *, origin: str, reason: str, at: dateti
     if subscription.status not in standing.NOT_BILLED:
         charges.accrue(subscriptions=[subscription], until=at, vendor=vendor)
     standing.end(subscription, at=at, origin=origin, reason=_code(origin), note=reason)
-    context = drafting.context(vendor=vendor, at=at)
-    invoices.bill_pending(payers=[subscription.payer], subscriptions=[subscription], context=context)
+    _bill(subscription, drafting.context(vendor=vendor, at=at))
+
+
+def _bill(subscription: Subscription, context: drafting.Context) -> None:
+    """Issue the closing invoice. Where that can't be, the payer is parked as a run does, and its charges wait."""
+    try:
+        with transaction.atomic():
+            invoices.bill_pending(payers=[subscription.payer], subscriptions=[subscription], context=context)
+    except DomainError as refusal:
+        runs.park(customer=subscription.payer, reason=refusal.detail, at=context.at)
 
 
 @transaction.atomic

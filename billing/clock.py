@@ -38,6 +38,7 @@ def next_due(*, clock: TestClock) -> datetime | None:
     first = unpaid.aggregate(at=Min("charges__invoice_line__invoice__finalized_at"))["at"]
     times = [
         subscribed.aggregate(at=Min("next_bill_at"))["at"],
+        runs.left_over(test_clock=clock).aggregate(at=Min("invoice_at"))["at"],
         drafts.aggregate(at=Min("finalize_at"))["at"],
         payments.awaiting_collection(test_clock=clock).aggregate(at=Min("next_payment_attempt"))["at"],
         first + subscriptions.PAYMENT_WINDOW if first else None,

@@ -20,7 +20,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import Now
 
 from billing import charges, drafting, invoices, payments, standing
-from billing.models import BillingRun, Customer, Invoice, PlanVersion, Subscription, SubscriptionItem
+from billing.models import BillingRun, Charge, Customer, Invoice, PlanVersion, Subscription, SubscriptionItem
 from billing.standing import Status
 from gtm.shared import db, outbox, vendors
 from gtm.shared.errors import DomainError
@@ -44,7 +44,7 @@ def bill_due(
 ) -> BillingRun:
     """Bill all that is due by ``at``:
 
-    subscriptions, drafts whose grace is over and, with ``collect``, cards not tried yet.
+    subscriptions, what was left of ended ones, drafts whose grace is over and, with ``collect``, cards not tried yet.
 
     Unclocked rows, or those of one test clock. Where nothing was due, the run returned is not saved. A second run
     bills nothing.
@@ -52,7 +52,7 @@ def bill_due(
     _close_killed(test_clock)
     run = BillingRun(test_clock=test_clock, cutoff=at)
     try:
-        for bill in (_bill_batch, _finalize_batch):
+        for bill in (_bill_batch, _gather_batch, _finalize_batch):
             while bill(run, batch):
                 _progress(run)
     except Exception as error:
@@ -95,16 +95,7 @@ def due(*, at: datetime, test_clock: TestClock | None) -> QuerySet[Subscription]
 
 def _bill_batch(run: BillingRun, batch: int) -> bool:
     """Bill one batch; whether there was anything to bill."""
-    try:
-        with transaction.atomic():
-            payers = _claim(due(at=run.cutoff, test_clock=run.test_clock), "payer", "next_bill_at", batch)
-            _bill(run, payers)
-            return bool(payers)
-    except OperationalError:
-        raise  # the database is away or saw a deadlock: no customer's fault, and the next run goes on
-    except _ABOUT_ONE as error:
-        log.warning("batch_failed", error=_words(error))
-    return _singly(run, due(at=run.cutoff, test_clock=run.test_clock), "payer", "next_bill_at", batch, _bill)
+    return _do_batch(run, due(at=run.cutoff, test_clock=run.test_clock), "payer", "next_bill_at", batch, _bill)
 
 
 def _claim(queryset: QuerySet[Any], party: str, order: str, batch: int) -> list[Customer]:
@@ -210,16 +201,7 @@ def _waiting(run: BillingRun) -> QuerySet[Invoice]:
 
 
 def _finalize_batch(run: BillingRun, batch: int) -> bool:
-    try:
-        with transaction.atomic():
-            payers = _claim(_waiting(run), "customer", "finalize_at", batch)
-            _finalize(run, payers)
-            return bool(payers)
-    except OperationalError:
-        raise
-    except _ABOUT_ONE as error:
-        log.warning("finalization_failed", error=_words(error))
-    return _singly(run, _waiting(run), "customer", "finalize_at", batch, _finalize)
+    return _do_batch(run, _waiting(run), "customer", "finalize_at", batch, _finalize)
 
 
 def _finalize(run: BillingRun, payers: Sequence[Customer]) -> None:
@@ -232,7 +214,54 @@ def _finalize(run: BillingRun, payers: Sequence[Customer]) -> None:
     invoices.finalize_all(invoices=locked, subscriptions=concerned, context=context)
 
 
-# --- those that can't be billed ----------------------------------------------------------------
+# --- what was left -----------------------------------------------------------------------------
+def left_over(*, test_clock: TestClock | None) -> QuerySet[Charge]:
+    """What ended subscriptions owe and no invoice asks for, since their payer was parked: no renewal will gather it."""
+    return Charge.objects.filter(
+        status=Charge.Status.PENDING,
+        subscription__status__in=Subscription.ENDED,
+        test_clock=test_clock,
+        payer__parked_at=None,
+    )
+
+
+def _gather_batch(run: BillingRun, batch: int) -> bool:
+    found = left_over(test_clock=run.test_clock).filter(invoice_at__lte=run.cutoff)
+    return _do_batch(run, found, "payer", "invoice_at", batch, _gather)
+
+
+def _gather(run: BillingRun, payers: Sequence[Customer]) -> None:
+    """Put all that is pending of payers whose locks are held on invoices, after locking their subscriptions."""
+    if not payers:
+        return
+    pending = Charge.objects.filter(status=Charge.Status.PENDING, payer__in=payers, subscription__isnull=False)
+    concerned = db.lock(Subscription, set(pending.values_list("subscription", flat=True)))
+    context = drafting.context(vendor=vendors.current(), at=run.cutoff)
+    run.invoices += len(invoices.bill_pending(payers=payers, subscriptions=concerned, context=context))
+
+
+# --- batches, and those that can't be billed ---------------------------------------------------
+def _do_batch(
+    run: BillingRun,
+    queryset: QuerySet[Any],
+    party: str,
+    order: str,
+    batch: int,
+    bill: Callable[[BillingRun, Sequence[Customer]], None],
+) -> bool:
+    """Do one batch in a transaction of its own; whether there was anything to do."""
+    try:
+        with transaction.atomic():
+            payers = _claim(queryset, party, order, batch)
+            bill(run, payers)
+            return bool(payers)
+    except OperationalError:
+        raise  # the database is away or saw a deadlock: no customer's fault, and the next run goes on
+    except _ABOUT_ONE as error:
+        log.warning("batch_failed", work=bill.__name__.strip("_"), error=_words(error))
+    return _singly(run, queryset, party, order, batch, bill)
+
+
 def _singly(
     run: BillingRun,
     queryset: QuerySet[Any],

@@ -4,7 +4,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from billing import catalog, gateways, invoices, payments, runs, subscriptions
+from billing import catalog, customers, gateways, invoices, payments, runs, subscriptions
+from billing import clock as billing_clock
 from billing.models import Charge, Customer, Invoice, PaymentAttempt, Plan, Subscription
 from gtm.shared import db
 from gtm.shared.errors import Conflict
@@ -192,6 +193,34 @@ class TestCancel:
         runs.bill_due(at=FEB_1)
         paused.refresh_from_db()
         assert (paused.status, paused.ended_at, Charge.objects.count()) == (Status.CANCELED, FEB_1, 0)
+
+    @pytest.mark.parametrize("clocked", [False, True])
+    def test_now_of_what_can_not_be_taxed_parks_the_payer_and_bills_it_later(self, plan, clocked):
+        clock = makers.clock() if clocked else None
+        meter = plan.current_version.entitlements.get().feature.meter
+        makers.price(plan=plan, code="calls", meter=meter, timing="in_arrears", model="per_unit", unit_amount=2)
+        customer = buyer(test_clock=clock)
+        subscription = subscriptions.create(customer=customer, plan=plan, at=JAN_1)
+        makers.calls(customer, 30, at=JAN_1 + timedelta(hours=1))
+        terms = {"code": "us", "name": "Tax", "percentage": 10, "country": "US", "valid_from": date(2026, 1, 2)}
+        catalog.create_tax_rate(at=JAN_1, **terms)
+        customers.change(customer=customer, country="", at=JAN_1)
+        later = JAN_1 + timedelta(days=3)
+        subscriptions.cancel(subscription=subscription, when="now", at=later)
+        subscription.refresh_from_db()
+        customer.refresh_from_db()
+        assert (subscription.status, customer.parked_at) == (Status.CANCELED, later)
+        assert "country" in customer.parked_reason
+        assert Charge.objects.get(kind="usage").status == Charge.Status.PENDING
+        assert runs.bill_due(at=FEB_1, test_clock=clock)._state.adding
+
+        customers.change(customer=customer, country="US", at=FEB_1)
+        runs.unpark(customer=customer, at=FEB_1)
+        assert clock is None or billing_clock.next_due(clock=clock) == later
+        runs.bill_due(at=FEB_1, test_clock=clock)
+        runs.bill_due(at=MAR_1, test_clock=clock)
+        assert Invoice.objects.get(lines__kind="usage").total == 66
+        assert Charge.objects.get(kind="usage").status == Charge.Status.BILLED
 
     def test_when_the_run_is_late_after_a_trial_costs_nothing(self):
         plan = makers.published_plan(trial_days=14)
