@@ -26,14 +26,10 @@ class ForgivingRedisCache(RedisCache):
         fetch = super().get
         return _forgiving(default, lambda: fetch(key, default, version))
 
-    def set(
-        self, key: str, value: Any, timeout: float | object | None = DEFAULT_TIMEOUT, version: int | None = None
-    ) -> None:
+    def set(self, key: str, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> None:
         _forgiving(None, lambda: super(ForgivingRedisCache, self).set(key, value, timeout, version))
 
-    def add(
-        self, key: str, value: Any, timeout: float | object | None = DEFAULT_TIMEOUT, version: int | None = None
-    ) -> bool:
+    def add(self, key: str, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
         return bool(_forgiving(True, lambda: super(ForgivingRedisCache, self).add(key, value, timeout, version)))
 
     def incr(self, key: str, delta: int = 1, version: int | None = None) -> int:
