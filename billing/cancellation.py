@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from billing import charges, drafting, invoices, runs, standing
+from billing import charges, drafting, entitlements, invoices, runs, standing
 from billing.models import Customer, Subscription, SubscriptionChange
 from billing.queries import billing_periods
 from billing.standing import Status
@@ -29,9 +29,12 @@ def cancel(
 
     Usage until then is billed with the closing invoice, or once the payer can be billed again. ``reason``, in the
     asker's own words, is kept with the change; the facts say only by which way it was asked for. Raises Conflict where
-    it has ended or waits for its first payment, Invalid for a time that is past or absurd.
+    it has ended or waits for its first payment, Invalid for a time that is past or absurd. One whose start is still
+    ahead ends at once, without having cost anything.
     """
     subscription = _locked(subscription)
+    if standing.is_ahead(subscription):
+        return _withdraw(subscription, when, origin=origin, reason=reason, at=at)
     if subscription.status not in (*Subscription.LIVE, Status.PAUSED, Status.UNPAID):
         raise Conflict(f"A subscription that is {subscription.get_status_display().lower()} can't be canceled.")
     subscription.cancel_at = _end_of(subscription, when, at)
@@ -50,6 +53,19 @@ def cancel(
     standing.fact(subscription, "cancellation_scheduled", at=at, reason=_code(origin), publish=True)
     if subscription.cancel_at <= at:
         _end_now(subscription, origin=origin, reason=reason, at=at)
+    return subscription
+
+
+def _withdraw(
+    subscription: Subscription, when: str | datetime, *, origin: str, reason: str, at: datetime
+) -> Subscription:
+    """End what has never begun: there is nothing to charge for, and nothing that it grants."""
+    if when not in (PERIOD_END, NOW):
+        raise Invalid("Before it starts it can only be canceled at once.", attr="when")
+    subscription.cancel_at = subscription.canceled_at = at
+    standing.save(subscription, "cancel_at", "canceled_at")
+    standing.end(subscription, at=at, origin=origin, reason=_code(origin), note=reason)
+    entitlements.remove(subscription=subscription)
     return subscription
 
 

@@ -33,3 +33,9 @@ def refresh(*, subscription: Subscription, at: datetime) -> None:
         )
         for feature_id, granted, limit, hard, reset in sorted(wanted, key=lambda terms: terms[0])
     )
+
+
+@transaction.atomic
+def remove(*, subscription: Subscription) -> None:
+    """Take away what its plan version would have given a subscription that never began. The caller holds its lock."""
+    Grant.objects.filter(subscription=subscription, source=Grant.Source.PLAN).delete()

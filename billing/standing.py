@@ -55,6 +55,11 @@ def has_begun(subscription: Subscription, items: list[SubscriptionItem]) -> bool
     return any(item.billed_until is not None for item in items)
 
 
+def is_ahead(subscription: Subscription) -> bool:
+    """Whether the subscription was made to start later and has not been billed: a run will let it begin."""
+    return subscription.status == Status.INCOMPLETE and subscription.next_bill_at is not None
+
+
 def monthly_revenue(subscription: Subscription) -> int:
     """The subscription's MRR now, in minor units of its currency; ``items`` with their prices prefetched."""
     if subscription.status not in EARNING:

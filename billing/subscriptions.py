@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from billing import (
     catalog,
@@ -189,7 +189,7 @@ def _trial_end(payer: Customer, customer: Customer, version: PlanVersion, wanted
 
 
 def had_trial(payer: Customer, plan: Plan) -> bool:
-    trials = Subscription.objects.filter(payer=payer, trial_end__isnull=False)
+    trials = Subscription.objects.filter(payer=payer, trial_end__isnull=False).exclude(ended_at__lte=F("start_at"))
     if plan.family:
         return trials.filter(plan_version__plan__family=plan.family).exists()
     return trials.filter(plan_version__plan=plan).exists()

@@ -8,7 +8,7 @@ from django.contrib import admin
 from unfold import widgets
 from unfold.decorators import display
 
-from billing import cancellation
+from billing import cancellation, standing
 from billing.models import Subscription, SubscriptionChange, SubscriptionItem
 from gtm.shared import admin_columns as columns
 from gtm.shared.admin_base import ReadOnlyAdmin, ReadOnlyTable
@@ -83,7 +83,7 @@ class SubscriptionAdmin(ReadOnlyAdmin):
         ),
         done="The cancellation is noted.",
         form=CancelForm,
-        applies=lambda it: it.status in _CANCELABLE and it.cancel_at is None,
+        applies=lambda it: (it.status in _CANCELABLE or standing.is_ahead(it)) and it.cancel_at is None,
         permission="money",
         danger=True,
     )

@@ -8,7 +8,7 @@ from billing import catalog, customers, gateways, invoices, payments, runs, subs
 from billing import clock as billing_clock
 from billing.models import Charge, Customer, Invoice, PaymentAttempt, Plan, Subscription
 from gtm.shared import db
-from gtm.shared.errors import Conflict
+from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import TestClock as Clock
 from tests.billing import makers
 from tests.world import JAN_1
@@ -170,6 +170,35 @@ class TestMeters:
         failed = gateways.ChargeResult(status="failed", reference="", failure_code="card_declined")
         payments._settle(attempt=attempt, result=failed, at=JAN_1)
         assert payments.collect(invoice=second, at=JAN_1).status == "succeeded"
+
+
+class TestCancelBeforeTheStart:
+    @pytest.mark.parametrize("when", ["now", "period_end"])
+    def test_ends_it_at_once_and_costs_nothing(self, when):
+        plan = makers.published_plan(trial_days=14)
+        customer, at = buyer(), JAN_1 + timedelta(days=3)
+        ahead = subscriptions.create(customer=customer, plan=plan, start_at=FEB_1, at=JAN_1)
+        subscriptions.cancel(subscription=ahead, when=when, at=at)
+        ahead.refresh_from_db()
+        assert (ahead.status, ahead.ended_at, ahead.cancel_at) == (Status.CANCELED, at, at)
+        assert (ahead.next_bill_at, ahead.grants.count(), Charge.objects.count()) == (None, 0, 0)
+        assert set(ahead.items.values_list("ended_at", "next_bill_at")) == {(at, None)}
+        change = ahead.changes.get(kind="canceled")
+        assert (change.mrr_before, change.mrr_after) == (0, 0)
+        assert runs.bill_due(at=MAR_1)._state.adding
+        again = subscriptions.create(customer=customer, plan=plan, at=MAR_1)
+        assert again.status == Status.TRIALING  # the trial was not had yet
+
+    def test_can_not_be_put_off(self, plan):
+        ahead = subscriptions.create(customer=buyer(), plan=plan, start_at=FEB_1, at=JAN_1)
+        with pytest.raises(Invalid) as refusal:
+            subscriptions.cancel(subscription=ahead, when=MAR_1, at=JAN_1)
+        assert refusal.value.attr == "when"
+
+    def test_is_not_for_what_waits_for_its_first_payment(self, plan):
+        subscription, _invoice = refused(plan)
+        with pytest.raises(Conflict):
+            subscriptions.cancel(subscription=subscription, when="now", at=JAN_1)
 
 
 class TestCancel:
