@@ -49,17 +49,20 @@ def driving(clock_id: uuid.UUID) -> Iterator[None]:
 
 
 def lock(model: type[M], keys: Iterable[object]) -> list[M]:
-    """Lock the rows in the order of their keys, and return them so. See DESIGN.md, lock order."""
+    """Lock the rows in the order of their keys, and return them so. See DESIGN.md, lock order.
+
+    Keys stay free to be referred to: who settles an invoice would else wait for whoever has locked its customer.
+    """
     assert transaction.get_connection().in_atomic_block, "a lock needs a transaction"
     queryset = model._default_manager.filter(pk__in=list(keys)).order_by("pk")
-    return list(queryset.select_for_update(of=("self",)))
+    return list(queryset.select_for_update(of=("self",), no_key=True))
 
 
 def lock_one(instance: M) -> M:
     """Lock the row and read it again: what was read before the lock may have changed. DoesNotExist if it has gone."""
     assert transaction.get_connection().in_atomic_block, "a lock needs a transaction"
     model = instance.__class__  # not its type(), which is a proxy where it is request.user
-    return model._default_manager.select_for_update(of=("self",)).get(pk=instance.pk)
+    return model._default_manager.select_for_update(of=("self",), no_key=True).get(pk=instance.pk)
 
 
 def advisory_lock(*parts: object, wait: bool = True) -> bool:
