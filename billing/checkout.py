@@ -88,6 +88,12 @@ def interrupted(*, checkout_id: uuid.UUID, user: User) -> Interrupted | None:
     return Interrupted(found.pk, found.detail["interval"], found.quantity, failure)
 
 
+def plans_of(*, customer: Customer) -> list[str]:
+    """The names of the plans that the customer has."""
+    live = Subscription.objects.live().filter(customer=customer)
+    return list(live.order_by("created_at").values_list("plan_version__plan__name", flat=True))
+
+
 def owned(*, customer: Customer, plan: Plan) -> bool:
     """Whether the customer has the plan already."""
     return Subscription.objects.live().filter(customer=customer, plan_version__plan=plan).exists()

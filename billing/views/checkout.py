@@ -196,6 +196,7 @@ def _page(
     context = {
         "plan": sale.plan,
         "buyer": sale.buyer,
+        "has_plans": checkout.plans_of(customer=sale.buyer) if sale.buyer else [],
         "form": form,
         "sections": form.sections,
         "failure": failure,
@@ -256,13 +257,21 @@ def _buy(request: HttpRequest, sale: Sale, form: CheckoutForm) -> HttpResponse:
 def _explain(form: CheckoutForm, error: DomainError) -> None:
     """Say what is wrong where it can be put right."""
     field = "state" if error.attr == "region" else error.attr
-    detail = _("Needed to work out the tax.") if isinstance(error, PlaceUnknown) else error.detail
+    is_place = isinstance(error, PlaceUnknown)
     if field in form.fields:
-        form.add_error(field, detail)
-    elif isinstance(error, PlaceUnknown):
-        form.add_error(None, _("Your billing details lack a country or a state, which the tax depends on."))
+        form.add_error(field, _("Needed to work out the tax.") if is_place else error.detail)
     else:
-        form.add_error(None, detail)
+        form.add_error(None, _in_words(PlaceUnknown.code if is_place else error.code) or error.detail)
+
+
+def _in_words(code: str) -> str:
+    """What a buyer is told of refusals that are worded for integrators."""
+    return {
+        PlaceUnknown.code: _("Your billing details lack a country or a state, which the tax depends on."),
+        "meter_in_use": _("Another subscription of yours bills this usage already. Cancel it first, or write to us."),
+        "payer_parked": _("Billing of your account is held up. Write to us, and we sort it out."),
+        "collection_not_allowed": _("Your account is billed by invoice. Write to us, and we set it up."),
+    }.get(code, "")
 
 
 def _purchase(sale: Sale, form: CheckoutForm) -> checkout.Purchase:

@@ -10,7 +10,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from billing import catalog, customers
 from billing.catalog import EntitlementTerms
-from billing.models import Checkout, Customer, Feature, Invoice, Plan, Subscription, TaxRate
+from billing.models import Checkout, Customer, Feature, Invoice, Meter, Plan, Subscription, TaxRate
 from gtm.shared import ids
 from gtm.shared.models import User
 from tests import world
@@ -399,3 +399,32 @@ def test_limits_that_never_reset_name_no_period(client: Client) -> None:
     )
     catalog.publish(plan=made, at=JAN_1)
     assert client.get(PRICING).context["plans"][0]["features"] == [{"name": "Seats", "value": "5"}]
+
+
+def test_a_second_plan_comes_in_addition_and_says_so(client: Client, plan: Plan) -> None:
+    makers.published_plan(code="more", name="More")
+    acme = makers.customer()
+    makers.subscribed(acme, plan=plan)
+    client.force_login(makers.member(acme, "cora@acme.example"))
+    assert "Acme has Pro. More is bought in addition to it." in text(client.get("/checkout/more/"))
+
+
+def test_usage_that_another_subscription_bills_is_refused_in_words(client: Client, team: Plan) -> None:
+    other = makers.plan(code="other")
+    makers.price(plan=other, code="other-calls", model="per_unit", unit_amount=1, meter=Meter.objects.get())
+    catalog.publish(plan=other, at=JAN_1)
+    acme = makers.customer()
+    makers.subscribed(acme, plan=team)
+    client.force_login(makers.member(acme, "cora@acme.example"))
+    answer = client.post("/checkout/other/", typed())
+    assert answer.status_code == 422
+    assert "Another subscription of yours bills this usage already." in text(answer)
+
+
+def test_the_terms_of_a_held_up_account_are_not_told_in_our_words(client: Client, plan: Plan) -> None:
+    acme = makers.customer()
+    Customer.objects.filter(pk=acme.pk).update(parked_at=JAN_1, parked_reason="cus_1 lacks a region")
+    client.force_login(makers.member(acme, "cora@acme.example"))
+    page = text(client.post(CHECKOUT, typed()))
+    assert "Billing of your account is held up." in page
+    assert "cus_1" not in page
