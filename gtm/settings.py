@@ -146,7 +146,6 @@ CELERY_BEAT_SCHEDULE = {
     "sweep": _every(3600, "gtm.shared.tasks.sweep"),
 }
 OUTBOX_WIRING = "gtm.wiring.HANDLERS"
-ACCOUNT_MODEL = "crm.Account"  # whose ``visible_to`` says which customers a rep may see
 
 # --- sign-in -----------------------------------------------------------------------------------
 AUTH_USER_MODEL = "shared.User"
@@ -307,7 +306,7 @@ LOGGING = {
 UNFOLD: dict[str, object] = {
     "SITE_TITLE": "gtm.backoffice.site_title",
     "SITE_HEADER": "gtm.backoffice.site_title",
-    "SITE_URL": "/",
+    "SITE_URL": "/pricing/",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "gtm.backoffice.favicon"}],
     "STYLES": ["gtm.backoffice.stylesheet", "gtm.backoffice.tokens", "gtm.backoffice.badges"],
     "BORDER_RADIUS": "6px",

@@ -1,13 +1,11 @@
 """Who uses and who pays, the people who sign in for them, and how they pay."""
 
-from typing import Any
-
-from django.apps import apps
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.module_loading import import_string
 
 from billing.models.entities import LegalEntity
 from gtm.shared.models import Resource, Row, User
@@ -23,8 +21,7 @@ class CustomerQuerySet(models.QuerySet["Customer"]):
         """Those of the accounts that a member of staff may see. None: the installation, which sees all."""
         if user is None or user.sees_all:
             return self
-        accounts: Any = apps.get_model(settings.ACCOUNT_MODEL)._default_manager.all()
-        return self.filter(account_id__in=accounts.visible_to(user).values("pk"))
+        return self.filter(pk__in=import_string(settings.CUSTOMER_SCOPE)(user))
 
     def of_member(self, user: User) -> "CustomerQuerySet":
         """The customers that a portal user belongs to."""

@@ -2,11 +2,11 @@
 
 from django.db.models import QuerySet
 
-from crm.models import Account, AccountCustomer
+from billing.models import Customer
+from crm.models import Account
 from gtm.shared.models import User
 
 
-def visible_to(user: User) -> QuerySet[AccountCustomer, object]:
+def visible_to(user: User) -> QuerySet[Customer, object]:
     """Ids of the customers of the accounts that the user sees, as a subquery."""
-    accounts = Account.objects.visible_to(user).values("pk")
-    return AccountCustomer.objects.filter(valid_to=None, account__in=accounts).values("customer")
+    return Customer.objects.filter(account_id__in=Account.objects.visible_to(user).values("pk")).values("pk")

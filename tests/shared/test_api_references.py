@@ -4,8 +4,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from billing import customers
 from billing.models import Customer, Feature, Invoice, Meter, Subscription
-from crm.models import Account, AccountCustomer
+from crm.models import Account
 from gtm.shared.api import references
 from gtm.shared.models import Event, TestClock
 from tests import world
@@ -43,7 +44,7 @@ class TestVisible:
         """A customer of an account that Ann owns."""
         makers.sales(ann := world.ann())
         customer, account = makers.customer(), makers.account()
-        AccountCustomer.objects.create(customer=customer, account=account, valid_from=makers.NOON)
+        customers.record_account(customer_id=customer.pk, account_id=account.pk)
         return customer, account, ann
 
     def test_customers_follow_the_account(self, acme):
@@ -55,8 +56,8 @@ class TestVisible:
     def test_what_is_a_customers_follows_the_customer(self):
         otto = world.otto()
         for model in (Subscription, Invoice):
-            assert "crm_accountcustomer" in str(references.visible(model, otto).query)
-            assert "crm_accountcustomer" not in str(references.visible(model, None).query)
+            assert "crm_account" in str(references.visible(model, otto).query)
+            assert "crm_account" not in str(references.visible(model, None).query)
 
     def test_what_is_nobodys_is_for_all_of_the_staff(self):
         year = clock()

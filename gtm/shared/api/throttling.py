@@ -8,17 +8,14 @@ import re
 import time
 from typing import Any
 
-import structlog
 from django.conf import settings
 from django.core.cache import cache
-from redis.exceptions import RedisError
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 from rest_framework.throttling import BaseThrottle
 
 from gtm.shared.models import ApiKey, User
 
-log = structlog.get_logger(__name__)
 _RATE = re.compile(r"(\d+)/(s|sec|second|m|min|minute|h|hour|d|day)", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -32,11 +29,7 @@ class KeyThrottle(BaseThrottle):
         rate, window = parse(str(api_settings.DEFAULT_THROTTLE_RATES[self.scope]))
         now = time.time()
         number, passed = int(now // window), now % window
-        try:
-            present, before = _count(f"rate:{caller(request)}", number, window)
-        except (RedisError, OSError) as error:
-            log.warning("rate_limit_unavailable", error=str(error))
-            return True
+        present, before = _count(f"rate:{caller(request)}", number, window)
         self._wait = seconds_to_wait(rate=rate, window=window, passed=passed, present=present, before=before)
         return self._wait == 0
 
