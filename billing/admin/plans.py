@@ -23,6 +23,7 @@ from gtm.shared.admin_base import (
     OperationAdmin,
     OperationStack,
     OperationTable,
+    digest,
     is_founder,
     page_of,
     refusal_in,
@@ -196,7 +197,7 @@ class PlanAdmin(OperationAdmin):
 
     def state_of(self, instance: Plan) -> str:
         prices = instance.current_version.prices.order_by("id").values_list("id", "version")
-        return f"{instance.version}/{hash(tuple(prices))}"
+        return digest([instance.version, *prices])
 
     def notes(self, request: HttpRequest, instance: Plan) -> list[str]:
         if instance.archived_at is not None:

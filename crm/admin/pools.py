@@ -13,7 +13,7 @@ from crm.admin.teams import kept, staff
 from crm.models import Leave, Pool, PoolMember
 from crm.pools import TurnTerms
 from gtm.shared import db
-from gtm.shared.admin_base import OperationAdmin, OperationTable
+from gtm.shared.admin_base import OperationAdmin, OperationTable, digest
 from gtm.shared.models import SALES_ROLES, User
 
 
@@ -57,7 +57,7 @@ class PoolAdmin(OperationAdmin):
 
     def state_of(self, instance: Pool) -> str:
         members = instance.members.order_by("pk").values_list("user", "position", "weight", "capacity")
-        return f"{instance.name}/{hash(tuple(members))}"
+        return digest([instance.name, *members])
 
     def get_fields(self, request: HttpRequest, obj: Pool | None = None) -> Any:
         return (("name", "code"),) if obj is None else (("name", "code"), "last_assigned_user")

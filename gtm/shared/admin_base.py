@@ -193,8 +193,7 @@ class OperationAdmin(ModelAdmin):
         """Changes when anything does that the page shows for editing."""
         if hasattr(instance, "version"):
             return str(instance.version)
-        values = [getattr(instance, field.attname) for field in instance._meta.concrete_fields if field.editable]
-        return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
+        return digest([getattr(instance, field.attname) for field in instance._meta.concrete_fields if field.editable])
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Create or change by the operation; what it stored is what the page goes on with."""
@@ -261,6 +260,11 @@ class ReadOnlyAdmin(OperationAdmin):
     """A page to read. What can be done about the object is among its steps."""
 
     warn_unsaved_form = False
+
+
+def digest(values: Any) -> str:
+    """The same in every process, unlike a hash."""
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 
 
 def _applies(action: Any, instance: models.Model) -> bool:

@@ -12,7 +12,7 @@ from unfold import widgets
 from unfold.decorators import display
 
 from gtm.shared import keys, users
-from gtm.shared.admin_base import OperationAdmin, OperationForm
+from gtm.shared.admin_base import OperationAdmin, OperationForm, digest
 from gtm.shared.admin_fields import LocaleField, TimezoneField
 from gtm.shared.admin_steps import step
 from gtm.shared.models import ApiKey, Role, User
@@ -91,7 +91,7 @@ class UserAdmin(OperationAdmin):
         return () if obj is None else ("email",)
 
     def state_of(self, instance: User) -> str:
-        return repr([getattr(instance, name) for name in sorted(users.CHANGEABLE)])
+        return digest([getattr(instance, name) for name in sorted(users.CHANGEABLE)])
 
     @display(description="Roles")
     def role_names(self, user: User) -> str:

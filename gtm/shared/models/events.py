@@ -61,6 +61,9 @@ class PendingFact(models.Model):
             )
         ]
 
+    def __str__(self) -> str:
+        return str(self.event)
+
 
 class HandledFact(models.Model):
     """A handler's writes and this row commit together, so that each handler deals with each fact once."""
