@@ -93,6 +93,12 @@ def running_child(child: subprocess.Popen[bytes] | None) -> psutil.Process | Non
     return psutil.Process(child.pid)
 
 
+def reap(child: subprocess.Popen[bytes] | None) -> None:
+    """Wait for one that was ended: it looks gone a moment before its last thread is."""
+    if child is not None:
+        child.wait(timeout=_STOP_SECONDS)
+
+
 def make_server_folder(folder: Path, *, account: Account | None) -> None:
     """Make a folder that only the servers' account can read, and a way to it."""
     folder.mkdir(mode=0o700)

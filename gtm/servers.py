@@ -93,7 +93,7 @@ class Postgres:
     def stop(self) -> None:
         sockets = self._sockets or self._recorded_sockets()
         processes.end(self.process(), signal.SIGQUIT if self._private else signal.SIGINT)
-        processes.running_child(self._child)
+        processes.reap(self._child)
         if sockets:
             shutil.rmtree(sockets, ignore_errors=True)
 
@@ -225,7 +225,7 @@ class Valkey:
 
     def stop(self) -> None:
         processes.end(self.process(), signal.SIGTERM)
-        processes.running_child(self._child)
+        processes.reap(self._child)
 
     def _read(self) -> dict[str, Any]:
         with suppress(OSError, ValueError):
