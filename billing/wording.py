@@ -228,7 +228,8 @@ def _model_texts(item: Price, unit: str) -> list[str]:
         ]
     if item.model == Price.Model.PERCENTAGE:
         return [_("%(percentage)s %% of %(unit)s") % {"percentage": quantity(item.percentage), "unit": unit}]
-    return [_("%(unit)s: %(rate)s each") % {"rate": rate, "unit": unit}]
+    each = _("beyond that: %(rate)s each") if item.included_units else _("%(unit)s: %(rate)s each")
+    return [each % {"rate": rate, "unit": unit}]
 
 
 def _tier_text(tier: Values, currency: str, unit: str) -> str:

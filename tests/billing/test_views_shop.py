@@ -1,5 +1,6 @@
 """The price page and the checkout: what they offer, to whom, and how they take what is typed."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from django.contrib.auth import get_user
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from billing import catalog, customers
+from billing import catalog, customers, subscriptions
 from billing.catalog import EntitlementTerms
 from billing.models import Checkout, Customer, Feature, Invoice, Meter, Plan, Subscription, TaxRate
 from gtm.shared import ids
@@ -242,7 +243,7 @@ class TestTrial:
         acme = makers.customer()
         client.force_login(makers.member(acme, "cora@acme.example"))
         first = makers.subscribed(acme, plan=plan)
-        Subscription.objects.filter(pk=first.pk).update(status="canceled", ended_at=JAN_1, next_bill_at=None)
+        subscriptions.cancel(subscription=first, when="now", at=JAN_1 + timedelta(days=3))
         assert client.get(CHECKOUT).context["order"]["total"] == 4900
 
     def test_without_a_card_where_none_is_required(self, client: Client, plan: Plan) -> None:
