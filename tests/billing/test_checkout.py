@@ -146,3 +146,19 @@ class TestTwoAtOnce:
         self.at_once(purchase(version, user=user), purchase(version, user=user))
         assert (Subscription.objects.count(), Invoice.objects.count(), Customer.objects.count()) == (1, 1, 1)
         assert Invoice.objects.get().amount_paid == 4900
+
+    def test_two_tabs_with_different_orders_buy_one_of_them(self) -> None:
+        makers.legal_entity()
+        version, user = makers.published_plan().current_version, self.buyer()
+        self.at_once(purchase(version, user=user), purchase(version, user=user, interval="year"))
+        paid = Invoice.objects.get(status="paid")
+        assert paid.amount_paid in {4900, 49000}
+        assert Subscription.objects.live().count() == 1
+        assert Customer.objects.count() == 1
+
+    def test_two_strangers_with_one_address_become_one_user(self) -> None:
+        makers.legal_entity()
+        version = makers.published_plan().current_version
+        found = self.at_once(purchase(version), purchase(version))
+        assert sorted(getattr(one, "code", "bought") for one in found) == ["bought", "known"]
+        assert (User.objects.count(), Customer.objects.count(), Subscription.objects.count()) == (1, 1, 1)
