@@ -13,6 +13,7 @@ from openapi_spec_validator import validate
 from schemathesis import Case
 
 from gtm.shared import keys
+from tests import world
 from tests.billing import makers
 
 DOCUMENT: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
@@ -84,9 +85,13 @@ class TestDocument:
         assert operation["tags"]
 
     @pytest.mark.django_db
-    def test_it_is_served_with_a_page_to_browse(self, client: Client) -> None:
-        assert client.get("/api/v1/schema/").status_code == 200
-        assert client.get("/api/v1/docs/").status_code == 200
+    def test_it_is_served_to_staff_and_keys_with_a_page_to_browse(self, client: Client) -> None:
+        addresses = ("/api/v1/schema/", "/api/v1/docs/")
+        assert [client.get(address).status_code for address in addresses] == [401, 401]
+        bearer = {"Authorization": f"Bearer {keys.issue(name='reader', scope='read')[1]}"}
+        assert client.get("/api/v1/schema/", headers=bearer).status_code == 200
+        client.force_login(world.fay())
+        assert [client.get(address).status_code for address in addresses] == [200, 200]
 
 
 @pytest.fixture

@@ -74,5 +74,5 @@ class TestDocument:
             assert operation["tags"] == [path.split("/")[3]]
 
 
-def test_the_document_is_served_to_everybody():
-    assert Client().get("/api/v1/schema/").status_code == 200
+def test_the_document_is_no_strangers_business():
+    assert Client().get("/api/v1/schema/").status_code == 401
