@@ -8,22 +8,33 @@ from django.db.models import Min
 from billing import payments, runs, subscriptions
 from billing.models import (
     Allocation,
+    BalanceEntry,
     BillingRun,
     Charge,
     Checkout,
+    CreditNote,
+    CreditNoteLine,
+    CreditNoteTax,
     Customer,
+    CustomerBalance,
+    Discount,
+    DiscountUse,
     Document,
     Invoice,
     InvoiceLine,
     InvoiceTax,
+    LateUsage,
     NumberSeries,
     Payment,
     PaymentAttempt,
     PaymentMethod,
+    Phase,
+    Refund,
     SandboxCharge,
     Subscription,
     SubscriptionChange,
     SubscriptionItem,
+    UsageCorrection,
     UsageRollup,
     UsageValue,
 )
@@ -58,6 +69,9 @@ def delete_all(*, clock: TestClock) -> None:
     _delete_money(clock)
     Checkout.objects.filter(customer__in=customers).delete()
     SubscriptionChange.objects.filter(subscription__test_clock=clock).delete()
+    Discount.objects.filter(test_clock=clock).delete()
+    Phase.objects.filter(subscription__test_clock=clock).delete()
+    SubscriptionItem.objects.filter(subscription__test_clock=clock).update(replaces=None)
     SubscriptionItem.objects.filter(subscription__test_clock=clock).delete()
     Subscription.objects.filter(test_clock=clock).delete()
     _delete_usage(clock)
@@ -69,10 +83,17 @@ def _delete_money(clock: TestClock) -> None:
     attempts = PaymentAttempt.objects.filter(payment__test_clock=clock)
     SandboxCharge.objects.filter(pk__in=[str(pk) for pk in attempts.values_list("pk", flat=True)]).delete()
     attempts.delete()
+    _delete_documents(clock)
+    BalanceEntry.objects.filter(test_clock=clock).delete()
+    CustomerBalance.objects.filter(customer__test_clock=clock).delete()
+    Refund.objects.filter(test_clock=clock).delete()
     Allocation.objects.filter(invoice__test_clock=clock).delete()
+    CreditNoteTax.objects.filter(credit_note__test_clock=clock).delete()
+    CreditNoteLine.objects.filter(credit_note__test_clock=clock).delete()
+    CreditNote.objects.filter(test_clock=clock).delete()
     Payment.objects.filter(test_clock=clock).delete()
     Charge.objects.filter(test_clock=clock).delete()
-    Document.objects.filter(invoice__test_clock=clock).delete()
+    DiscountUse.objects.filter(discount__test_clock=clock).delete()
     InvoiceTax.objects.filter(invoice__test_clock=clock).delete()
     InvoiceLine.objects.filter(invoice__test_clock=clock).delete()
     Invoice.objects.filter(test_clock=clock).delete()
@@ -80,8 +101,15 @@ def _delete_money(clock: TestClock) -> None:
     BillingRun.objects.filter(test_clock=clock).delete()
 
 
+def _delete_documents(clock: TestClock) -> None:
+    for thing in ("invoice", "credit_note", "payment"):
+        Document.objects.filter(**{f"{thing}__test_clock": clock}).delete()
+
+
 def _delete_usage(clock: TestClock) -> None:
     ids = list(Customer.objects.filter(test_clock=clock).values_list("pk", flat=True))
+    UsageCorrection.objects.filter(test_clock=clock).delete()
+    LateUsage.objects.filter(customer_id__in=ids).delete()
     UsageRollup.objects.filter(customer_id__in=ids).delete()
     UsageValue.objects.filter(customer_id__in=ids).delete()
     with connection.cursor() as cursor:  # the partitioned tables: without reading their rows

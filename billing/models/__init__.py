@@ -1,19 +1,32 @@
+from billing.models.balances import BalanceEntry, CustomerBalance, Refund
 from billing.models.catalog import Entitlement, Feature, Meter, Plan, PlanVersion, PlanVersionPrice, Price, TaxRate
+from billing.models.coupons import Coupon, Discount, DiscountUse
+from billing.models.credit_notes import CreditNote, CreditNoteLine, CreditNoteTax
 from billing.models.customers import CollectionMethod, Customer, Grant, Member, PaymentMethod, Prompt
+from billing.models.documents import Document
 from billing.models.entities import LegalEntity, NumberSeries
-from billing.models.invoices import Charge, Document, Invoice, InvoiceLine, InvoiceTax, LineKind, LineReason
+from billing.models.invoices import Charge, Invoice, InvoiceLine, InvoiceTax, LineKind, LineReason
 from billing.models.payments import Allocation, Payment, PaymentAttempt, SandboxCharge
+from billing.models.phases import Phase, PhaseItem
 from billing.models.runs import BillingRun, Checkout
 from billing.models.subscriptions import Subscription, SubscriptionChange, SubscriptionItem
-from billing.models.usage import UsageEvent, UsageEventKey, UsageRollup, UsageValue
+from billing.models.usage import LateUsage, UsageCorrection, UsageEvent, UsageEventKey, UsageRollup, UsageValue
 
 __all__ = [
     "Allocation",
+    "BalanceEntry",
     "BillingRun",
     "Charge",
     "Checkout",
     "CollectionMethod",
+    "Coupon",
+    "CreditNote",
+    "CreditNoteLine",
+    "CreditNoteTax",
     "Customer",
+    "CustomerBalance",
+    "Discount",
+    "DiscountUse",
     "Document",
     "Entitlement",
     "Feature",
@@ -21,6 +34,7 @@ __all__ = [
     "Invoice",
     "InvoiceLine",
     "InvoiceTax",
+    "LateUsage",
     "LegalEntity",
     "LineKind",
     "LineReason",
@@ -30,16 +44,20 @@ __all__ = [
     "Payment",
     "PaymentAttempt",
     "PaymentMethod",
+    "Phase",
+    "PhaseItem",
     "Plan",
     "PlanVersion",
     "PlanVersionPrice",
     "Price",
     "Prompt",
+    "Refund",
     "SandboxCharge",
     "Subscription",
     "SubscriptionChange",
     "SubscriptionItem",
     "TaxRate",
+    "UsageCorrection",
     "UsageEvent",
     "UsageEventKey",
     "UsageRollup",

@@ -18,6 +18,9 @@ class LegalEntity(Row):
     tax_ids = ArrayField(models.CharField(max_length=40), default=list, blank=True)
     email = models.EmailField(blank=True)
     bank_details = models.TextField(blank=True)
+    iban = models.CharField("IBAN", max_length=34, blank=True)
+    bic = models.CharField("BIC", max_length=11, blank=True)
+    registration_number = models.CharField(max_length=60, blank=True, help_text="In the trade register.")
     invoice_prefix = models.CharField(max_length=20, default="INV")
     credit_note_prefix = models.CharField(max_length=20, default="CN")
     closed_through = models.DateField(

@@ -66,6 +66,7 @@ class Invoice(Resource):
     balance_applied = models.BigIntegerField(default=0)
     amount_paid = models.BigIntegerField(default=0)
     amount_credited = models.BigIntegerField(default=0)
+    credit_note_total = models.BigIntegerField(default=0, help_text="Of all its credit notes.")
     issue_date = models.DateField(null=True, blank=True)
     due_date = models.DateField(null=True, blank=True)
     gathered_at = models.DateTimeField()
@@ -112,6 +113,11 @@ class Invoice(Resource):
                 condition=Q(amount_paid__gte=0, amount_credited__gte=0, balance_applied__gte=0)
                 & Q(total__gte=F("amount_paid") + F("amount_credited") + F("balance_applied")),
                 name="billing_invoice_not_overpaid",
+            ),
+            models.CheckConstraint(
+                condition=Q(credit_note_total__gte=0, credit_note_total__lte=F("total"))
+                | Q(credit_note_total=0, status="draft"),
+                name="billing_invoice_not_overcredited",
             ),
         ]
 
@@ -209,6 +215,13 @@ class Charge(Row):
     period_end = models.DateTimeField(null=True)
     invoice_at = models.DateTimeField()
     invoice_line = models.OneToOneField(InvoiceLine, null=True, on_delete=models.PROTECT, related_name="charge")
+    credits_line = models.ForeignKey(
+        InvoiceLine,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="credit_charges",
+        help_text="The line whose unused or corrected part this gives back, with that line's tax.",
+    )
     test_clock = models.ForeignKey("shared.TestClock", null=True, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(db_default=Now())
 
@@ -221,20 +234,8 @@ class Charge(Row):
             ),
         ]
         indexes = [
-            models.Index(fields=["payer", "invoice_at"], name="billing_charge_pending", condition=Q(status="pending"))
+            models.Index(fields=["payer", "invoice_at"], name="billing_charge_pending", condition=Q(status="pending")),
+            models.Index(
+                fields=["customer", "meter", "period_end"], name="billing_charge_of_usage", condition=Q(kind="usage")
+            ),
         ]
-
-
-class Document(Row):
-    """A rendered PDF, kept with its hash and served ever after."""
-
-    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="documents")
-    kind = models.CharField(max_length=20, default="invoice")
-    locale = models.CharField(max_length=10)
-    filename = models.CharField(max_length=120)
-    content = models.BinaryField()
-    sha256 = models.CharField(max_length=64)
-    rendered_at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["invoice", "kind", "locale"], name="billing_document_once")]

@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from billing.models.credit_notes import CreditNote
 from billing.models.customers import Customer, PaymentMethod
 from billing.models.entities import LegalEntity
 from billing.models.invoices import Invoice
@@ -113,6 +114,7 @@ class Allocation(Row):
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="allocations")
     kind = models.CharField(max_length=12, choices=Kind.choices)
     payment = models.ForeignKey(Payment, null=True, on_delete=models.PROTECT, related_name="allocations")
+    credit_note = models.ForeignKey(CreditNote, null=True, on_delete=models.PROTECT, related_name="allocations")
     reverses = models.OneToOneField("self", null=True, on_delete=models.PROTECT, related_name="reversal")
     amount = models.BigIntegerField()
     allocated_at = models.DateTimeField()
@@ -127,5 +129,9 @@ class Allocation(Row):
             ),
             models.CheckConstraint(
                 condition=~Q(kind="payment") | Q(payment__isnull=False), name="billing_allocation_names_its_payment"
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind="credit_note") | Q(credit_note__isnull=False),
+                name="billing_allocation_names_its_credit_note",
             ),
         ]

@@ -17,14 +17,24 @@ class BillingRun(Row):
         DONE = "done", "Done"
         FAILED = "failed", "Failed"
 
+    class Stage(models.TextChoices):
+        DRAFTING = "drafting", "Drafting"
+        VERIFYING = "verifying", "Verifying"
+        ISSUING = "issuing", "Issuing"
+        DONE = "done", "Done"
+
     test_clock = models.ForeignKey(TestClock, null=True, on_delete=models.PROTECT, related_name="+")
     cutoff = models.DateTimeField()
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.RUNNING)
+    stage = models.CharField(max_length=10, choices=Stage.choices, default=Stage.DRAFTING)
+    due = models.PositiveIntegerField(default=0, help_text="How many subscriptions were due when it began.")
     subscriptions = models.PositiveIntegerField(default=0)
     invoices = models.PositiveIntegerField(default=0)
     parked = models.PositiveIntegerField(default=0)
+    checks = models.JSONField(default=list, help_text="What the consistency checks found after it.")
     last_error = models.TextField(blank=True)
     started_at = models.DateTimeField(db_default=Now())
+    seen_at = models.DateTimeField(db_default=Now(), help_text="When it last said that it is at work.")
     finished_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -30,6 +30,15 @@ class Subscription(Resource):
         CANCELED = "canceled", "Canceled"
         EXPIRED = "expired", "Expired"
 
+    class Credit(models.TextChoices):
+        NONE = "none", "No credit"
+        PRORATE = "prorate", "Credit unused time"
+        REFUND = "refund", "Refund unused time"
+
+    class PauseMode(models.TextChoices):
+        NO_ACCESS = "no_access", "Without access"
+        KEEP_ACCESS = "keep_access", "Keeps access"
+
     LIVE = (Status.TRIALING, Status.ACTIVE, Status.PAST_DUE)
     ENDED = (Status.CANCELED, Status.EXPIRED)
 
@@ -52,13 +61,26 @@ class Subscription(Resource):
     net_terms_days = models.PositiveSmallIntegerField(null=True, blank=True)
     po_number = models.CharField(max_length=100, blank=True)
     minimum_amount = models.BigIntegerField(null=True, blank=True)
+    minimum_since = models.DateTimeField(null=True, blank=True, editable=False)
+    mrr = models.BigIntegerField(default=0, editable=False, help_text="As the last change left it, in minor units.")
     start_at = models.DateTimeField()
     trial_end = models.DateTimeField(null=True, blank=True)
     cancel_at = models.DateTimeField(null=True, blank=True)
+    cancel_credit = models.CharField(max_length=10, choices=Credit.choices, default=Credit.NONE)
     canceled_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
+    pause_at = models.DateTimeField(null=True, blank=True)
+    pause_mode = models.CharField(max_length=12, choices=PauseMode.choices, blank=True)
+    paused_at = models.DateTimeField(null=True, blank=True)
+    resume_at = models.DateTimeField(null=True, blank=True)
     current_period_start = models.DateTimeField(null=True, blank=True)
     current_period_end = models.DateTimeField(null=True, blank=True)
+    next_change_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="The earliest phase, pause or resume.",
+    )
     next_bill_at = models.DateTimeField(null=True, blank=True)
     previous_subscription = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="next_subscriptions"
@@ -84,6 +106,7 @@ class Subscription(Resource):
                 condition=Q(minimum_amount=None) | Q(minimum_amount__gte=0),
                 name="billing_subscription_minimum_not_negative",
             ),
+            models.CheckConstraint(condition=Q(mrr__gte=0), name="billing_subscription_mrr_not_negative"),
         ]
 
     def __str__(self) -> str:
@@ -105,7 +128,16 @@ class SubscriptionItem(Resource):
     current_period_end = models.DateTimeField()
     billed_until = models.DateTimeField(null=True, blank=True)
     next_bill_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="The boundary of the change that added it.",
+    )
     ended_at = models.DateTimeField(null=True, blank=True)
+    replaces = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="replaced_by", editable=False
+    )
 
     class Meta(Resource.Meta):
         indexes = [models.Index(fields=["subscription"], name="billing_item_of_subscription")]

@@ -3,6 +3,8 @@
 from django.db import models
 from django.db.models.functions import Now
 
+from gtm.shared import ids
+
 
 class UsageEventKey(models.Model):
     """Identity of an event, once per installation: inserted first, so that a repeat is known at once."""
@@ -67,3 +69,43 @@ class UsageValue(models.Model):
 
     class Meta:
         db_table = "billing_usagevalue"
+
+
+class LateUsage(models.Model):
+    """An hour in which usage came or changed after its period was charged for: rated again by the next run."""
+
+    pk = models.CompositePrimaryKey("customer_id", "meter_id", "hour")
+    customer_id = models.UUIDField()
+    meter_id = models.UUIDField()
+    hour = models.DateTimeField()
+    test_clock_id = models.UUIDField(null=True)
+    noted_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "billing_lateusage"
+
+
+class UsageCorrection(models.Model):
+    """An event that was voided or amended after it had counted: what it said before, and what it says now."""
+
+    class Action(models.TextChoices):
+        VOID = "void", "Voided"
+        AMENDMENT = "amendment", "Amended"
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    event_id = models.CharField(max_length=200)
+    customer_id = models.UUIDField()
+    action = models.CharField(max_length=10, choices=Action.choices)
+    before = models.JSONField()
+    after = models.JSONField(null=True)
+    actor = models.CharField(max_length=60)
+    reason = models.CharField(max_length=500, blank=True)
+    test_clock = models.ForeignKey("shared.TestClock", null=True, on_delete=models.PROTECT, related_name="+")
+    occurred_at = models.DateTimeField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["event_id"], name="billing_usagecorrection_of"),
+            models.Index(fields=["customer_id", "-created_at"], name="billing_usagecorrection_list"),
+        ]

@@ -30,6 +30,9 @@ class Vendor(models.Model):
     draft_grace_minutes = models.PositiveIntegerField(
         default=60, help_text="How long an invoice with metered lines waits as a draft for stragglers."
     )
+    issue_zero_invoices = models.BooleanField(
+        default=True, help_text="Whether an invoice is made where nothing is to be paid."
+    )
     logo = models.TextField(blank=True, help_text="SVG or a data: address, shown on pages and documents.")
     accent = models.CharField(
         max_length=7,
