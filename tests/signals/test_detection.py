@@ -12,7 +12,6 @@ from django.test.utils import CaptureQueriesContext
 
 from billing import customers, runs, usage
 from billing.models import Customer, Prompt, Subscription
-from crm import alerts
 from crm.models import Account, Alert, Motion
 from gtm.shared import db, outbox
 from gtm.shared.errors import Conflict
@@ -267,9 +266,7 @@ class TestSweep:
         tasks.evaluate_recent_usage()
         assert Alert.objects.count() == 1
 
-    def test_it_goes_on_past_a_customer_whose_alert_fails(
-        self, owned: Subscription, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_it_goes_on_past_a_customer_whose_alert_fails(self, owned: Subscription) -> None:
         now = db.now()
         other = makers.subscriber(
             plan=owned.plan_version.plan, at=JAN_1, email="zoe@other.com", traits={"employee_count": 300}
@@ -279,19 +276,24 @@ class TestSweep:
         )
         for customer in (owned.customer, other.customer):
             makers.calls(842, customer=customer, at=now)
-        broken = makers.account_of(owned.customer)
-        raise_alert = alerts.raise_alert
-
-        def refuse(*, account: Account, **fields: Any) -> Alert:
-            if account == broken:
-                raise Conflict("no catch-all queue")
-            return raise_alert(account=account, **fields)
-
-        monkeypatch.setattr(alerts, "raise_alert", refuse)
+        refuse_alerts_of(makers.account_of(owned.customer))
         with pytest.raises(ExceptionGroup, match="1 customers"):
             tasks.evaluate_recent_usage()
         assert [alert.account for alert in Alert.objects.all()] == [makers.account_of(other.customer)]
         assert [signal.account for signal in Signal.objects.all()] == [makers.account_of(other.customer)]
+
+
+def refuse_alerts_of(account: Account) -> None:
+    """Let the database itself refuse every alert of an account, until the test's transaction is rolled back."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION refuse_alert() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'no alert of this account' USING ERRCODE = 'check_violation'; END $$"
+        )
+        cursor.execute(
+            "CREATE TRIGGER refuse_alert BEFORE INSERT ON crm_alert FOR EACH ROW"
+            f" WHEN (NEW.account_id = '{account.pk}') EXECUTE FUNCTION refuse_alert()"
+        )
 
 
 @pytest.mark.django_db
