@@ -40,16 +40,14 @@ def cancel(
     subscription.cancel_at = _end_of(subscription, when, at)
     subscription.canceled_at = at
     _replan(subscription)
-    before = standing.monthly_revenue(subscription)
-    standing.change(
+    standing.record(
         subscription,
         kind="cancellation_scheduled",
         at=at,
         effective_at=subscription.cancel_at,
-        mrr_before=before,
         origin=origin,
         reason=reason,
-    ).save()
+    )
     standing.fact(subscription, "cancellation_scheduled", at=at, reason=_code(origin), publish=True)
     if subscription.cancel_at <= at:
         _end_now(subscription, origin=origin, reason=reason, at=at)
@@ -128,10 +126,7 @@ def undo_cancellation(
         raise Conflict("No cancellation is scheduled.", code="not_scheduled")
     subscription.cancel_at = subscription.canceled_at = None
     _replan(subscription)
-    before = standing.monthly_revenue(subscription)
-    standing.change(
-        subscription, kind="cancellation_undone", at=at, mrr_before=before, origin=origin, reason=reason
-    ).save()
+    standing.record(subscription, kind="cancellation_undone", at=at, origin=origin, reason=reason)
     standing.fact(subscription, "cancellation_undone", at=at, reason=_code(origin), publish=True)
     return subscription
 

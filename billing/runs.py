@@ -111,7 +111,7 @@ def _bill(run: BillingRun, payers: Sequence[Customer]) -> None:
     if not found:
         return
     vendor, was_due = vendors.current(), {one.pk: one.next_bill_at for one in found}
-    before = {one.pk: (one.status, standing.monthly_revenue(one)) for one in found}
+    before = {one.pk: one.status for one in found}
     charging = [
         one for one in found if one.status not in standing.NOT_BILLED and not _stops_with_trial(one, at=run.cutoff)
     ]

@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from billing import charges, mrr, rating, schedule
 from billing.models import Invoice, Price, Subscription, SubscriptionChange, SubscriptionItem
 from billing.mrr import RecurringItem
-from gtm.shared import context, outbox, periods, vendors
+from gtm.shared import bulk, context, outbox, periods, vendors
 from gtm.shared.models import Event, write
 
 Status = Subscription.Status
@@ -105,7 +105,7 @@ def end(
 
 def record_start(subscription: Subscription, *, origin: str, at: datetime) -> None:
     """Say that the subscription was made."""
-    change(subscription, kind="created", at=at, mrr_before=0, effective_at=subscription.start_at, origin=origin).save()
+    record(subscription, kind="created", at=at, effective_at=subscription.start_at, origin=origin)
     fact(subscription, "created", at=at, publish=True)
 
 
@@ -119,20 +119,20 @@ def tell(
     subscriptions: Sequence[Subscription],
     *,
     kinds: Mapping[uuid.UUID, str],
-    before: Mapping[uuid.UUID, tuple[str, int]],
+    before: Mapping[uuid.UUID, str],
     at: datetime,
 ) -> None:
-    """Write the facts of many subscriptions, and a change for each whose status or revenue differs from ``before``."""
+    """Write the facts of many subscriptions, and a change for each whose status or revenue moved."""
     zone = vendors.current().reporting_zone
     changes, facts = [], []
     for one in subscriptions:
-        status, revenue = before[one.pk]
-        if (one.status, monthly_revenue(one)) != (status, revenue):
+        status = before[one.pk]
+        if one.status != status or monthly_revenue(one) != one.mrr:
             kind = kinds[one.pk] or one.status
-            changes.append(change(one, kind=kind, at=at, mrr_before=revenue, effective_at=one.ended_at, zone=zone))
+            changes.append(change(one, kind=kind, at=at, effective_at=one.ended_at, zone=zone))
         if kinds[one.pk]:
             facts.append(fact(one, kinds[one.pk], at=at, previous={"status": status}))
-    SubscriptionChange.objects.bulk_create(changes)
+    _write(changes)
     outbox.publish_many(facts)
 
 
@@ -148,11 +148,23 @@ def _move(
     ended_at: datetime | None = None,
 ) -> None:
     """Change the status with its row and its fact. A ``note`` stays on the row: facts hold codes, and no free text."""
-    before, previous = monthly_revenue(subscription), subscription.status
+    previous = subscription.status
     subscription.status, subscription.ended_at = to, ended_at
     save(subscription, "ended_at")
-    change(subscription, kind=kind, at=at, mrr_before=before, reason=note or reason, origin=origin).save()
+    record(subscription, kind=kind, at=at, reason=note or reason, origin=origin)
     fact(subscription, kind, at=at, previous={"status": previous}, reason=reason, publish=True)
+
+
+def record(subscription: Subscription, *, kind: str, at: datetime, **told: Any) -> SubscriptionChange:
+    """Write down what changed, and the revenue that the subscription has from now on."""
+    row = change(subscription, kind=kind, at=at, **told)
+    _write([row])
+    return row
+
+
+def _write(changes: Sequence[SubscriptionChange]) -> None:
+    bulk.insert(SubscriptionChange, changes)
+    bulk.update(Subscription, [row.subscription for row in changes if row.mrr_after != row.mrr_before], ["mrr"])
 
 
 def change(
@@ -160,13 +172,17 @@ def change(
     *,
     kind: str,
     at: datetime,
-    mrr_before: int,
     effective_at: datetime | None = None,
     origin: str = SubscriptionChange.Origin.SYSTEM,
     reason: str = "",
     zone: str = "",
 ) -> SubscriptionChange:
-    """The row (unsaved) that says what changed and what it did to the revenue."""
+    """The row (unsaved) that says what changed and what it did to the revenue.
+
+    The subscription holds the revenue after it (unsaved), which is the revenue before the next one: nothing else sets
+    it, so that changes always add up.
+    """
+    before, subscription.mrr = subscription.mrr, monthly_revenue(subscription)
     return SubscriptionChange(
         subscription=subscription,
         payer_id=subscription.payer_id,
@@ -175,8 +191,8 @@ def change(
         actor=context.actor(),
         reason=reason[:500],
         currency=subscription.currency,
-        mrr_before=mrr_before,
-        mrr_after=monthly_revenue(subscription),
+        mrr_before=before,
+        mrr_after=subscription.mrr,
         detail={"status": subscription.status},
         effective_at=effective_at or at,
         booked_on=periods.local_date(at, zone or vendors.current().reporting_zone),

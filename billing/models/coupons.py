@@ -2,7 +2,7 @@
 
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Now, Upper
 
 from billing.models.catalog import Plan
 from billing.models.customers import Customer
@@ -38,6 +38,7 @@ class Coupon(Resource):
         indexes = [models.Index(fields=["created_at", "id"], name="billing_coupon_listed")]
         constraints = [
             *Resource.Meta.constraints,
+            models.UniqueConstraint(Upper("code"), name="billing_coupon_code_once"),
             models.CheckConstraint(
                 condition=Q(percent_off__gt=0, percent_off__lte=100, amount_off=None)
                 | (Q(percent_off=None, amount_off__gt=0) & ~Q(currency="")),
@@ -63,12 +64,18 @@ class Discount(Row):
 
     PREFIX = "di"
 
+    class EndReason(models.TextChoices):
+        OVER = "over", "Its time is over"
+        USED_UP = "used_up", "Used up"
+        REMOVED = "removed", "Taken away"
+
     coupon = models.ForeignKey(Coupon, on_delete=models.PROTECT, related_name="discounts")
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="discounts")
     subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="discounts")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
+    end_reason = models.CharField(max_length=10, choices=EndReason.choices, blank=True)
     test_clock = models.ForeignKey("shared.TestClock", null=True, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -77,6 +84,10 @@ class Discount(Row):
             models.UniqueConstraint(fields=["coupon", "subscription"], name="billing_discount_once"),
             models.CheckConstraint(
                 condition=Q(ends_at=None) | Q(ends_at__gt=F("starts_at")), name="billing_discount_lasts"
+            ),
+            models.CheckConstraint(
+                condition=Q(ended_at=None, end_reason="") | (Q(ended_at__isnull=False) & ~Q(end_reason="")),
+                name="billing_discount_says_why_it_ended",
             ),
         ]
 
