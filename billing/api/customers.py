@@ -194,7 +194,7 @@ class CustomerViewSet(Creates, Updates, ResourceViewSet):
         """What the customer may use, and how much is left of it."""
         refuse_unknown(request, {"feature"})
         customer, feature = self.get_object(), request.query_params.get("feature")
-        found = queries.entitlements_of(customer_id=customer.pk, at=db.now_for(customer), feature=feature)
+        found = queries.entitlements_of(customer_id=customer.pk, at=db.time_of(customer), feature=feature)
         return Response({"results": EntitlementStateSerializer(found, many=True).data})
 
     @extend_schema(

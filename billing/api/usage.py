@@ -132,7 +132,7 @@ class CustomerUsageView(ApiView):
         meter, granularity = query.validated_data["meter"], query.validated_data["granularity"]
         bounds = {"start": query.validated_data.get("from"), "end": query.validated_data.get("to")}
         found = usage_series.series(
-            customer=customer, meter=meter, granularity=granularity, at=db.now_for(customer), **bounds
+            customer=customer, meter=meter, granularity=granularity, at=db.time_of(customer), **bounds
         )
         shown = {"meter": meter.code, "unit": meter.unit, "aggregation": meter.aggregation, "granularity": granularity}
         return Response(SeriesSerializer(shown | {"results": found}).data)

@@ -27,7 +27,7 @@ PAGE = 25
 @member_only
 def overview(request: HttpRequest, member: Member) -> HttpResponse:
     customer = member.customer
-    at = db.now_for(customer)
+    at = db.time_of(customer)
     found = queries.subscriptions(customer)
     steps = queries.next_steps(found, queries.unpaid(customer))
     address = [customer.public_id]
@@ -49,7 +49,7 @@ def overview(request: HttpRequest, member: Member) -> HttpResponse:
 @member_only
 def usage(request: HttpRequest, member: Member) -> HttpResponse:
     customer = member.customer
-    states = entitlements_of(customer_id=customer.pk, at=db.now_for(customer))
+    states = entitlements_of(customer_id=customer.pk, at=db.time_of(customer))
     return page(request, "billing/portal/usage.html", member, {"usage": parts.usage_rows(customer, states)})
 
 
@@ -85,7 +85,7 @@ def invoice(request: HttpRequest, member: Member, invoice: str) -> HttpResponse:
 @require_safe
 @member_only
 def pdf(request: HttpRequest, member: Member, invoice: str) -> HttpResponse:
-    document = documents.pdf_of(invoice=_invoice(member, invoice), at=db.now_for(member.customer))
+    document = documents.pdf_of(invoice=_invoice(member, invoice), at=db.time_of(member.customer))
     response = HttpResponse(bytes(document.content), content_type="application/pdf")
     response["Content-Disposition"] = f'attachment; filename="{document.filename}"'
     return response

@@ -62,7 +62,7 @@ def show(request: HttpRequest, account: str) -> HttpResponse:
 
 
 def _context(request: HttpRequest, account: Account) -> dict[str, Any]:
-    around = queries.around(account, at=db.now_for(account))
+    around = queries.around(account, at=db.time_of(account))
     motion, ownership = around.motion, around.ownership
     policy = motion.policy if motion else None
     currency = policy.currency if policy else ""

@@ -79,7 +79,7 @@ def _context(lead: Lead) -> dict[str, Any]:
         "needs": [wording.need_label(need) for need in lead.needs],
         "steps": [(step, label) for step, label in STEP_LABELS.items() if step in leads.STEPS[lead.lifecycle]],
         "may_reject": Lead.Lifecycle.REJECTED in leads.STEPS[lead.lifecycle],
-        "late": bool(lead.sla_due_at and lead.lifecycle == Lead.Lifecycle.LEAD and lead.sla_due_at < db.now_for(lead)),
+        "late": bool(lead.sla_due_at and lead.lifecycle == Lead.Lifecycle.LEAD and lead.sla_due_at < db.time_of(lead)),
         "history": _history(lead),
     }
 

@@ -28,14 +28,25 @@ def now() -> datetime:
 def now_for(thing: Resource | None) -> datetime:
     """The instant at which something happens to ``thing``: its test clock's time, else the database's.
 
-    Raises Conflict while that clock is being advanced, but for whoever advances it.
+    Raises Conflict while that clock is being advanced, but for whoever advances it. Who only reads asks ``time_of``.
     """
-    if thing is None or thing.test_clock_id is None:
-        return now()
-    time, status = TestClock.objects.values_list("frozen_time", "status").get(pk=thing.test_clock_id)
-    if status == TestClock.Status.ADVANCING and _driven.get() != thing.test_clock_id:
+    time, is_advancing = _clock_of(thing)
+    if is_advancing:
         raise Conflict("The test clock is being advanced. Try again when it is ready.", code="clock_advancing")
     return time
+
+
+def time_of(thing: Resource | None) -> datetime:
+    """What time it is for ``thing``, for whoever shows it: while its test clock is being advanced, as far as it got."""
+    return _clock_of(thing)[0]
+
+
+def _clock_of(thing: Resource | None) -> tuple[datetime, bool]:
+    """The time, and whether it is passing just now by somebody else's doing."""
+    if thing is None or thing.test_clock_id is None:
+        return now(), False
+    time, status = TestClock.objects.values_list("frozen_time", "status").get(pk=thing.test_clock_id)
+    return time, status == TestClock.Status.ADVANCING and _driven.get() != thing.test_clock_id
 
 
 @contextmanager

@@ -209,6 +209,27 @@ class TestClocks:
         response = api.post(SUBSCRIPTIONS, {"customer": customer.public_id, "plan": "pro"})
         assert problem(response, 409)[0] == "clock_advancing"
 
+    def test_is_read_like_any_other_while_it_advances(self, api, plan, clock):
+        customer = makers.customer(test_clock=TestClock.objects.get())
+        makers.card(customer)
+        body = created(api, customer=customer.public_id, plan="pro")
+        (invoice,) = api.get(f"/api/v1/invoices?test_clock={clock['id']}").json()["results"]
+        TestClock.objects.update(status="advancing")
+        addresses = (
+            f"test_clocks/{clock['id']}",
+            f"customers/{customer.public_id}",
+            f"customers/{customer.public_id}/entitlements",
+            f"customers/{customer.public_id}/usage?meter=api_calls",
+            f"subscriptions/{body['id']}",
+            f"invoices/{invoice['id']}",
+            f"invoices/{invoice['id']}/pdf",
+            f"payments?customer={customer.public_id}",
+            f"events?customer={customer.public_id}",
+            "accounts",
+        )
+        for address in addresses:
+            assert api.get(f"/api/v1/{address}").status_code == 200, address
+
     def test_takes_longer_than_one_waits(self, api, plan, clock, monkeypatch):
         monkeypatch.setattr(clocks_api, "PATIENCE", timedelta(0))
         customer = makers.customer(test_clock=TestClock.objects.get())

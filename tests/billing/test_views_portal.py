@@ -350,12 +350,17 @@ class TestChanging:
         page = client.post(reverse("portal_dismiss", args=[acme.public_id, prompt.pk]), follow=True)
         assert "Near your limit." not in text(page)
 
-    def test_a_clock_that_is_being_advanced_is_waited_for_in_words(self, client: Client) -> None:
+    def test_while_a_clock_is_being_advanced_its_customers_read_and_writes_are_refused_in_words(
+        self, client: Client
+    ) -> None:
         clock = makers.clock(status="advancing")
         clocked = makers.customer(name="Clocked", test_clock=clock)
         client.force_login(makers.member(clocked, "cleo@clocked.example"))
-        answer = client.get(reverse("portal_overview", args=[clocked.public_id]))
-        assert answer.status_code == 409
+        for page in ("portal_overview", "portal_usage", "portal_invoices", "portal_plan", "portal_details"):
+            assert client.get(reverse(page, args=[clocked.public_id])).status_code == 200, page
+        typed = {"name": "New", "email": "ap@clocked.example", "country": "US"}
+        answer = client.post(reverse("portal_details", args=[clocked.public_id]), typed)
+        assert answer.status_code == 422
         assert "being advanced" in text(answer)
 
 
