@@ -50,7 +50,7 @@ class PriceTerms:
     tiers: tuple[Tier, ...] = ()
     package_size: int | None = None
     included_units: Decimal = _ZERO
-    minimum_amount: int | None = None
+    minimum_amount: Decimal | int | None = None
     percentage: Decimal | None = None
     fixed_amount: Decimal | None = None
     free_units: Decimal | None = None

@@ -23,6 +23,8 @@ Params = dict[str, str | int]
 _BIGINT = 2**63
 _QUANTITY_DIGITS = 26
 _EXACT = Context(prec=100)  # wide enough that no product or sum of columns is ever rounded
+_PLACES = 48  # more than any product of a quantity, a rate and a percentage has
+_FINEST = Decimal(1).scaleb(-_PLACES)
 _ZERO = Decimal()
 
 _Number = TypeVar("_Number", Decimal, int)
@@ -55,14 +57,21 @@ def rate(terms: PriceTerms, quantity: Decimal, transactions: Sequence[Decimal] =
     with localcontext(_EXACT):
         exact, steps = _MODELS[terms.model](terms, quantity, transactions)
         if terms.minimum_amount is not None and exact < terms.minimum_amount:
-            steps.append(Step("minimum", {"rated": _text(exact), "minimum_amount": terms.minimum_amount}))
+            steps.append(Step("minimum", {"rated": _text(exact), "minimum_amount": _plain(terms.minimum_amount)}))
             exact = Decimal(terms.minimum_amount)
+        exact = settled(exact)
     amount = round_half_up(exact)
     if amount >= _BIGINT:
         raise PricingError("quantity", "Comes to more money than an invoice can hold.")
     if amount != exact:
         steps.append(Step("rounding", {"exact": _text(exact), "amount": amount}))
     return Rated(amount=amount, exact=exact, steps=tuple(steps))
+
+
+def settled(exact: Decimal) -> Decimal:
+    """Without what 100 digits of a share that has no end leave behind: a half stays a half, and is rounded up."""
+    places = exact.as_tuple().exponent
+    return exact.quantize(_FINEST, context=_EXACT) if isinstance(places, int) and places < -_PLACES else exact
 
 
 def normalised_monthly(amount: int, interval: Interval) -> Fraction:
@@ -244,6 +253,11 @@ def _given(value: _Number | None, name: str) -> _Number:
     if value is None:
         raise PricingError(name, f"The terms have no {name}.")
     return value
+
+
+def _plain(amount: Decimal | int) -> str | int:
+    """Whole minor units stay an integer; the share of a minimum may have places."""
+    return amount if isinstance(amount, int) else _text(amount)
 
 
 def _text(number: Decimal) -> str:

@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 
 from billing.models import Price
 from billing.pricing import Step
-from gtm.shared.templatetags.tandem import money, quantity, unit_price
+from gtm.shared.templatetags.tandem import quantity, unit_price
 
 Values = Mapping[str, Any]
 
@@ -117,7 +117,21 @@ def _transactions(step: Values, currency: str) -> str:
 
 
 def _minimum(step: Values, currency: str) -> str:
-    return _("Raised to the minimum of %(amount)s") % {"amount": money(int(step["minimum_amount"]), currency)}
+    return _("Raised to the minimum of %(amount)s") % {"amount": _rate(step["minimum_amount"], currency)}
+
+
+def _part(step: Values, currency: str) -> str:
+    values = {"part": quantity(step["part"]), "of": quantity(step["whole"])}
+    if step.get("unit", "day") == "day":
+        return _("For %(part)s of %(of)s days: what is included, tiers and fees count in that proportion") % values
+    return _("For %(part)s of %(of)s seconds: what is included, tiers and fees count in that proportion") % values
+
+
+def _unused(step: Values, currency: str) -> str:
+    values = {"days": quantity(step["part"]), "of": quantity(step["whole"]), "amount": _rate(step["amount"], currency)}
+    if step.get("unit", "day") == "day":
+        return _("Unused: %(days)s of %(of)s days of %(amount)s") % values
+    return _("Unused: %(days)s of %(of)s seconds of %(amount)s") % values
 
 
 def _proration(step: Values, currency: str) -> str:
@@ -141,7 +155,9 @@ _SENTENCES: dict[str, Callable[[Values, str], str]] = {
     "percentage": _percentage,
     "transactions": _transactions,
     "minimum": _minimum,
+    "part": _part,
     "proration": _proration,
+    "unused": _unused,
 }
 
 

@@ -1,0 +1,177 @@
+"""Proration: where a change cuts a period, what share of it a segment is, and what usage costs on each segment.
+
+The denominator is always the whole, unclamped period. The day of a change belongs to the new terms: counted in days, a
+change takes effect at the local midnight before it. The day on which something ends for good is billed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Context, Decimal, localcontext
+from fractions import Fraction
+
+from billing import pricing
+from billing.price_terms import PriceTerms, Tier
+from billing.pricing import Params, Rated, Step
+from gtm.shared import periods
+from gtm.shared.money import round_half_up
+from gtm.shared.periods import Anchor, Interval, Period, ProrationUnit
+
+_EXACT = Context(prec=100)
+_SHOWN_PLACES = 6  # as quantities have
+_ZERO = Decimal()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """How much of a whole period a segment is: so many days (seconds) of so many."""
+
+    length: Fraction
+    whole: Fraction
+    unit: ProrationUnit
+
+    @property
+    def share(self) -> Fraction:
+        """1 at most: a first period that began at noon counts its whole day."""
+        return min(self.length / self.whole, Fraction(1))
+
+    @property
+    def is_whole(self) -> bool:
+        return self.length >= self.whole
+
+
+@dataclass(frozen=True, slots=True)
+class MeteredSegment:
+    """What was used while one price held; ``transactions`` for percentages with parts per transaction."""
+
+    terms: PriceTerms
+    part: Part
+    quantity: Decimal
+    transactions: tuple[Decimal, ...] = ()
+
+
+def boundary(instant: datetime, *, unit: ProrationUnit, timezone: str, not_before: datetime) -> datetime:
+    """Where a change at ``instant`` cuts: its day's local midnight, or the instant itself; never ``not_before`` it."""
+    cut = instant if unit == "second" else periods.start_of_day(periods.local_date(instant, timezone), timezone)
+    return max(cut, not_before)
+
+
+def closing(instant: datetime, *, unit: ProrationUnit, timezone: str, not_after: datetime) -> datetime:
+    """Until when an end at ``instant`` is billed: the local midnight that ends its day, or the instant itself."""
+    if unit == "second":
+        return min(instant, not_after)
+    following = periods.local_date(instant, timezone) + timedelta(days=1)
+    return min(periods.start_of_day(following, timezone), not_after)
+
+
+def part_of(segment: Period, *, anchor: Anchor, interval: Interval) -> Part:
+    """What part of the ``segment.index``-th period the segment is, whether its front or its back is cut or both."""
+    whole = periods.whole_period(anchor, interval, segment.index)
+    length, full = (periods.length(period, unit=anchor.unit, timezone=anchor.timezone) for period in (segment, whole))
+    return Part(length, full, anchor.unit)
+
+
+def prorated(rated: Rated, part: Part) -> Rated:
+    """The part's share of what the whole period costs, rounded once."""
+    if part.is_whole:
+        return rated
+    exact = Fraction(rated.exact) * part.share
+    step = Step("proration", {**_part_params(part), "amount": str(rated.amount)})
+    return Rated(amount=round_half_up(exact), exact=rated.exact, steps=(*rated.steps, step))
+
+
+def unused_net(
+    line_net: int,
+    *,
+    line_start: datetime,
+    line_end: datetime,
+    from_: datetime,
+    unit: ProrationUnit,
+    timezone: str,
+) -> int:
+    """What of a line's net, in minor units, is for the time from ``from_`` to its end."""
+    served = periods.length(Period(line_start, line_end), unit=unit, timezone=timezone)
+    unused = periods.length(Period(min(max(from_, line_start), line_end), line_end), unit=unit, timezone=timezone)
+    return round_half_up(line_net * min(unused / served, Fraction(1))) if served else line_net
+
+
+def scaled(terms: PriceTerms, share: Fraction) -> PriceTerms:
+    """The terms for a share of a period.
+
+    Allowances, tier bounds, flat fees and the minimum are per period and shrink with it; rates, the size of a package
+    and what is bounded per transaction are not.
+    """
+    if share == 1:
+        return terms
+    with localcontext(_EXACT):
+        factor = Decimal(share.numerator) / Decimal(share.denominator)
+        return replace(
+            terms,
+            included_units=terms.included_units * factor,
+            flat_amount=None if terms.flat_amount is None else terms.flat_amount * factor,
+            minimum_amount=None if terms.minimum_amount is None else terms.minimum_amount * factor,
+            free_units=None if terms.free_units is None else Decimal(round_half_up(terms.free_units * factor)),
+            tiers=tuple(_scaled_tier(tier, factor) for tier in terms.tiers),
+        )
+
+
+def _scaled_tier(tier: Tier, factor: Decimal) -> Tier:
+    up_to = None if tier.up_to is None else Decimal(tier.up_to) * factor
+    return Tier(up_to=up_to, unit_amount=tier.unit_amount, flat_amount=tier.flat_amount * factor)
+
+
+def rate_segments(segments: Sequence[MeteredSegment]) -> list[Rated]:
+    """Price the segments of one period, in the order of time.
+
+    Each is at its own price. What is included is pooled, each price giving its share of it, and used in the order of
+    time. One segment that is the whole period is priced as it would be by itself.
+    """
+    terms = [scaled(segment.terms, segment.part.share) for segment in segments]
+    with localcontext(_EXACT):
+        units = sum((one.included_units for one in terms), _ZERO)
+    free = sum((one.free_units for one in terms if one.free_units is not None), _ZERO)
+    found = []
+    for segment, own in zip(segments, terms, strict=True):
+        allowed = replace(own, included_units=units, free_units=None if own.free_units is None else free)
+        rated = pricing.rate(allowed, segment.quantity, segment.transactions)
+        found.append(_explained(rated, segment.part))
+        units = _left(units, rated)
+        free -= min(free, Decimal(len(segment.transactions)))
+    return found
+
+
+def _left(units: Decimal, rated: Rated) -> Decimal:
+    """What a segment leaves of what is included."""
+    steps = [step for step in rated.steps if step.code == "included"]
+    with localcontext(_EXACT):
+        taken = sum((Decimal(step.params["quantity"]) - Decimal(step.params["rest"]) for step in steps), _ZERO)
+        return max(pricing.settled(units - taken), _ZERO)
+
+
+def _explained(rated: Rated, part: Part) -> Rated:
+    """With the part said first, and with numbers that a person can read."""
+    if part.is_whole:
+        return rated
+    said = Step("part", _part_params(part))
+    return replace(rated, steps=(said, *(Step(step.code, _shown(step.params)) for step in rated.steps)))
+
+
+def _part_params(part: Part) -> Params:
+    return {"part": _text(part.length), "whole": _text(part.whole), "unit": part.unit}
+
+
+def _text(length: Fraction) -> str:
+    """Days are whole; seconds may have a fraction."""
+    return str(length) if length.denominator == 1 else f"{float(length):.6f}".rstrip("0").rstrip(".")
+
+
+def _shown(params: Params) -> Params:
+    return {name: _shortened(value) for name, value in params.items()}
+
+
+def _shortened(value: str | int) -> str | int:
+    """At most 6 places: scaled bounds have no end."""
+    if not isinstance(value, str) or len(value.partition(".")[2]) <= _SHOWN_PLACES:
+        return value
+    shown = format(Decimal(value).quantize(Decimal(1).scaleb(-_SHOWN_PLACES), context=_EXACT), "f")
+    return shown.rstrip("0").rstrip(".")
