@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from operator import attrgetter
 
 from billing import pricing, rating, schedule, wording
 from billing.models import Charge, Customer, LineKind, LineReason, Price, Subscription, SubscriptionItem
 from billing.pricing import Rated, Step
 from billing.queries import usage
 from billing.schedule import Due, ItemState
-from gtm.shared import periods
+from gtm.shared import bulk, periods
 from gtm.shared.models import Vendor
 from gtm.shared.money import round_half_up
 from gtm.shared.periods import Anchor, Interval, Period
@@ -74,7 +75,7 @@ def accrue(*, subscriptions: Sequence[Subscription], until: datetime, vendor: Ve
     their locks. A charge that exists raises IntegrityError: its period was charged for by somebody who held no lock.
     """
     made = due(subscriptions=subscriptions, until=until, vendor=vendor)
-    Charge.objects.bulk_create(made)
+    bulk.insert(Charge, made)
     write_items(subscriptions)
     return made
 
@@ -91,7 +92,7 @@ def write_items(subscriptions: Iterable[Subscription]) -> None:
     items = [item for subscription in subscriptions for item in live_items(subscription)]
     for item in items:
         item.touch()
-    SubscriptionItem.objects.bulk_update(items, [*POSITION, "version", "updated_at"])
+    bulk.update(SubscriptionItem, items, [*POSITION, "version", "updated_at"])
 
 
 def _walk(subscription: Subscription, until: datetime, vendor: Vendor) -> list[ItemDue]:
@@ -200,13 +201,15 @@ def describe(price: Price) -> str:
     return f"{price.plan.name}: {detail}"[:500] if detail and detail != price.plan.name else price.plan.name
 
 
-def pending(*, payers: Iterable[Customer], by: datetime) -> list[Charge]:
-    """The pending charges of payers that are to be invoiced by then, locked, in the order of their lines."""
+def pending(*, payers: Iterable[Customer], by: datetime, fresh: Iterable[Charge] = ()) -> list[Charge]:
+    """What payers are to be invoiced for by then, in the order of its lines.
+
+    The pending charges that are written, locked, and after those of the same instant ``fresh`` ones, which are not.
+    """
     queryset = Charge.objects.filter(status=Charge.Status.PENDING, payer__in=list(payers), invoice_at__lte=by)
     related = ("customer", "payer__legal_entity", "subscription", "item", "price")
-    return list(
-        queryset.select_for_update(of=("self",)).select_related(*related).order_by("invoice_at", "created_at", "id")
-    )
+    known = queryset.select_for_update(of=("self",)).select_related(*related).order_by("created_at", "id")
+    return sorted([*known, *(charge for charge in fresh if charge.invoice_at <= by)], key=attrgetter("invoice_at"))
 
 
 def rate_again(charges: Iterable[Charge], *, vendor: Vendor) -> list[Charge]:

@@ -6,7 +6,7 @@ long for one.
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -25,11 +25,11 @@ from billing.models import (
     PaymentAttempt,
     Subscription,
 )
-from gtm.shared import db, outbox, vendors
+from gtm.shared import bulk, db, outbox, vendors
 from gtm.shared.errors import Conflict
 from gtm.shared.models import Event
 
-__all__ = ["bill_pending", "finalize", "finalize_all", "gather", "lock", "void"]
+__all__ = ["bill_pending", "finalize", "finalize_all", "lock", "void"]
 
 Status, PaymentStatus = Invoice.Status, Invoice.PaymentStatus
 _FINALIZED = (
@@ -47,48 +47,58 @@ _FINALIZED = (
     "version",
     "updated_at",
 )
+_RATED_LINE = ("quantity", "amount", "explanation", "discount_amount", "tax_amount", "taxes")
 
 
 def bill_pending(
-    *, payers: Sequence[Customer], subscriptions: Sequence[Subscription], context: Context, wait: bool = True
+    *,
+    payers: Sequence[Customer],
+    subscriptions: Sequence[Subscription],
+    context: Context,
+    fresh: Sequence[Charge] = (),
+    wait: bool = True,
 ) -> list[Invoice]:
     """Put all that payers owe by now on invoices, and finalize those that need not wait for stragglers' usage.
 
-    In the caller's transaction, which holds the locks of the payers and of the subscriptions.
+    ``fresh`` charges are not written yet, and are afterwards. In the caller's transaction, which holds the locks of the
+    payers and of the subscriptions. Raises PlaceUnknown where tax can't be decided.
     """
-    made = gather(charges=charging.pending(payers=payers, by=context.at), context=context)
-    ready = [
-        invoice for invoice in made if not wait or invoice.finalize_at is None or invoice.finalize_at <= context.at
-    ]
-    finalize_all(invoices=ready, subscriptions=subscriptions, context=context)
-    return made
-
-
-def gather(*, charges: Sequence[Charge], context: Context) -> list[Invoice]:
-    """Write pending charges onto new invoices by their gathering key, in the caller's transaction.
-
-    Those with usage stay drafts for the vendor's grace; the others are to be finalized now, which is the caller's next
-    step. Raises PlaceUnknown where tax can't be decided.
-    """
-    drafts = drafting.gather(charges, context=context)
+    owed = charging.pending(payers=payers, by=context.at, fresh=fresh)
+    drafts = drafting.gather(owed, context=context)
     grace = timedelta(minutes=context.vendor.draft_grace_minutes)
-    for draft in drafts:
-        draft.invoice.finalize_at = context.at + (grace if draft.has_usage else timedelta())
-    Invoice.objects.bulk_create(draft.invoice for draft in drafts)
-    InvoiceLine.objects.bulk_create(line for draft in drafts for line in draft.lines)
-    InvoiceTax.objects.bulk_create(tax for draft in drafts for tax in draft.taxes)
-    _bill(drafts)
-    outbox.publish_many(_fact(draft.invoice, "created", at=context.at) for draft in drafts)
+    waiting = [draft for draft in drafts if wait and grace and draft.has_usage]
+    ready = [draft for draft in drafts if not (wait and grace and draft.has_usage)]
+    _write_drafts(waiting, finalize_at=context.at + grace, at=context.at)
+    _write_parts(ready)
+    _write_charges(drafts, fresh)
+    _issue(ready, subscriptions, context)
+    _number([draft.invoice for draft in ready])
+    bulk.insert(Invoice, [draft.invoice for draft in ready])
     return [draft.invoice for draft in drafts]
 
 
-def _bill(drafts: Iterable[Draft]) -> None:
-    billed = []
+def _write_drafts(drafts: Sequence[Draft], *, finalize_at: datetime, at: datetime) -> None:
+    """Those that wait until their grace for stragglers is over."""
     for draft in drafts:
-        for charge, line in zip(draft.charges, draft.lines, strict=True):
-            charge.status, charge.invoice_line = Charge.Status.BILLED, line
-            billed.append(charge)
-    Charge.objects.bulk_update(billed, ["status", "invoice_line"])
+        draft.invoice.finalize_at = finalize_at
+    bulk.insert(Invoice, [draft.invoice for draft in drafts])
+    _write_parts(drafts)
+    outbox.publish_many(_fact(draft.invoice, "created", at=at) for draft in drafts)
+
+
+def _write_parts(drafts: Sequence[Draft]) -> None:
+    """Lines and taxes. Those of an invoice that is written final come before it: nothing can be added to it."""
+    bulk.insert(InvoiceLine, [line for draft in drafts for line in draft.lines])
+    bulk.insert(InvoiceTax, [tax for draft in drafts for tax in draft.taxes])
+
+
+def _write_charges(drafts: Sequence[Draft], fresh: Sequence[Charge]) -> None:
+    """Bind the charges to their lines, and write those that are new."""
+    billed = [pair for draft in drafts for pair in zip(draft.charges, draft.lines, strict=True)]
+    for charge, line in billed:
+        charge.status, charge.invoice_line = Charge.Status.BILLED, line
+    bulk.update(Charge, [charge for charge, _line in billed if not charge._state.adding], ["status", "invoice_line"])
+    bulk.insert(Charge, fresh)
 
 
 def lock(invoice: Invoice) -> tuple[Invoice, list[Subscription]]:
@@ -123,14 +133,24 @@ def finalize_all(*, invoices: Sequence[Invoice], subscriptions: Sequence[Subscri
     """
     if not invoices:
         return
-    _rate_again(invoices, context)
-    facts = []
+    drafts = _drafts(invoices)
+    _rate_again(drafts, context)
     for invoice in invoices:
-        _settle_terms(invoice, context)
-        facts += [_fact(invoice, "finalized", at=context.at), *_paid_facts(invoice, context)]
-    outbox.publish_many(facts)
-    _let_begin(invoices, subscriptions, context)
+        invoice.touch()
+    _issue(drafts, subscriptions, context)
     _number(invoices)
+    bulk.update(Invoice, invoices, _FINALIZED)
+
+
+def _issue(drafts: Sequence[Draft], subscriptions: Sequence[Subscription], context: Context) -> None:
+    """Decide all but the number, tell of it, and let begin what was waiting for it."""
+    for draft in drafts:
+        _settle_terms(draft.invoice, context)
+    final = [draft.invoice for draft in drafts]
+    paid = [invoice for invoice in final if invoice.status == Status.PAID]
+    finalized = [_fact(invoice, "finalized", at=context.at) for invoice in final]
+    outbox.publish_many([*finalized, *(_fact(invoice, "paid", at=context.at) for invoice in paid)])
+    _let_begin(drafts, subscriptions, context)
 
 
 def _settle_terms(invoice: Invoice, context: Context) -> None:
@@ -149,26 +169,19 @@ def _settle_terms(invoice: Invoice, context: Context) -> None:
     invoice.payment_status = PaymentStatus.PAID if nothing_owed else PaymentStatus.NONE
     invoice.paid_at = at if nothing_owed else None
     invoice.next_payment_attempt = at if by_card and not nothing_owed else None
-    invoice.touch()
 
 
-def _paid_facts(invoice: Invoice, context: Context) -> list[Event]:
-    return [_fact(invoice, "paid", at=context.at)] if invoice.status == Status.PAID else []
-
-
-def _let_begin(invoices: Sequence[Invoice], subscriptions: Sequence[Subscription], context: Context) -> None:
+def _let_begin(drafts: Sequence[Draft], subscriptions: Sequence[Subscription], context: Context) -> None:
     """Subscriptions that don't wait for a card begin with their first invoice."""
-    waiting = [one.pk for one in subscriptions if one.status == Subscription.Status.INCOMPLETE]
-    if not waiting:
-        return
-    paid = [invoice for invoice in invoices if invoice.next_payment_attempt is None]
-    begin = standing.loaded().filter(pk__in=waiting, charges__invoice_line__invoice__in=paid).distinct()
-    for subscription in begin.order_by("pk"):
-        standing.activate(subscription, at=context.at)
+    waiting = {one.pk for one in subscriptions if one.status == Subscription.Status.INCOMPLETE}
+    untried = [draft for draft in drafts if draft.invoice.next_payment_attempt is None]
+    if begin := waiting.intersection(line.subscription_id for draft in untried for line in draft.lines):
+        for subscription in standing.loaded().filter(pk__in=begin).order_by("pk"):
+            standing.activate(subscription, at=context.at)
 
 
 def _number(invoices: Sequence[Invoice]) -> None:
-    """Take the numbers, a block for each series, and write the invoices: the last two statements before the commit."""
+    """Take the numbers, a block for each series: all that follows before the commit is to write the invoices."""
     series = defaultdict(list)
     for invoice in invoices:
         assert invoice.issue_date is not None
@@ -179,20 +192,17 @@ def _number(invoices: Sequence[Invoice]) -> None:
         )
         for invoice, number in zip(members, numbers, strict=True):
             invoice.number = number
-    Invoice.objects.bulk_update(invoices, _FINALIZED)
 
 
-def _rate_again(invoices: Sequence[Invoice], context: Context) -> None:
-    """Bring the usage lines of waiting drafts up to date, with their taxes and totals."""
-    waited = [invoice for invoice in invoices if invoice.gathered_at < context.at]
-    if not waited:
-        return
-    drafts = _drafts(waited)
-    changed = charging.rate_again([charge for draft in drafts for charge in draft.charges], vendor=context.vendor)
-    late = [draft for draft in drafts if any(charge in changed for charge in draft.charges)]
+def _rate_again(drafts: Sequence[Draft], context: Context) -> None:
+    """Bring the usage lines of drafts that waited up to date, with their taxes and totals."""
+    waited = [draft for draft in drafts if draft.invoice.gathered_at < context.at]
+    charges = [charge for draft in waited for charge in draft.charges]
+    changed = {charge.pk: charge for charge in charging.rate_again(charges, vendor=context.vendor)}
+    late = [draft for draft in waited if any(charge.pk in changed for charge in draft.charges)]
     for draft in late:
         drafting.total(draft, context=context)
-    _write_again(late, changed)
+    _write_again(late, list(changed.values()))
 
 
 def _drafts(invoices: Sequence[Invoice]) -> list[Draft]:
@@ -205,7 +215,7 @@ def _drafts(invoices: Sequence[Invoice]) -> list[Draft]:
     return [
         Draft(invoice=invoice, charges=[by_line[line.pk] for line in rows], lines=rows, taxes=[])
         for invoice in invoices
-        if (rows := by_invoice.get(invoice.pk, []))
+        for rows in [by_invoice.get(invoice.pk, [])]
     ]
 
 
@@ -213,13 +223,10 @@ def _write_again(drafts: Sequence[Draft], changed: Sequence[Charge]) -> None:
     if not drafts:
         return
     InvoiceTax.objects.filter(invoice__in=[draft.invoice for draft in drafts]).delete()
-    InvoiceTax.objects.bulk_create(tax for draft in drafts for tax in draft.taxes)
-    lines = [line for draft in drafts for line in draft.lines]
-    InvoiceLine.objects.bulk_update(
-        lines, ["quantity", "amount", "explanation", "discount_amount", "tax_amount", "taxes"]
-    )
-    Charge.objects.bulk_update(changed, ["quantity", "amount", "explanation"])
-    Invoice.objects.bulk_update([draft.invoice for draft in drafts], drafting.TOTALS)
+    bulk.insert(InvoiceTax, [tax for draft in drafts for tax in draft.taxes])
+    bulk.update(InvoiceLine, [line for draft in drafts for line in draft.lines], _RATED_LINE)
+    bulk.update(Charge, changed, ["quantity", "amount", "explanation"])
+    bulk.update(Invoice, [draft.invoice for draft in drafts], drafting.TOTALS)
 
 
 @transaction.atomic
@@ -270,7 +277,7 @@ def _release(invoice: Invoice, *, at: datetime, waive: bool) -> None:
     Charge.objects.filter(pk__in=[charge.pk for charge in replaced]).update(
         status=Charge.Status.REPLACED, invoice_line=None
     )
-    Charge.objects.bulk_create(_successor(charge, at=at) for charge in replaced)
+    bulk.insert(Charge, [_successor(charge, at=at) for charge in replaced])
 
 
 def _successor(charge: Charge, *, at: datetime) -> Charge:

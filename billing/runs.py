@@ -22,7 +22,7 @@ from django.db.models.functions import Now
 from billing import charges, drafting, invoices, payments, standing
 from billing.models import BillingRun, Charge, Customer, Invoice, PlanVersion, Subscription, SubscriptionItem
 from billing.standing import Status
-from gtm.shared import db, outbox, vendors
+from gtm.shared import bulk, db, outbox, vendors
 from gtm.shared.errors import DomainError
 from gtm.shared.models import TestClock, write
 
@@ -115,13 +115,16 @@ def _bill(run: BillingRun, payers: Sequence[Customer]) -> None:
     charging = [
         one for one in found if one.status not in standing.NOT_BILLED and not _stops_with_trial(one, at=run.cutoff)
     ]
-    made = charges.accrue(subscriptions=charging, until=run.cutoff, vendor=vendor)
+    made = charges.due(subscriptions=charging, until=run.cutoff, vendor=vendor)
+    charges.write_items(charging)
     charged = {charge.subscription_id for charge in made}
     kinds = {one.pk: _turn(one, charged=one.pk in charged, at=run.cutoff) for one in found}
     _save(found, was_due)
     standing.tell(found, kinds=kinds, before=before, at=run.cutoff)
     context = drafting.context(vendor=vendor, at=run.cutoff)
-    billed = invoices.bill_pending(payers=[one.payer for one in found], subscriptions=found, context=context)
+    billed = invoices.bill_pending(
+        payers=[one.payer for one in found], subscriptions=found, fresh=made, context=context
+    )
     run.subscriptions += len(found)
     run.invoices += len(billed)
 
@@ -181,7 +184,7 @@ def _save(found: Sequence[Subscription], was_due: dict[uuid.UUID, datetime | Non
         if one.next_bill_at is not None and one.next_bill_at == was_due[one.pk]:
             raise ValueError(f"{one.public_id} is due at {one.next_bill_at} and was not moved on")
     fields = [*standing.SCHEDULE, "status", "cancel_at", "ended_at", "version", "updated_at"]
-    Subscription.objects.bulk_update(found, fields)
+    bulk.update(Subscription, found, fields)
     ended = [one.pk for one in found if one.status == Status.CANCELED]
     if ended:
         SubscriptionItem.objects.filter(subscription__in=ended, ended_at=None).update(

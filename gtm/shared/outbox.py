@@ -23,7 +23,7 @@ from django.db import models, transaction
 from django.db.models import F
 from django.utils.module_loading import import_string
 
-from gtm.shared import context, db, nudges
+from gtm.shared import bulk, context, db, nudges
 from gtm.shared.models import Event, HandledFact, PendingFact, TestClock
 
 log = structlog.get_logger(__name__)
@@ -105,10 +105,11 @@ def fact(
 def publish_many(events: Iterable[Event]) -> None:
     """Write facts with one statement, their work list with another, and nudge the relay once on commit."""
     assert transaction.get_connection().in_atomic_block, "a fact is written in the transaction of its change"
-    rows = Event.objects.bulk_create(events)
+    rows = list(events)
+    bulk.insert(Event, rows)
     pending = [PendingFact(event_id=row.id, test_clock_id=row.test_clock_id) for row in rows if row.type in wiring()]
     if pending:
-        PendingFact.objects.bulk_create(pending)
+        bulk.insert(PendingFact, pending)
         nudges.on_commit("gtm.shared.tasks.relay_facts")
 
 

@@ -51,7 +51,6 @@ class TestCreateByCard:
         told = Event.objects.filter(object_type__in=["subscription", "invoice", "payment"]).order_by("position")
         assert [event.type.removeprefix("billing.") for event in told] == [
             "subscription.created",
-            "invoice.created",
             "invoice.finalized",
             "payment.succeeded",
             "invoice.paid",
