@@ -78,13 +78,11 @@ class Life:
             life.send(f"customers/{life.customer}/payment_methods", gateway_token=card)
         return life
 
-    def plan(
-        self, code: str, amount: int | None = None, *, price: Mapping[str, Any] | None = None, **terms: Any
-    ) -> str:
-        """A published plan, with one price of the same code where ``amount`` (flat, monthly, in advance) is given."""
-        self.send("plans", code=code, name=code.title(), published=True, **terms)
+    def plan(self, code: str, amount: int | None = None, **terms: Any) -> str:
+        """A published plan, with a flat monthly price in advance of the same code where ``amount`` is given."""
+        self.send("plans", **{"code": code, "name": code.title(), "published": True} | terms)
         if amount is not None:
-            self.price(code, code, unit_amount=str(amount), **(price or {}))
+            self.price(code, code, unit_amount=str(amount))
         return code
 
     def price(self, plan: str, code: str, **terms: Any) -> str:
