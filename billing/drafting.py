@@ -90,6 +90,9 @@ def _terms(charge: Charge, method: str) -> int:
 
 
 def _decide(charge: Charge, context: Context) -> TaxDecision:
+    """A credit carries the tax of the line it gives back; anything else is taxed as things stand now."""
+    if charge.credits_line is not None:
+        return taxation.recalled(charge.credits_line.taxes)
     entity = context.entity_of(charge.payer)
     return context.taxes.decide(
         entity=entity, payer=charge.payer, tax_class=charge.tax_class, on=context.issue_date(entity)
@@ -136,6 +139,7 @@ _COPIED = (
     "amount",
     "period_start",
     "period_end",
+    "credits_line_id",
     "explanation",
 )
 

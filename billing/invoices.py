@@ -11,11 +11,10 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
+from billing import balances, drafting, entities, invoicing, numbering, settlement, standing
 from billing import charges as charging
-from billing import drafting, entities, invoicing, numbering, standing
 from billing.drafting import Context, Draft
 from billing.models import (
-    Allocation,
     Charge,
     CollectionMethod,
     Customer,
@@ -25,11 +24,11 @@ from billing.models import (
     PaymentAttempt,
     Subscription,
 )
-from gtm.shared import bulk, db, outbox, vendors
+from gtm.shared import bulk, outbox, vendors
 from gtm.shared.errors import Conflict
 from gtm.shared.models import Event
 
-__all__ = ["bill_pending", "finalize", "finalize_all", "lock", "void"]
+__all__ = ["bill_pending", "finalize", "finalize_all", "void"]
 
 Status, PaymentStatus = Invoice.Status, Invoice.PaymentStatus
 _FINALIZED = (
@@ -40,6 +39,7 @@ _FINALIZED = (
     "due_date",
     "finalize_at",
     "finalized_at",
+    "balance_applied",
     "paid_at",
     "next_payment_attempt",
     "seller",
@@ -48,6 +48,7 @@ _FINALIZED = (
     "updated_at",
 )
 _RATED_LINE = ("quantity", "amount", "explanation", "discount_amount", "tax_amount", "taxes")
+_VOIDED = ("status", "payment_status", "next_payment_attempt", "balance_applied", "metadata")
 
 
 def bill_pending(
@@ -101,23 +102,10 @@ def _write_charges(drafts: Sequence[Draft], fresh: Sequence[Charge]) -> None:
     bulk.insert(Charge, fresh)
 
 
-def lock(invoice: Invoice) -> tuple[Invoice, list[Subscription]]:
-    """The invoice under its lock, after those of its subscriptions, as the order of locks has it."""
-    subscriptions = lock_subscriptions([invoice])
-    return db.lock_one(invoice), subscriptions
-
-
-def lock_subscriptions(invoices: Sequence[Invoice]) -> list[Subscription]:
-    """The subscriptions that have lines on the invoices, locked by id; nothing of theirs is read beside."""
-    concerned = InvoiceLine.objects.filter(invoice__in=invoices).values("subscription")
-    found = Subscription.objects.filter(pk__in=concerned).order_by("pk")
-    return list(found.select_for_update(of=("self",), no_key=True))
-
-
 @transaction.atomic
 def finalize(*, invoice: Invoice, at: datetime) -> Invoice:
     """Number and freeze a draft: open, or paid where nothing is owed. Raises Conflict for anything but a draft."""
-    invoice, subscriptions = lock(invoice)
+    invoice, subscriptions = settlement.lock(invoice)
     if invoice.status != Status.DRAFT:
         raise Conflict("Only a draft can be finalized.", code="invoice_not_draft")
     finalize_all(
@@ -144,9 +132,10 @@ def finalize_all(*, invoices: Sequence[Invoice], subscriptions: Sequence[Subscri
 
 def _issue(drafts: Sequence[Draft], subscriptions: Sequence[Subscription], context: Context) -> None:
     """Decide all but the number, tell of it, and let begin what was waiting for it."""
-    for draft in drafts:
-        _settle_terms(draft.invoice, context)
     final = [draft.invoice for draft in drafts]
+    balances.apply_all(invoices=final, at=context.at)
+    for invoice in final:
+        _settle_terms(invoice, context)
     paid = [invoice for invoice in final if invoice.status == Status.PAID]
     finalized = [_fact(invoice, "finalized", at=context.at) for invoice in final]
     outbox.publish_many([*finalized, *(_fact(invoice, "paid", at=context.at) for invoice in paid)])
@@ -160,7 +149,7 @@ def _settle_terms(invoice: Invoice, context: Context) -> None:
     if entity.closed_through is not None and issue_date <= entity.closed_through:
         raise Conflict(f"The books are closed through {entity.closed_through}.", code="period_closed")
     by_card = invoice.collection_method == CollectionMethod.CHARGE_AUTOMATICALLY
-    nothing_owed = invoice.total == 0
+    nothing_owed = invoice.total == invoice.balance_applied
     invoice.issue_date = issue_date
     invoice.due_date = invoicing.due_date(issue_date, invoice.net_terms_days)
     invoice.finalize_at, invoice.finalized_at = None, at
@@ -209,7 +198,7 @@ def _drafts(invoices: Sequence[Invoice]) -> list[Draft]:
     """Written drafts with their charges and lines, two queries for all of them."""
     lines = InvoiceLine.objects.filter(invoice__in=invoices).order_by("invoice_id", "position")
     by_invoice = {key: list(rows) for key, rows in itertools.groupby(lines, key=lambda line: line.invoice_id)}
-    related = ("item__price__plan", "item__price__meter", "subscription", "payer__legal_entity")
+    related = ("item__price__plan", "item__price__meter", "subscription", "payer__legal_entity", "credits_line")
     found = Charge.objects.filter(invoice_line__invoice__in=invoices).select_related(*related)
     by_line = {charge.invoice_line_id: charge for charge in found}
     return [
@@ -241,12 +230,13 @@ def void(
     way. ``reason``, in somebody's own words, is kept in the invoice's metadata (``void_reason``); the fact holds
     ``cause``, a code.
     """
-    invoice, subscriptions = lock(invoice)
+    invoice, subscriptions = settlement.lock(invoice)
     _require_voidable(invoice)
     invoice.status, invoice.payment_status, invoice.next_payment_attempt = Status.VOID, PaymentStatus.NONE, None
+    balances.give_back(invoice=invoice, at=at)
     if reason:
         invoice.metadata = {**invoice.metadata, "void_reason": reason}
-    invoice.save(update_fields={"status", "payment_status", "next_payment_attempt", "metadata", *invoice.touch()})
+    invoice.save(update_fields={*_VOIDED, *invoice.touch()})
     invoice.refresh_from_db(fields=["updated_at"])
     standing.on_voided(subscriptions, invoice=invoice, at=at)
     _release(invoice, at=at, waive=waive)
@@ -259,7 +249,7 @@ def _require_voidable(invoice: Invoice) -> None:
         raise Conflict("A paid invoice can't be voided; it gets a credit note.", code="invoice_paid")
     if invoice.status != Status.OPEN:
         raise Conflict("Only an open invoice can be voided.", code="invoice_not_open")
-    if Allocation.objects.filter(invoice=invoice).exists():
+    if invoice.amount_paid or invoice.amount_credited:
         raise Conflict("Part of this invoice is paid or credited.", code="invoice_partly_paid")
     if PaymentAttempt.objects.filter(invoice=invoice, status=PaymentAttempt.Status.LIVE).exists():
         raise Conflict("A payment of this invoice is under way.", code="payment_in_progress")

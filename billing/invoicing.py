@@ -5,7 +5,7 @@ lines by largest remainder, so that lines and totals agree and a credit note of 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -21,10 +21,10 @@ MAX_NET_TERMS_DAYS = 3650
 
 @dataclass(frozen=True, slots=True)
 class TaxRate:
-    """A rate as it stands on a document; `percentage` 19 means 19 %."""
+    """A rate as it stands on a document; `percentage` 19 means 19 %. It stays the same rate under another name."""
 
     code: str
-    name: str
+    name: str = field(compare=False)
     percentage: Decimal
 
 

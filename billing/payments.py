@@ -13,12 +13,11 @@ import structlog
 from django.db import transaction
 from django.db.models import QuerySet
 
-from billing import gateways, meter_use, standing
+from billing import balances, entities, gateways, meter_use, settlement, standing
 from billing.gateways import ChargeResult
-from billing.invoices import lock as lock_invoice
-from billing.invoices import lock_subscriptions
 from billing.models import (
     Allocation,
+    BalanceEntry,
     CollectionMethod,
     Customer,
     Invoice,
@@ -81,12 +80,14 @@ def _begin(*, invoice: Invoice, at: datetime, payment_method: PaymentMethod | No
 def _require_free_meters(invoices: Sequence[Invoice]) -> None:
     """What begins with this payment has its meters for itself, though it was ordered beside another that waited too.
 
-    The customers stay locked, so that of two such payments the second one sees the first.
+    The customers stay locked, so that of two such payments the second one sees the first; the payers with them, as
+    what comes next may need their locks.
     """
     concerned = InvoiceLine.objects.filter(invoice__in=invoices).values("subscription")
     waiting = standing.loaded().filter(pk__in=concerned, status=Subscription.Status.INCOMPLETE)
     if found := list(waiting.order_by("pk")):
-        db.lock(Customer, {subscription.customer_id for subscription in found})
+        payers = {invoice.customer_id for invoice in invoices}
+        db.lock(Customer, payers | {subscription.customer_id for subscription in found})
     for subscription in found:
         meter_use.require_free_for(subscription)
 
@@ -101,7 +102,7 @@ def _method_for(invoice: Invoice) -> PaymentMethod:
 
 
 def _require_due(invoice: Invoice) -> None:
-    if invoice.status != Invoice.Status.OPEN or invoice.amount_due <= 0:
+    if settlement.open_amount(invoice) <= 0:
         raise Conflict("Nothing is due on this invoice.", code="nothing_due")
     if PaymentAttempt.objects.filter(invoice=invoice, status=Attempt.LIVE).exists():
         raise Conflict("A payment of this invoice is under way.", code="payment_in_progress")
@@ -141,7 +142,7 @@ def _charge(attempt: PaymentAttempt) -> ChargeResult:
 @transaction.atomic
 def _settle(*, attempt: PaymentAttempt, result: ChargeResult, at: datetime) -> Payment:
     """Write the gateway's answer down, once: whoever comes second finds the attempt settled."""
-    subscriptions = lock_subscriptions([attempt.invoice])
+    subscriptions = settlement.lock_subscriptions([attempt.invoice])
     invoice, payment, attempt = db.lock_one(attempt.invoice), db.lock_one(attempt.payment), db.lock_one(attempt)
     payment.customer = invoice.customer
     if attempt.status != Attempt.LIVE or result.status == "processing":
@@ -158,7 +159,7 @@ def _succeeded(
 ) -> None:
     write(payment, status=Status.SUCCEEDED, gateway_reference=result.reference, paid_at=at)
     outbox.publish_many([_fact(payment, "succeeded", invoice, at=at)])
-    _allocate(payment, [(invoice, payment.amount)], subscriptions, at=at)
+    _allocate(payment, [invoice], subscriptions, at=at)
 
 
 def _not_succeeded(
@@ -173,9 +174,10 @@ def _not_succeeded(
         failure_code=result.failure_code,
         failure_message=result.message[:300],
     )
-    write(invoice, payment_status=Invoice.PaymentStatus(result.status))
     outbox.publish_many([_fact(payment, str(status), invoice, at=at)])
-    standing.on_failed(subscriptions, at=at, reason=result.failure_code)
+    if invoice.status in settlement.OWED:  # else a credit note or other money has settled it meanwhile
+        write(invoice, payment_status=Invoice.PaymentStatus(result.status))
+        standing.on_failed(subscriptions, at=at, reason=result.failure_code)
 
 
 def collect_all(*, invoices: Sequence[Invoice], at: datetime) -> None:
@@ -212,7 +214,7 @@ def to_collect(*, at: datetime, test_clock: TestClock | None = None) -> list[Inv
 @transaction.atomic
 def _mark_without_method(invoice: Invoice, *, at: datetime) -> None:
     """Nothing to charge is a failed payment, without a gateway having been asked."""
-    invoice, subscriptions = lock_invoice(invoice)
+    invoice, subscriptions = settlement.lock(invoice)
     if invoice.status != Invoice.Status.OPEN or invoice.payment_status != Invoice.PaymentStatus.NONE:
         return
     write(invoice, payment_status=Invoice.PaymentStatus.FAILED, next_payment_attempt=None)
@@ -263,21 +265,21 @@ def record_manual(
     paid_at: datetime,
     at: datetime,
 ) -> Payment:
-    """Record money that came another way (a transfer, a cheque) for one or several open invoices, in full or in part.
+    """Record money that came another way (a transfer, a cheque) for open invoices, in full or in part, or for none.
 
-    ``amount`` in minor units goes to the invoices in the order given. Raises Invalid where it is more than they are
-    open for or one of them isn't the customer's, and Conflict where one isn't open or its card is being charged, or
-    where ``collect`` would raise ``meter_in_use``.
+    ``amount`` in minor units goes to the invoices in the order given; what they don't take stands to the customer's
+    credit. Raises Invalid where an invoice isn't the customer's, and Conflict where one is settled or its card is being
+    charged, or where ``collect`` would raise ``meter_in_use``.
     """
     _require_free_meters(invoices)
-    subscriptions = lock_subscriptions(invoices)
-    locked = {invoice.pk: invoice for invoice in db.lock(Invoice, [invoice.pk for invoice in invoices])}
-    ordered = [locked[pk] for pk in dict.fromkeys(invoice.pk for invoice in invoices)]
+    locked, subscriptions = settlement.lock_all(invoices)
+    by_key = {invoice.pk: invoice for invoice in locked}
+    ordered = [by_key[pk] for pk in dict.fromkeys(invoice.pk for invoice in invoices)]
     _require_payable(customer, ordered, amount)
     payment = Payment(
         customer=customer,
-        legal_entity=ordered[0].legal_entity,
-        currency=ordered[0].currency,
+        legal_entity=ordered[0].legal_entity if ordered else customer.legal_entity or entities.default(),
+        currency=ordered[0].currency if ordered else customer.currency,
         amount=amount,
         status=Status.SUCCEEDED,
         method=method,
@@ -287,31 +289,26 @@ def record_manual(
     )
     payment.save()
     outbox.publish_many([_fact(payment, "succeeded", *ordered, at=at)])
-    _allocate(payment, _shares(ordered, amount), subscriptions, at=at)
+    _allocate(payment, ordered, subscriptions, at=at)
     return payment
 
 
 def _require_payable(customer: Customer, invoices: Sequence[Invoice], amount: int) -> None:
     if amount <= 0:
         raise Invalid("An amount is more than 0.", attr="amount")
-    if not invoices:
-        raise Invalid("Name the invoices that are paid.", attr="invoices")
     if any(invoice.customer_id != customer.pk for invoice in invoices):
         raise Invalid("An invoice is not this customer's.", attr="invoices")
     if len({(invoice.currency, invoice.legal_entity_id) for invoice in invoices}) > 1:
         raise Invalid("The invoices differ in currency or in who issued them.", attr="invoices")
     for invoice in invoices:
         _require_due(invoice)
-    due = sum(invoice.amount_due for invoice in invoices)
-    if amount > due:
-        raise Invalid(f"Only {due} {invoices[0].currency} (minor units) are due.", code="overpayment", attr="amount")
 
 
 def _shares(invoices: Sequence[Invoice], amount: int) -> list[tuple[Invoice, int]]:
     """The amount over the invoices in their order, as far as it goes."""
     shares = []
     for invoice in invoices:
-        part = min(amount, invoice.amount_due)
+        part = min(amount, settlement.open_amount(invoice))
         amount -= part
         if part:
             shares.append((invoice, part))
@@ -319,19 +316,26 @@ def _shares(invoices: Sequence[Invoice], amount: int) -> list[tuple[Invoice, int
 
 
 def _allocate(
-    payment: Payment, shares: Sequence[tuple[Invoice, int]], subscriptions: Sequence[Subscription], *, at: datetime
+    payment: Payment, invoices: Sequence[Invoice], subscriptions: Sequence[Subscription], *, at: datetime
 ) -> None:
-    """Append what settles each invoice; where nothing is left to pay, it is paid, and what waited for it begins."""
+    """Append what settles each invoice; where nothing is left to pay, it is paid. What is too much is credited."""
+    shares = _shares(invoices, payment.amount)
     Allocation.objects.bulk_create(
         Allocation(invoice=invoice, kind=Allocation.Kind.PAYMENT, payment=payment, amount=part, allocated_at=at)
         for invoice, part in shares
     )
     for invoice, part in shares:
         invoice.amount_paid += part
-        if invoice.amount_due > 0:
-            write(invoice, amount_paid=invoice.amount_paid)
-        else:
-            _mark_paid(invoice, _on(invoice, subscriptions, alone=len(shares) == 1), at=at)
+        settlement.save(invoice, _on(invoice, subscriptions, alone=len(shares) == 1), "amount_paid", at=at)
+    if rest := payment.amount - sum(part for _invoice, part in shares):
+        balances.add(
+            customer=payment.customer,
+            currency=payment.currency,
+            kind=BalanceEntry.Kind.OVERPAYMENT,
+            amount=rest,
+            at=at,
+            payment=payment,
+        )
 
 
 def _on(invoice: Invoice, subscriptions: Sequence[Subscription], *, alone: bool) -> Sequence[Subscription]:
@@ -340,27 +344,6 @@ def _on(invoice: Invoice, subscriptions: Sequence[Subscription], *, alone: bool)
         return subscriptions
     concerned = set(invoice.lines.values_list("subscription_id", flat=True))
     return [one for one in subscriptions if one.pk in concerned]
-
-
-def _mark_paid(invoice: Invoice, subscriptions: Sequence[Subscription], *, at: datetime) -> None:
-    write(
-        invoice,
-        amount_paid=invoice.amount_paid,
-        status=Invoice.Status.PAID,
-        payment_status=Invoice.PaymentStatus.PAID,
-        paid_at=at,
-        next_payment_attempt=None,
-    )
-    data = {"currency": invoice.currency, "total": invoice.total}
-    outbox.publish(
-        "billing.invoice.paid",
-        invoice,
-        at=at,
-        customer_id=invoice.customer_id,
-        account_id=invoice.customer.account_id,
-        data=data,
-    )
-    standing.on_paid(subscriptions, invoice=invoice, at=at)
 
 
 def _fact(payment: Payment, kind: str, *settled: Invoice, at: datetime) -> Event:

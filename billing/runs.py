@@ -19,7 +19,7 @@ from django.db import DatabaseError, OperationalError, transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import Now
 
-from billing import charges, drafting, invoices, payments, standing
+from billing import charges, drafting, invoices, payments, settlement, standing
 from billing.models import BillingRun, Charge, Customer, Invoice, PlanVersion, Subscription, SubscriptionItem
 from billing.standing import Status
 from gtm.shared import bulk, db, outbox, vendors
@@ -210,7 +210,7 @@ def _finalize_batch(run: BillingRun, batch: int) -> bool:
 def _finalize(run: BillingRun, payers: Sequence[Customer]) -> None:
     """Finalize the waiting drafts of payers whose locks are held, after those of the subscriptions on them."""
     found = list(_waiting(run).filter(customer__in=payers))
-    concerned = invoices.lock_subscriptions(found)
+    concerned = settlement.lock_subscriptions(found)
     drafts = _waiting(run).filter(pk__in=[one.pk for one in found]).select_related("customer", "legal_entity")
     locked = list(drafts.select_for_update(of=("self",)).order_by("pk"))
     context = drafting.context(vendor=vendors.current(), at=run.cutoff)

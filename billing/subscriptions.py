@@ -364,6 +364,7 @@ def awaiting_payment(*, test_clock: TestClock | None) -> QuerySet[Subscription]:
 @transaction.atomic
 def abandon(*, subscription: Subscription, at: datetime, reason: str) -> bool:
     """Give one of them up and void its invoice, unless its payment is under way or came in meanwhile."""
+    db.lock(Customer, [subscription.payer_id])
     db.lock_one(subscription)
     subscription = standing.loaded().get(pk=subscription.pk)
     unpaid = Invoice.objects.filter(lines__subscription=subscription, status=Invoice.Status.OPEN).distinct()

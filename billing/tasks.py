@@ -4,7 +4,7 @@ from typing import Any
 
 from celery import shared_task
 
-from billing import documents, partitions, payments, runs, subscriptions
+from billing import documents, partitions, payments, refunds, runs, subscriptions
 from gtm.shared import db, nudges, pulse
 
 
@@ -29,6 +29,13 @@ def settle_attempts(**kwargs: Any) -> None:
     """Find out what became of charges whose answer never came."""
     with pulse.job("settle attempts"):
         payments.settle_attempts(at=db.now())
+
+
+@shared_task
+def send_refunds(**kwargs: Any) -> None:
+    """Send refunds that were decided on, and find out what became of those whose answer never came."""
+    with pulse.job("send refunds"):
+        refunds.send_pending()
 
 
 @shared_task

@@ -1,9 +1,11 @@
 """The tax of many charges at once: rates are read once, and each payer and class of goods is decided once."""
 
+from collections.abc import Sequence
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
-from billing import tax
+from billing import invoicing, tax
 from billing.invoicing import TotalledLine
 from billing.models import Customer, LegalEntity, TaxRate
 from billing.tax import Buyer, PlacedRate, Seller, TaxDecision
@@ -62,6 +64,19 @@ def _buyer(payer: Customer) -> Buyer:
         tax_exempt=payer.tax_exempt,  # type: ignore[arg-type]  # the column's choices
         tax_rates=tuple(payer.tax_rates),
     )
+
+
+def recalled(entries: Sequence[dict[str, Any]]) -> TaxDecision:
+    """The decision that a line keeps (see ``stored``): what is given back of it is taxed as it was."""
+    rates = tuple(
+        invoicing.TaxRate(entry["rate"], entry["name"], Decimal(entry["percentage"]))
+        for entry in entries
+        if entry["rate"]
+    )
+    if not entries:
+        return TaxDecision(rates=(), treatment="none", reason="vendor_charges_no_tax")
+    why = entries[0]
+    return TaxDecision(rates=rates, treatment=why["treatment"], reason=why["reason"], evidence=why["evidence"])
 
 
 def stored(decision: TaxDecision, line: TotalledLine) -> list[dict[str, Any]]:

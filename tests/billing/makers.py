@@ -3,13 +3,31 @@
 The example: the plan "Pro" at 49.00 USD a month or 490.00 USD a year, with 1,000 API calls in each billing period.
 """
 
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
-from billing import catalog, customers, subscriptions, usage
+from django.db import transaction
+
+from billing import catalog, customers, drafting, invoices, payments, subscriptions, usage
 from billing.catalog import EntitlementTerms
-from billing.models import Customer, Feature, LegalEntity, Member, Meter, PaymentMethod, Plan, Price, Subscription
+from billing.models import (
+    Charge,
+    Customer,
+    Feature,
+    Invoice,
+    LegalEntity,
+    Member,
+    Meter,
+    Payment,
+    PaymentMethod,
+    Plan,
+    Price,
+    Subscription,
+    TaxRate,
+)
 from billing.usage import UsageInput
+from gtm.shared import vendors
 from gtm.shared.models import TestClock, User
 from tests import world
 from tests.world import JAN_1
@@ -106,3 +124,45 @@ def subscribed(customer: Customer, *, plan: Plan, at: datetime = JAN_1, **terms:
     if not customer.payment_methods.filter(is_default=True).exists():
         card(customer, at=at)
     return subscriptions.create(customer=customer, plan=plan, at=at, **terms)
+
+
+def tax_rate(percentage: str = "20", *, code: str = "vat", country: str = "US", at: datetime = JAN_1) -> TaxRate:
+    return catalog.create_tax_rate(
+        at=at, code=code, name="VAT", percentage=Decimal(percentage), country=country, valid_from=date(2020, 1, 1)
+    )
+
+
+def invoiced(customer: Customer, *amounts: int, at: datetime = JAN_1, **fields: Any) -> Invoice:
+    """A finalized invoice with a line for each amount, for nothing that recurs."""
+    Charge.objects.bulk_create(
+        Charge(
+            customer=customer,
+            payer=customer,
+            kind="one_off",
+            reason="manual",
+            currency=customer.currency,
+            amount=amount,
+            quantity=1,
+            description="Work",
+            invoice_at=at,
+            test_clock_id=customer.test_clock_id,
+            **fields,
+        )
+        for amount in amounts
+    )
+    with transaction.atomic():
+        context = drafting.context(vendor=vendors.current(), at=at)
+        (made,) = invoices.bill_pending(payers=[customer], subscriptions=[], context=context)
+    return Invoice.objects.get(pk=made.pk)
+
+
+def paid(invoice: Invoice, amount: int | None = None, *, at: datetime = JAN_1) -> Payment:
+    """By transfer; in full unless told otherwise."""
+    return payments.record_manual(
+        customer=invoice.customer,
+        invoices=[invoice],
+        method="bank_transfer",
+        amount=invoice.amount_due if amount is None else amount,
+        paid_at=at,
+        at=at,
+    )

@@ -1,0 +1,215 @@
+"""Money that goes back to a payer: for a credit note, or out of what stands to the payer's credit.
+
+A refund is three steps, as a charge is: its row is committed (and counted on the payment, so that nothing is given back
+twice); the gateway is called, under no lock and in no transaction, with the row's id as idempotency key; its answer is
+written down. Killed in between, the row is still pending, and ``send_pending`` asks again: the key takes care that the
+money goes once. Money that no gateway took is sent by hand: somebody says when it is. Where a refund fails, the amount
+stands to the payer's credit, so that no cent is lost sight of.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from django.db import transaction
+from django.db.models import Sum
+
+from billing import balances, gateways
+from billing.gateways import RefundResult
+from billing.models import Allocation, BalanceEntry, CreditNote, Invoice, Payment, Refund
+from gtm.shared import db, nudges, outbox
+from gtm.shared.errors import Conflict, DomainError, Invalid
+from gtm.shared.models import Event, TestClock, write
+
+log = structlog.get_logger(__name__)
+Status = Refund.Status
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How much of an invoice a payment has paid and can still give back."""
+
+    payment: Payment
+    amount: int
+
+
+def create(*, payment: Payment, amount: int, reason: str = "", at: datetime) -> Refund:
+    """Pay out what stands to the payer's credit, to where the payment came from, and send it.
+
+    What settles an invoice stays: a credit note that settles by refund gives that back. Raises Invalid for more than
+    is left of the payment, and BalanceTooLow for more than there is credit. Not in a transaction.
+    """
+    refund = _take_out(payment=payment, amount=amount, reason=reason, at=at)
+    return send(refund=refund, at=at)
+
+
+@transaction.atomic(durable=True)
+def _take_out(*, payment: Payment, amount: int, reason: str, at: datetime) -> Refund:
+    payment = db.lock_one(payment)
+    if payment.status != Payment.Status.SUCCEEDED:
+        raise Conflict("This payment brought no money.", code="payment_not_succeeded", attr="payment")
+    left = payment.amount - payment.amount_refunded
+    if not 0 < amount <= left:
+        raise Invalid(f"Between 1 and {left} {payment.currency} (minor units) can be refunded.", attr="amount")
+    refund = begin(payment=payment, amount=amount, reason=reason, at=at)
+    balances.add(
+        customer=payment.customer,
+        currency=payment.currency,
+        kind=BalanceEntry.Kind.REFUNDED,
+        amount=-amount,
+        at=at,
+        refund=refund,
+        payment=payment,
+    )
+    return refund
+
+
+def shares(invoice: Invoice) -> list[Share]:
+    """What payments have paid of an invoice and can give back, newest first, with their rows locked by id."""
+    paid = Allocation.objects.filter(invoice=invoice, payment__isnull=False)
+    by_payment = dict(paid.values_list("payment").annotate(net=Sum("amount")))
+    gone = Refund.objects.filter(credit_note__invoice=invoice).exclude(status=Status.FAILED)
+    refunded = dict(gone.values_list("payment").annotate(net=Sum("amount")))
+    locked = sorted(db.lock(Payment, by_payment), key=lambda one: (one.paid_at or one.created_at, one.pk), reverse=True)
+    found = [
+        Share(one, min(by_payment[one.pk] - refunded.get(one.pk, 0), one.amount - one.amount_refunded))
+        for one in locked
+    ]
+    return [share for share in found if share.amount > 0]
+
+
+def begin_all(*, shares: Iterable[Share], amount: int, credit_note: CreditNote, at: datetime) -> list[Refund]:
+    """Write the refunds of a credit note over the payments, in the caller's transaction; they are sent after it."""
+    refunds = []
+    for share in shares:
+        part = min(amount, share.amount)
+        amount -= part
+        if part:
+            refunds.append(begin(payment=share.payment, amount=part, credit_note=credit_note, at=at))
+    return refunds
+
+
+def begin(
+    *, payment: Payment, amount: int, credit_note: CreditNote | None = None, reason: str = "", at: datetime
+) -> Refund:
+    """Write a refund of a payment whose lock the caller holds, and count it; it is sent when that has committed."""
+    refund = Refund(
+        customer=payment.customer,
+        payment=payment,
+        credit_note=credit_note,
+        currency=payment.currency,
+        amount=amount,
+        by_hand=not payment.gateway,
+        reason=reason or (credit_note.reason if credit_note else ""),
+        test_clock_id=payment.test_clock_id,
+    )
+    refund.save()
+    write(payment, amount_refunded=payment.amount_refunded + amount)
+    outbox.publish_many([_fact(refund, "created", at=at)])
+    if not refund.by_hand:
+        nudges.on_commit("billing.tasks.send_refunds")
+    return refund
+
+
+def send(*, refund: Refund, at: datetime) -> Refund:
+    """Ask the gateway to give the money back, and write its answer down. Not in a transaction."""
+    if refund.by_hand or refund.status != Status.PENDING:
+        return refund
+    return _settle(refund=refund, result=_call(refund), at=at)
+
+
+def _call(refund: Refund) -> RefundResult:
+    payment = refund.payment
+    return gateways.named(payment.gateway).refund(
+        refund_id=refund.pk, reference=payment.gateway_reference, amount=refund.amount, currency=refund.currency
+    )
+
+
+@transaction.atomic
+def _settle(*, refund: Refund, result: RefundResult, at: datetime) -> Refund:
+    """Write the answer down, once: whoever comes second finds the refund settled."""
+    payment, refund = db.lock_one(refund.payment), db.lock_one(refund)
+    if refund.status != Status.PENDING or result.status == "processing":
+        return refund
+    if result.status == "succeeded":
+        return _succeeded(refund, reference=result.reference, at=at)
+    return _failed(refund, payment, reference=result.reference, failure_code=result.failure_code, at=at)
+
+
+def _succeeded(refund: Refund, *, reference: str, at: datetime) -> Refund:
+    write(refund, status=Status.SUCCEEDED, gateway_reference=reference, refunded_at=at)
+    outbox.publish_many([_fact(refund, "succeeded", at=at)])
+    return refund
+
+
+def _failed(refund: Refund, payment: Payment, *, reference: str, failure_code: str, at: datetime) -> Refund:
+    write(refund, status=Status.FAILED, gateway_reference=reference, failure_code=failure_code)
+    write(payment, amount_refunded=payment.amount_refunded - refund.amount)
+    balances.add(
+        customer=refund.customer,
+        currency=refund.currency,
+        kind=BalanceEntry.Kind.REFUNDED,
+        amount=refund.amount,
+        at=at,
+        refund=refund,
+        reason=failure_code,
+    )
+    outbox.publish_many([_fact(refund, "failed", at=at)])
+    return refund
+
+
+@transaction.atomic
+def pay_out(*, refund: Refund, reference: str = "", at: datetime) -> Refund:
+    """Say that money no gateway took has been sent back by hand. Raises Conflict for any other refund."""
+    _payment, refund = _by_hand(refund)
+    return _succeeded(refund, reference=reference, at=at)
+
+
+@transaction.atomic
+def give_up(*, refund: Refund, at: datetime) -> Refund:
+    """Say that money can't be sent back by hand: the amount stands to the payer's credit. Raises Conflict as above."""
+    payment, refund = _by_hand(refund)
+    return _failed(refund, payment, reference="", failure_code="not_paid_out", at=at)
+
+
+def _by_hand(refund: Refund) -> tuple[Payment, Refund]:
+    payment, refund = db.lock_one(refund.payment), db.lock_one(refund)
+    if not refund.by_hand:
+        raise Conflict("The gateway gives this money back.", code="refund_not_by_hand")
+    if refund.status != Status.PENDING:
+        raise Conflict("This refund is settled already.", code="refund_settled")
+    return payment, refund
+
+
+def send_pending(*, refunds: Sequence[Refund] | None = None) -> int:
+    """Send what waits to be sent, and what a lost answer left; return how many are settled. Not in a transaction."""
+    waiting = Refund.objects.filter(status=Status.PENDING, by_hand=False)
+    waiting = waiting.exclude(test_clock__status=TestClock.Status.ADVANCING)  # when the clock is at rest again
+    found = waiting.select_related("payment", "customer").order_by("created_at")[:500] if refunds is None else refunds
+    return sum(_send_one(refund) for refund in found)
+
+
+def _send_one(refund: Refund) -> bool:
+    try:
+        return send(refund=refund, at=db.now_for(refund)).status != Status.PENDING
+    except DomainError as refusal:  # its clock has begun to advance, or its gateway is away: the others go on
+        log.info("refund_not_sent", refund=refund.public_id, code=refusal.code)
+        return False
+
+
+def _fact(refund: Refund, kind: str, *, at: datetime) -> Event:
+    return outbox.fact(
+        f"billing.refund.{kind}",
+        refund,
+        at=at,
+        customer_id=refund.customer_id,
+        account_id=refund.customer.account_id,
+        data={
+            "payment": refund.payment.public_id,
+            "amount": refund.amount,
+            "currency": refund.currency,
+            "by_hand": refund.by_hand,
+            "failure_code": refund.failure_code,
+        },
+    )

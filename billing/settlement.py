@@ -1,0 +1,77 @@
+"""What settles invoices: the rows that are locked for it, the allocations, and what follows when nothing is left."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from billing import standing
+from billing.models import Allocation, Customer, Invoice, InvoiceLine, Subscription
+from gtm.shared import db, outbox
+from gtm.shared.models import write
+
+Status, PaymentStatus = Invoice.Status, Invoice.PaymentStatus
+OWED = (Status.OPEN, Status.UNCOLLECTIBLE)
+
+
+def lock(invoice: Invoice) -> tuple[Invoice, list[Subscription]]:
+    """The invoice under its lock, after those of its payer and subscriptions, as the order of locks has it."""
+    subscriptions = lock_subscriptions([invoice])
+    return db.lock_one(invoice), subscriptions
+
+
+def lock_all(invoices: Iterable[Invoice]) -> tuple[list[Invoice], list[Subscription]]:
+    """Many invoices under their locks, by id, after those of their payers and subscriptions."""
+    wanted = list(invoices)
+    subscriptions = lock_subscriptions(wanted)
+    return db.lock(Invoice, {invoice.pk for invoice in wanted}), subscriptions
+
+
+def lock_subscriptions(invoices: Sequence[Invoice]) -> list[Subscription]:
+    """The subscriptions that have lines on the invoices, locked by id; nothing of theirs is read beside.
+
+    The payers first: who holds one subscription of a payer and needs another that shares an invoice with it must not
+    meet somebody who locks the two of them in their order.
+    """
+    db.lock(Customer, {invoice.customer_id for invoice in invoices})
+    concerned = InvoiceLine.objects.filter(invoice__in=invoices).values("subscription")
+    found = Subscription.objects.filter(pk__in=concerned).order_by("pk")
+    return list(found.select_for_update(of=("self",), no_key=True))
+
+
+def open_amount(invoice: Invoice) -> int:
+    """Minor units that are still asked for: 0 for a draft, which asks for nothing yet."""
+    return invoice.amount_due if invoice.status in OWED else 0
+
+
+def add(invoice: Invoice, *, kind: str, amount: int, at: datetime, **links: Any) -> Allocation:
+    """Append what settles part of an invoice; the caller writes the invoice."""
+    return Allocation.objects.create(invoice=invoice, kind=kind, amount=amount, allocated_at=at, **links)
+
+
+def save(invoice: Invoice, subscriptions: Iterable[Subscription], *fields: str, at: datetime) -> None:
+    """Write the sums named, and where nothing is left to pay, that it is paid: what waited for it begins."""
+    changes = {name: getattr(invoice, name) for name in fields}
+    if invoice.status in OWED and invoice.amount_due <= 0:
+        mark_paid(invoice, subscriptions, at=at, **changes)
+    else:
+        write(invoice, **changes)
+
+
+def mark_paid(invoice: Invoice, subscriptions: Iterable[Subscription], *, at: datetime, **changes: Any) -> None:
+    write(
+        invoice,
+        **changes,
+        status=Status.PAID,
+        payment_status=PaymentStatus.PAID,
+        paid_at=at,
+        next_payment_attempt=None,
+    )
+    outbox.publish(
+        "billing.invoice.paid",
+        invoice,
+        at=at,
+        customer_id=invoice.customer_id,
+        account_id=invoice.customer.account_id,
+        data={"currency": invoice.currency, "total": invoice.total},
+    )
+    standing.on_paid(subscriptions, invoice=invoice, at=at)
