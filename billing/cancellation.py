@@ -89,12 +89,7 @@ def _end_of(subscription: Subscription, when: str | datetime, at: datetime) -> d
 
 def _replan(subscription: Subscription) -> None:
     """Set when each item is due next with the end as it is known now, and save."""
-    vendor = vendors.current()
-    for item in charges.live_items(subscription):
-        state = charges.state_of(
-            item, timezone=subscription.customer.timezone, vendor=vendor, alignment=subscription.alignment
-        )
-        charges.place(item, state, ends_at=subscription.cancel_at)
+    charges.replan(subscription, vendor=vendors.current())
     charges.write_items([subscription])
     standing.save(subscription, "cancel_at", "canceled_at")
 

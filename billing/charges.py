@@ -1,23 +1,26 @@
 """Charges: what each period of each item comes to, with a natural key that lets it be charged once.
 
-Many subscriptions are charged together: the number of queries doesn't depend on how many.
+Many subscriptions are charged together: the number of queries doesn't depend on how many. An item that a change cut is
+charged for its part of the period; the usage of a period that was cut is rated together, each part at its own price.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from operator import attrgetter
+from typing import Any
 
-from billing import pricing, rating, schedule, wording
-from billing.models import Charge, Customer, LineKind, LineReason, Price, Subscription, SubscriptionItem
-from billing.pricing import Rated, Step
+from billing import pricing, proration, rating, schedule, wording
+from billing.models import Charge, Customer, LineKind, LineReason, Meter, Price, Subscription, SubscriptionItem
+from billing.pricing import Rated
+from billing.proration import MeteredSegment, Part
 from billing.queries import usage
 from billing.schedule import Due, ItemState
 from gtm.shared import bulk, periods
 from gtm.shared.models import Vendor
-from gtm.shared.money import round_half_up
 from gtm.shared.periods import Anchor, Interval, Period
 
 POSITION = (
@@ -29,6 +32,8 @@ POSITION = (
     "current_period_end",
     "next_bill_at",
 )
+_WHOLE = Part(Fraction(1), Fraction(1), "day")
+_ADDS_UP = (Meter.Aggregation.COUNT, Meter.Aggregation.SUM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,45 +73,131 @@ def place(item: SubscriptionItem, state: ItemState, *, ends_at: datetime | None)
     item.next_bill_at = schedule.next_bill_at(state, ends_at=ends_at)
 
 
-def accrue(*, subscriptions: Sequence[Subscription], until: datetime, vendor: Vendor) -> list[Charge]:
+def replan(subscription: Subscription, *, vendor: Vendor) -> None:
+    """Set (unsaved) when each item is due next, with the subscription's end as it is known now."""
+    ends_at = subscription.cancel_at
+    for item in subscription.items.all():
+        if item.ended_at is None:
+            state = _state(subscription, item, vendor)
+            place(item, state, ends_at=ends_at)
+        elif item.next_bill_at is not None:
+            item.next_bill_at = min(item.current_period_end, ends_at or item.current_period_end)
+
+
+def accrue(
+    *, subscriptions: Sequence[Subscription], until: datetime, vendor: Vendor, renewing: bool = True
+) -> list[Charge]:
     """Move the items through all periods due by ``until`` and write the charges for them.
 
     ``items`` must be prefetched with price, plan and meter, and ``customer`` and ``payer`` selected; the callers hold
     their locks. A charge that exists raises IntegrityError: its period was charged for by somebody who held no lock.
+    Without ``renewing`` the periods that begin at ``until`` itself are left.
     """
-    made = due(subscriptions=subscriptions, until=until, vendor=vendor)
+    made = due(subscriptions=subscriptions, until=until, vendor=vendor, renewing=renewing)
     bulk.insert(Charge, made)
     write_items(subscriptions)
     return made
 
 
-def due(*, subscriptions: Iterable[Subscription], until: datetime, vendor: Vendor) -> list[Charge]:
+def due(
+    *, subscriptions: Iterable[Subscription], until: datetime, vendor: Vendor, renewing: bool = True
+) -> list[Charge]:
     """Move the items (in memory) through all periods due by ``until`` and return the charges for them, unsaved."""
-    dues = [item_due for subscription in subscriptions for item_due in _walk(subscription, until, vendor)]
-    quantities = _quantities(dues)
-    return [_charge(item_due, quantity, vendor) for item_due, quantity in zip(dues, quantities, strict=True)]
+    dues = [item_due for subscription in subscriptions for item_due in _walk(subscription, until, vendor, renewing)]
+    return [_charge(item_due, quantity, rated) for item_due, (quantity, rated) in zip(dues, rate(dues), strict=True)]
 
 
 def write_items(subscriptions: Iterable[Subscription]) -> None:
     """Save where the items stand, all of them with one statement."""
-    items = [item for subscription in subscriptions for item in live_items(subscription)]
+    items = [item for subscription in subscriptions for item in subscription.items.all()]
     for item in items:
         item.touch()
     bulk.update(SubscriptionItem, items, [*POSITION, "version", "updated_at"])
 
 
-def _walk(subscription: Subscription, until: datetime, vendor: Vendor) -> list[ItemDue]:
+def _walk(subscription: Subscription, until: datetime, vendor: Vendor, renewing: bool) -> list[ItemDue]:
     found = []
-    for item in live_items(subscription):
-        state = state_of(item, timezone=subscription.customer.timezone, vendor=vendor, alignment=subscription.alignment)
-        dues, moved = schedule.walk(state, until=until, ends_at=subscription.cancel_at)
-        place(item, moved, ends_at=subscription.cancel_at)
+    for item in subscription.items.all():
+        state = _state(subscription, item, vendor)
+        if item.ended_at is None:
+            dues, moved = schedule.walk(state, until=until, ends_at=subscription.cancel_at, renewing=renewing)
+            place(item, moved, ends_at=subscription.cancel_at)
+        else:
+            dues = _close(item, item.ended_at, until)
         found += [ItemDue(subscription, item, due, state.anchor) for due in dues]
     return found
 
 
+def _state(subscription: Subscription, item: SubscriptionItem, vendor: Vendor) -> ItemState:
+    return state_of(item, timezone=subscription.customer.timezone, vendor=vendor, alignment=subscription.alignment)
+
+
+def _close(item: SubscriptionItem, ended_at: datetime, until: datetime) -> list[Due]:
+    """What is due of an item that a change ended: its part of the period, with those that followed it."""
+    at = item.next_bill_at
+    if at is None or at > until:
+        return []
+    item.billed_until, item.next_bill_at = ended_at, None
+    return [Due(Period(item.current_period_start, ended_at, item.period_index), at)]
+
+
 def live_items(subscription: Subscription) -> list[SubscriptionItem]:
+    """Those that it consists of now; beside them stand items that a change ended and that are still to be billed."""
     return [item for item in subscription.items.all() if item.ended_at is None]
+
+
+# --- rating ------------------------------------------------------------------------------------
+def rate(dues: Sequence[ItemDue]) -> list[tuple[Decimal, Rated]]:
+    """The quantity and the price of each period, in their order, with one query for all usage.
+
+    Parts of one metered period must come together: what is included is used in the order of time.
+    """
+    quantities = _quantities(dues)
+    found: dict[int, Rated] = {}
+    together: dict[object, list[int]] = defaultdict(list)
+    for position, item_due in enumerate(dues):
+        if _adds_up(item_due.item.price):
+            together[_period_key(item_due)].append(position)
+        else:
+            rated = pricing.rate(rating.terms_of(item_due.item.price), quantities[position])
+            found[position] = proration.prorated(rated, part_of(item_due))
+    for positions in together.values():
+        in_time = sorted(positions, key=lambda position: dues[position].due.period.start)
+        segments = [_segment(dues[position], quantities[position]) for position in in_time]
+        found |= dict(zip(in_time, proration.rate_segments(segments), strict=True))
+    return [(quantity, found[position]) for position, quantity in enumerate(quantities)]
+
+
+def _adds_up(price: Price) -> bool:
+    """Whether parts of a period have parts of its usage. A largest value holds in all of them, as a quantity does."""
+    return price.meter is not None and price.meter.aggregation in _ADDS_UP
+
+
+def _segment(item_due: ItemDue, quantity: Decimal) -> MeteredSegment:
+    return MeteredSegment(rating.terms_of(item_due.item.price), part_of(item_due), quantity)
+
+
+def _period_key(item_due: ItemDue) -> tuple[Any, ...]:
+    """What the parts of one metered period have in common.
+
+    The anchor's local time stays when the customer's zone changes.
+    """
+    item, anchor = item_due.item, item_due.anchor
+    local = anchor.at.astimezone(periods.zone(anchor.timezone)).replace(tzinfo=None)
+    return item.subscription_id, item.price.meter_id, interval_of(item.price), item_due.due.period.index, local
+
+
+def part_of(item_due: ItemDue) -> Part:
+    """What part of the whole period it is; only a first, a last or a changed one can be less."""
+    item, due = item_due.item, item_due.due
+    if due.period.index and not due.cut and item.ended_at is None and item.started_at != due.period.start:
+        return _WHOLE
+    segment = due.period
+    if due.cut:
+        unit, timezone = item_due.anchor.unit, item_due.anchor.timezone
+        end = proration.closing(segment.end, unit=unit, timezone=timezone, not_after=item.current_period_end)
+        segment = replace(segment, end=end)
+    return proration.part_of(segment, anchor=item_due.anchor, interval=interval_of(item.price))
 
 
 def _quantities(dues: Sequence[ItemDue]) -> list[Decimal]:
@@ -132,16 +223,15 @@ def usage_totals(dues: Sequence[ItemDue]) -> dict[int, Decimal]:
     return {id(due): total for due, total in zip(dues, usage.totals(windows), strict=True)}
 
 
-def _charge(item_due: ItemDue, quantity: Decimal, vendor: Vendor) -> Charge:
+# --- charges -----------------------------------------------------------------------------------
+def _charge(item_due: ItemDue, quantity: Decimal, rated: Rated) -> Charge:
     subscription, item, due = item_due.subscription, item_due.item, item_due.due
-    metered = item.price.meter_id is not None
-    rated = rate(item_due, quantity, vendor)
     return Charge(
         customer=subscription.customer,
         payer=subscription.payer,
         subscription=subscription,
         item=item,
-        kind=LineKind.USAGE if metered else LineKind.RECURRING,
+        kind=_kind(item_due),
         reason=_reason(item_due),
         period_index=due.period.index,
         currency=subscription.currency,
@@ -160,39 +250,34 @@ def _charge(item_due: ItemDue, quantity: Decimal, vendor: Vendor) -> Charge:
     )
 
 
-def rate(item_due: ItemDue, quantity: Decimal, vendor: Vendor) -> Rated:
-    """The price of a period: of the whole, or of its share of the whole where it is a stub or was cut."""
-    item, due = item_due.item, item_due.due
-    rated = pricing.rate(rating.terms_of(item.price), quantity)
-    if item.price.meter_id is not None or not (due.cut or due.period.index == 0):
-        return rated
-    return _prorated(rated, item_due, vendor)
+def _kind(item_due: ItemDue) -> LineKind:
+    price = item_due.item.price
+    if price.meter_id is not None:
+        return LineKind.USAGE
+    in_advance = price.timing == Price.Timing.IN_ADVANCE
+    return LineKind.PRORATION_CHARGE if in_advance and _front_is_cut(item_due) else LineKind.RECURRING
 
 
-def _prorated(rated: Rated, item_due: ItemDue, vendor: Vendor) -> Rated:
-    due, anchor, unit = item_due.due, item_due.anchor, vendor.proration_unit
-    whole = periods.whole_period(anchor, interval_of(item_due.item.price), due.period.index)
-    length, full = (_length(period, unit, anchor.timezone) for period in (due.period, whole))
-    if due.cut and unit == "day":
-        length += 1  # the day of termination is billed
-    if length >= full:
-        return rated
-    exact = Fraction(rated.exact) * length / full
-    step = Step("proration", {"part": str(length), "whole": str(full), "unit": unit, "amount": str(rated.amount)})
-    return Rated(amount=round_half_up(exact), exact=rated.exact, steps=(*rated.steps, step))
-
-
-def _length(period: Period, unit: str, timezone: str) -> Fraction:
-    return periods.length(period, unit=unit, timezone=timezone)  # type: ignore[arg-type]  # the vendor's choices
+def _front_is_cut(item_due: ItemDue) -> bool:
+    """Whether a change made the item within the period. A stub before the calendar's bound is a period's own."""
+    start = item_due.due.period.start
+    if item_due.item.started_at != start:
+        return False
+    natural = periods.period(item_due.anchor, interval_of(item_due.item.price), item_due.due.period.index)
+    return start != natural.start
 
 
 def _reason(item_due: ItemDue) -> LineReason:
-    price, due = item_due.item.price, item_due.due
+    item, due = item_due.item, item_due.due
+    if item.ended_at is not None:
+        return LineReason.SUBSCRIPTION_CHANGE if due.at == item.ended_at else LineReason.SUBSCRIPTION_CYCLE
     if item_due.subscription.cancel_at is not None and due.at == item_due.subscription.cancel_at:
         return LineReason.SUBSCRIPTION_END
-    if due.period.index == 0 and price.timing == Price.Timing.IN_ADVANCE:
-        return LineReason.SUBSCRIPTION_START
-    return LineReason.SUBSCRIPTION_CYCLE
+    if item.price.timing == Price.Timing.IN_ARREARS:
+        return LineReason.SUBSCRIPTION_CYCLE
+    if item.started_at == due.period.start and (due.period.index == 0 or _front_is_cut(item_due)):
+        return LineReason.SUBSCRIPTION_CHANGE
+    return LineReason.SUBSCRIPTION_START if due.period.index == 0 else LineReason.SUBSCRIPTION_CYCLE
 
 
 def describe(price: Price) -> str:
@@ -213,15 +298,11 @@ def pending(*, payers: Iterable[Customer], by: datetime, fresh: Iterable[Charge]
 
 
 def rate_again(charges: Iterable[Charge], *, vendor: Vendor) -> list[Charge]:
-    """Rate the usage of billed charges once more, and return those (unsaved) whose quantity differs now."""
-    dues = {charge.pk: _due_of(charge, vendor) for charge in charges if charge.meter_id is not None}
-    totals = usage_totals(list(dues.values())) if dues else {}
+    """Rate the usage of billed charges once more, and return those (unsaved) that differ now."""
+    used = [charge for charge in charges if charge.kind == LineKind.USAGE]
     changed = []
-    for charge in (charge for charge in charges if charge.pk in dues):
-        item_due = dues[charge.pk]
-        quantity = totals[id(item_due)]
-        if quantity != charge.quantity:
-            rated = rate(item_due, quantity, vendor)
+    for charge, (quantity, rated) in zip(used, rate([_due_of(charge, vendor) for charge in used]), strict=True):
+        if (quantity, rated.amount) != (charge.quantity, charge.amount):
             charge.quantity, charge.amount = quantity, rated.amount
             charge.explanation = wording.stored(rated.steps)
             changed.append(charge)
@@ -236,4 +317,5 @@ def _due_of(charge: Charge, vendor: Vendor) -> ItemDue:
     assert charge.period_end is not None
     anchor = Anchor(charge.item.anchor_at, charge.item.timezone, vendor.proration_unit, charge.subscription.alignment)  # type: ignore[arg-type]  # choices
     period = Period(charge.period_start, charge.period_end, charge.period_index)
-    return ItemDue(charge.subscription, charge.item, Due(period, charge.invoice_at), anchor)
+    due = Due(period, charge.invoice_at, cut=charge.reason == LineReason.SUBSCRIPTION_END)
+    return ItemDue(charge.subscription, charge.item, due, anchor)

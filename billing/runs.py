@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 from django.db import DatabaseError, OperationalError, transaction
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from billing import charges, drafting, invoices, payments, settlement, standing
 from billing.models import BillingRun, Charge, Customer, Invoice, PlanVersion, Subscription, SubscriptionItem
@@ -187,9 +187,8 @@ def _save(found: Sequence[Subscription], was_due: dict[uuid.UUID, datetime | Non
     bulk.update(Subscription, found, fields)
     ended = [one.pk for one in found if one.status == Status.CANCELED]
     if ended:
-        SubscriptionItem.objects.filter(subscription__in=ended, ended_at=None).update(
-            ended_at=Subquery(_CANCEL_AT), next_bill_at=None
-        )
+        left = SubscriptionItem.objects.filter(standing.OPEN_ITEMS, subscription__in=ended)
+        left.update(ended_at=Coalesce("ended_at", Subquery(_CANCEL_AT)), next_bill_at=None)
 
 
 # --- drafts ------------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """What falls due on a subscription, and when: the walk of an item from period to period.
 
 An item stands in one period. In advance a period is due at its start, in arrears at its end; ``billed_until`` says how
-far money has been asked for. A window before the anchor (a trial) is never billed. The k-th period is counted from the
-anchor; where the customer's zone changed, the one under way keeps its stored end and the next starts there, so that
-periods always tile.
+far money has been asked for, or won't be. A window before the anchor (a trial) is never billed. The k-th period is
+counted from the anchor; where the customer's zone changed, the one under way keeps its stored end and the next starts
+there, so that periods always tile. An item that a change made stands in the rest of a period, from the change on.
 """
 
 from collections.abc import Iterable
@@ -36,7 +36,10 @@ class ItemState:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A period to charge for, and the instant at which it became due. ``cut`` when it ends before its time."""
+    """A period to charge for, and the instant at which it became due.
+
+    ``cut`` where it ends before its time for good: the day of that is billed. What a change cuts ends without it.
+    """
 
     period: Period
     at: datetime
@@ -52,36 +55,40 @@ def opening(*, anchor: Anchor, interval: Interval, in_arrears: bool, start_at: d
 
 def next_bill_at(item: ItemState, *, ends_at: datetime | None) -> datetime | None:
     """When the item has something to bill next; None when it ends before that."""
-    if item.before_anchor:
+    if item.before_anchor or _is_billed(item):
         due = item.end
     elif item.in_arrears:
         return _arrears_due(item, ends_at)
     else:
-        due = item.end if _is_billed(item) else item.start
+        due = item.start
     return due if ends_at is None or due < ends_at else None
 
 
-def walk(item: ItemState, *, until: datetime, ends_at: datetime | None = None) -> tuple[list[Due], ItemState]:
-    """All that is due by ``until`` (inclusive), at most MAX_PERIODS of it, and where the item stands after."""
+def walk(
+    item: ItemState, *, until: datetime, ends_at: datetime | None = None, renewing: bool = True
+) -> tuple[list[Due], ItemState]:
+    """All that is due by ``until`` (inclusive), at most MAX_PERIODS of it, and where the item stands after.
+
+    Without ``renewing`` what begins at ``until`` itself is left: something else happens at that instant before it.
+    """
     found: list[Due] = []
     while (at := next_bill_at(item, ends_at=ends_at)) is not None and at <= until and len(found) < MAX_PERIODS:
-        if item.before_anchor or (not item.in_arrears and _is_billed(item)):
-            item = _moved(item)
+        if at == until and not renewing and (item.before_anchor or not item.in_arrears):
+            break
+        if item.before_anchor or _is_billed(item):
+            item = moved(item)
             continue
         cut = item.in_arrears and at < item.end
         found.append(Due(Period(item.start, at if item.in_arrears else item.end, item.index), at, cut))
         item = replace(item, billed_until=at if item.in_arrears else item.end)
         if item.in_arrears and at != ends_at:
-            item = _moved(item)
+            item = moved(item)
     return found, item
 
 
-def next_due(
-    bill_times: Iterable[datetime | None], *, trial_end: datetime | None, cancel_at: datetime | None
-) -> datetime | None:
-    """When the subscription is due next: the earliest of its items' times, its trial's end and its cancellation."""
-    known = [time for time in (*bill_times, trial_end, cancel_at) if time is not None]
-    return min(known, default=None)
+def next_due(times: Iterable[datetime | None]) -> datetime | None:
+    """When the subscription is due next: the earliest of all that is known to come; None where nothing is."""
+    return min((time for time in times if time is not None), default=None)
 
 
 def periods_begun(item: ItemState, at: datetime) -> int:
@@ -100,7 +107,7 @@ def _is_billed(item: ItemState) -> bool:
     return item.billed_until is not None and item.billed_until >= item.end
 
 
-def _moved(item: ItemState) -> ItemState:
+def moved(item: ItemState) -> ItemState:
     """The item in the period after the one it stands in."""
     anchor = item.anchor
     if item.timezone != anchor.timezone and not item.before_anchor:

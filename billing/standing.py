@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Prefetch, Q, QuerySet
+from django.db.models.functions import Coalesce
 
 from billing import charges, mrr, rating, schedule
 from billing.models import Invoice, Price, Subscription, SubscriptionChange, SubscriptionItem
@@ -19,6 +20,7 @@ from gtm.shared.models import Event, write
 Status = Subscription.Status
 EARNING = (Status.ACTIVE, Status.PAST_DUE)
 NOT_BILLED = (Status.PAUSED, Status.UNPAID, Status.CANCELED, Status.EXPIRED)
+OPEN_ITEMS = Q(ended_at=None) | Q(next_bill_at__isnull=False)
 SCHEDULE = ("current_period_start", "current_period_end", "next_bill_at")
 
 
@@ -26,7 +28,8 @@ def reschedule(subscription: Subscription) -> None:
     """Set the current period and when the subscription is due next (unsaved): the one place where both are decided."""
     items = charges.live_items(subscription)
     leading = max(items, key=_current_period_end, default=None)
-    if leading is not None:
+    if leading is not None and leading.current_period_end != subscription.current_period_end:
+        # a change within the period leaves it as it is: what is counted in it goes on
         subscription.current_period_start = leading.current_period_start
         subscription.current_period_end = leading.current_period_end
     subscription.next_bill_at = _next_bill_at(subscription, items)
@@ -40,14 +43,12 @@ def _next_bill_at(subscription: Subscription, items: list[SubscriptionItem]) -> 
     if subscription.status in Subscription.ENDED:
         return None
     if subscription.status in NOT_BILLED:
-        return subscription.cancel_at
+        return schedule.next_due([subscription.cancel_at, subscription.next_change_at])
     if subscription.status == Status.INCOMPLETE:
         return None if has_begun(subscription, items) else subscription.start_at
-    return schedule.next_due(
-        [item.next_bill_at for item in items],
-        trial_end=subscription.trial_end if subscription.status == Status.TRIALING else None,
-        cancel_at=subscription.cancel_at,
-    )
+    trial_end = subscription.trial_end if subscription.status == Status.TRIALING else None
+    bill_times = [item.next_bill_at for item in subscription.items.all()]
+    return schedule.next_due([*bill_times, trial_end, subscription.cancel_at, subscription.next_change_at])
 
 
 def has_begun(subscription: Subscription, items: list[SubscriptionItem]) -> bool:
@@ -100,7 +101,7 @@ def end(
 ) -> None:
     """End a canceled subscription; its items end with it. ``reason`` is a code, ``note`` is in somebody's own words."""
     _move(subscription, Status.CANCELED, kind="canceled", at=at, reason=reason, note=note, origin=origin, ended_at=at)
-    subscription.items.filter(ended_at=None).update(ended_at=at, next_bill_at=None)
+    subscription.items.filter(OPEN_ITEMS).update(ended_at=Coalesce("ended_at", at), next_bill_at=None)
 
 
 def record_start(subscription: Subscription, *, origin: str, at: datetime) -> None:
@@ -222,10 +223,14 @@ def fact(subscription: Subscription, kind: str, *, at: datetime, publish: bool =
 
 
 def loaded() -> QuerySet[Subscription]:
-    """Subscriptions with their items, prices, plan and parties, in a constant number of queries."""
+    """Subscriptions with their items, prices, plan and parties, in a constant number of queries.
+
+    Items that ended are among them only while they are still to be billed.
+    """
+    still_open = SubscriptionItem.objects.filter(OPEN_ITEMS).order_by("pk")
     return Subscription.objects.select_related(
         "customer", "payer__legal_entity", "plan_version__plan", "payment_method"
-    ).prefetch_related("items__price__plan", "items__price__meter")
+    ).prefetch_related(Prefetch("items", still_open), "items__price__plan", "items__price__meter")
 
 
 def on_paid(subscriptions: Iterable[Subscription], *, invoice: Invoice, at: datetime) -> None:

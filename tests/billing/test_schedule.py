@@ -78,6 +78,33 @@ class TestInArrears:
         assert schedule.next_bill_at(after, ends_at=end) is None
 
 
+class TestWithoutRenewing:
+    """Something else happens at that instant, before the next period begins."""
+
+    FEB_28 = day("2026-02-28")
+
+    def test_closes_what_ends_and_begins_nothing(self):
+        closed, after = schedule.walk(item(in_arrears=True), until=self.FEB_28, renewing=False)
+        assert [due.period.end for due in closed] == [self.FEB_28]
+        assert after.start == self.FEB_28
+        begun, after = schedule.walk(item(), until=self.FEB_28, renewing=False)
+        assert [due.period.index for due in begun] == [0]
+        assert (after.index, after.end) == (0, self.FEB_28)
+
+    def test_leaves_a_trial_that_ends_then(self):
+        tried = item(start_at=day("2026-01-17"))
+        assert schedule.walk(tried, until=JAN_31, renewing=False) == ([], tried)
+
+
+def test_what_is_not_to_be_billed_in_arrears_is_passed_over():
+    """The rest of a period that a change leaves without a charge."""
+    rest = replace(item(in_arrears=True), start=day("2026-02-10"), billed_until=day("2026-02-28"))
+    assert schedule.next_bill_at(rest, ends_at=None) == day("2026-02-28")
+    assert schedule.next_bill_at(rest, ends_at=day("2026-02-20")) is None
+    dues, _ = schedule.walk(rest, until=day("2026-03-31"))
+    assert [due.period.start for due in dues] == [day("2026-02-28")]
+
+
 class TestTrial:
     """A window before the anchor."""
 
@@ -132,9 +159,8 @@ def test_periods_tile_whatever_zone_the_customer_moves_to(start, zones, unit, al
 
 def test_a_subscription_is_due_at_the_earliest_of_all():
     early, late = day("2026-02-01"), day("2026-03-01")
-    assert schedule.next_due([late, None], trial_end=early, cancel_at=None) == early
-    assert schedule.next_due([late], trial_end=None, cancel_at=early) == early
-    assert schedule.next_due([], trial_end=None, cancel_at=None) is None
+    assert schedule.next_due([late, None, early]) == early
+    assert schedule.next_due([None]) is None
 
 
 @pytest.mark.parametrize(("at", "count"), [("2026-01-30", 0), ("2026-02-01", 1), ("2026-02-28", 2), ("2027-01-31", 13)])
