@@ -11,13 +11,14 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from billing import pricing, proration, rating, schedule, wording
 from billing.models import Charge, Customer, LineKind, LineReason, Meter, Price, Subscription, SubscriptionItem
-from billing.pricing import Rated
+from billing.price_terms import PriceTerms
+from billing.pricing import Rated, Transaction
 from billing.proration import MeteredSegment, Part
-from billing.queries import usage
+from billing.queries import transactions, usage
 from billing.schedule import Due, ItemState
 from gtm.shared import bulk, periods
 from gtm.shared.models import Vendor
@@ -44,6 +45,13 @@ class ItemDue:
     item: SubscriptionItem
     due: Due
     anchor: Anchor
+
+
+class Measure(NamedTuple):
+    """What a period is charged for; ``transactions`` where the price looks at each of them."""
+
+    quantity: Decimal
+    transactions: Sequence[Transaction] = ()
 
 
 def state_of(item: SubscriptionItem, *, timezone: str, vendor: Vendor, alignment: str) -> ItemState:
@@ -150,31 +158,37 @@ def live_items(subscription: Subscription) -> list[SubscriptionItem]:
 def rate(dues: Sequence[ItemDue]) -> list[tuple[Decimal, Rated]]:
     """The quantity and the price of each period, in their order, with one query for all usage.
 
-    Parts of one metered period must come together: what is included is used in the order of time.
+    One more where a price looks at each transaction. Parts of one metered period must come together: what is included
+    is used in the order of time.
     """
-    quantities = _quantities(dues)
+    terms = [rating.terms_of(item_due.item.price) for item_due in dues]
+    parts = [part_of(item_due) for item_due in dues]
+    together = _together(dues)
+    measures = _measures(dues, terms, parts, together)
     found: dict[int, Rated] = {}
-    together: dict[object, list[int]] = defaultdict(list)
+    for positions in together:
+        segments = [MeteredSegment(terms[one], parts[one], *measures[one]) for one in positions]
+        found |= dict(zip(positions, proration.rate_segments(segments), strict=True))
+    for position in range(len(dues)):
+        if position not in found:
+            found[position] = proration.prorated(
+                pricing.rate(terms[position], measures[position].quantity), parts[position]
+            )
+    return [(measure.quantity, found[position]) for position, measure in enumerate(measures)]
+
+
+def _together(dues: Sequence[ItemDue]) -> list[list[int]]:
+    """The positions of the parts of each metered period, in the order of time, where parts add up."""
+    found: dict[object, list[int]] = defaultdict(list)
     for position, item_due in enumerate(dues):
         if _adds_up(item_due.item.price):
-            together[_period_key(item_due)].append(position)
-        else:
-            rated = pricing.rate(rating.terms_of(item_due.item.price), quantities[position])
-            found[position] = proration.prorated(rated, part_of(item_due))
-    for positions in together.values():
-        in_time = sorted(positions, key=lambda position: dues[position].due.period.start)
-        segments = [_segment(dues[position], quantities[position]) for position in in_time]
-        found |= dict(zip(in_time, proration.rate_segments(segments), strict=True))
-    return [(quantity, found[position]) for position, quantity in enumerate(quantities)]
+            found[_period_key(item_due)].append(position)
+    return [sorted(positions, key=lambda position: dues[position].due.period.start) for positions in found.values()]
 
 
 def _adds_up(price: Price) -> bool:
     """Whether parts of a period have parts of its usage. A largest value holds in all of them, as a quantity does."""
     return price.meter is not None and price.meter.aggregation in _ADDS_UP
-
-
-def _segment(item_due: ItemDue, quantity: Decimal) -> MeteredSegment:
-    return MeteredSegment(rating.terms_of(item_due.item.price), part_of(item_due), quantity)
 
 
 def _period_key(item_due: ItemDue) -> tuple[Any, ...]:
@@ -200,27 +214,40 @@ def part_of(item_due: ItemDue) -> Part:
     return proration.part_of(segment, anchor=item_due.anchor, interval=interval_of(item.price))
 
 
-def _quantities(dues: Sequence[ItemDue]) -> list[Decimal]:
-    """What each period is charged for: the item's quantity, or what its meter counted."""
-    metered = [item_due for item_due in dues if item_due.item.price.meter_id is not None]
-    totals = usage_totals(metered) if metered else {}
-    return [totals.get(id(item_due), item_due.item.quantity) for item_due in dues]
+def _measures(
+    dues: Sequence[ItemDue], terms: Sequence[PriceTerms], parts: Sequence[Part], together: Sequence[Sequence[int]]
+) -> list[Measure]:
+    """What each is charged for: the item's quantity, what its meter counted, or each of the transactions."""
+    found = _transactions(dues, terms, parts, together)
+    metered = [n for n, one in enumerate(dues) if one.item.price.meter_id is not None and n not in found]
+    totals = usage.totals([_window(dues[n]) for n in metered])
+    found |= {n: Measure(total) for n, total in zip(metered, totals, strict=True)}
+    return [found.get(n) or Measure(item_due.item.quantity) for n, item_due in enumerate(dues)]
 
 
-def usage_totals(dues: Sequence[ItemDue]) -> dict[int, Decimal]:
-    """The usage of many metered periods with one query, by the identity of each."""
+def _transactions(
+    dues: Sequence[ItemDue], terms: Sequence[PriceTerms], parts: Sequence[Part], together: Sequence[Sequence[int]]
+) -> dict[int, Measure]:
+    """Those of prices that look at each. Their sum is the quantity: roll-ups read an instant later may have more."""
+    asked = {}
+    for pool, positions in enumerate(together):
+        if any(terms[n].needs_transactions for n in positions):
+            allowed = proration.pooled([(terms[n], parts[n]) for n in positions])
+            for n, own in zip(positions, allowed, strict=True):
+                bounds = (*own.free_transactions, *own.bounded_transactions)
+                asked[n] = transactions.Asked(_window(dues[n]), *bounds, pool)
+    found = zip(asked, transactions.runs(list(asked.values())), strict=True)
+    return {n: Measure(sum((total for total, _count in runs), Decimal()), runs) for n, runs in found}
 
-    windows = [
-        usage.Window(
-            customer_id=item_due.subscription.customer_id,
-            meter_id=item_due.item.price.meter_id,  # type: ignore[arg-type]  # metered
-            subscription_id=item_due.subscription.id,
-            start=item_due.due.period.start,
-            end=item_due.due.period.end,
-        )
-        for item_due in dues
-    ]
-    return {id(due): total for due, total in zip(dues, usage.totals(windows), strict=True)}
+
+def _window(item_due: ItemDue) -> usage.Window:
+    return usage.Window(
+        customer_id=item_due.subscription.customer_id,
+        meter_id=item_due.item.price.meter_id,  # type: ignore[arg-type]  # metered
+        subscription_id=item_due.subscription.id,
+        start=item_due.due.period.start,
+        end=item_due.due.period.end,
+    )
 
 
 # --- charges -----------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """The terms of a price: what a catalogue may hold, so that rating never meets terms it can't rate."""
 
 from dataclasses import dataclass, fields
-from decimal import Context, Decimal
+from decimal import Context, Decimal, localcontext
 from typing import Literal
 
 from gtm.shared.errors import Invalid
@@ -62,6 +62,25 @@ class PriceTerms:
         """Whether the sum of the transactions isn't enough, and `rate` wants each of them."""
         parts = (self.fixed_amount, self.free_units, self.per_transaction_min, self.per_transaction_max)
         return any(part is not None for part in parts)
+
+    @property
+    def free_transactions(self) -> tuple[int | None, Decimal | None]:
+        """How many of the first transactions are free, and as far as how much money; None has no such bound."""
+        if self.free_units is None:
+            return None, self.included_units
+        return int(self.free_units), self.included_units or None
+
+    @property
+    def bounded_transactions(self) -> tuple[Decimal | None, Decimal | None]:
+        """Up to what amount a transaction is raised to the minimum, and from what amount on it is capped."""
+        if not self.percentage:
+            return None, None
+        with localcontext(_EXACT):
+            low, high = (
+                None if bound is None else (bound - (self.fixed_amount or _ZERO)) * 100 / self.percentage
+                for bound in (self.per_transaction_min, self.per_transaction_max)
+            )
+        return low, high
 
 
 def validate_terms(terms: PriceTerms, *, metered: bool, timing: Timing = "in_arrears", one_time: bool = False) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.utils.formats import date_format
 
-from billing.models import Plan, PlanVersion, PlanVersionPrice, Price, SubscriptionItem
+from billing.models import Meter, Plan, PlanVersion, PlanVersionPrice, Price, SubscriptionItem
 from billing.plan_versions import draft_of
 from billing.price_terms import validate_terms
 from billing.rating import terms_of
@@ -99,7 +99,10 @@ def _check(price: Price) -> None:
     price.currency = _currency(price.currency)
     saving.clean(price)
     one_time = price.interval == Price.Interval.ONE_TIME
-    validate_terms(terms_of(price), metered=price.meter_id is not None, timing=price.timing, one_time=one_time)  # type: ignore[arg-type]
+    terms = terms_of(price)
+    validate_terms(terms, metered=price.meter_id is not None, timing=price.timing, one_time=one_time)  # type: ignore[arg-type]
+    if price.meter is not None and terms.needs_transactions and price.meter.aggregation != Meter.Aggregation.SUM:
+        raise Invalid("What is charged per transaction needs a meter that sums their amounts.", attr="meter")
     if one_time and price.interval_count != 1:
         raise Invalid("A one-time price has no interval to count.", attr="interval_count")
     if one_time and price.timing != Price.Timing.IN_ADVANCE:

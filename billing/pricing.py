@@ -10,15 +10,30 @@ from dataclasses import dataclass, field
 from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 from math import ceil
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from billing.price_terms import PriceTerms, PricingError, Tier, require_number, validate_terms
 from gtm.shared.money import round_half_up
 from gtm.shared.periods import Interval
 
-__all__ = ["PriceTerms", "PricingError", "Rated", "Step", "Tier", "normalised_monthly", "rate", "validate_terms"]
+__all__ = [
+    "PriceTerms",
+    "PricingError",
+    "Rated",
+    "Step",
+    "Tier",
+    "Transaction",
+    "count_of",
+    "normalised_monthly",
+    "rate",
+    "validate_terms",
+]
 
 Params = dict[str, str | int]
+_Run: TypeAlias = tuple[Decimal, int]
+# What was transacted, in minor units. A pair is the sum of so many that are alike: of one amount, or all of them free,
+# or all of them within the same of the bounds that a transaction's fee has.
+Transaction: TypeAlias = Decimal | _Run
 
 _BIGINT = 2**63
 _QUANTITY_DIGITS = 26
@@ -47,11 +62,12 @@ class Rated:
     steps: tuple[Step, ...]
 
 
-def rate(terms: PriceTerms, quantity: Decimal, transactions: Sequence[Decimal] = ()) -> Rated:
+def rate(terms: PriceTerms, quantity: Decimal, transactions: Sequence[Transaction] = ()) -> Rated:
     """Price `quantity` units under valid `terms`.
 
-    `transactions` (in time order, minor units) is for percentages with parts per transaction; they must sum to the
-    quantity. Raises PricingError for a quantity that is negative, no number, or too much money for a column.
+    `transactions` is for percentages with parts per transaction; they must sum to the quantity. Their order matters as
+    far as something is free. Raises PricingError for a quantity that is negative, no number, or too much money for a
+    column.
     """
     require_number(quantity, "quantity", digits=_QUANTITY_DIGITS)
     with localcontext(_EXACT):
@@ -80,12 +96,12 @@ def normalised_monthly(amount: int, interval: Interval) -> Fraction:
     return amount / (months[interval.unit] * interval.count)
 
 
-def _flat(terms: PriceTerms, quantity: Decimal, transactions: Sequence[Decimal]) -> tuple[Decimal, list[Step]]:
+def _flat(terms: PriceTerms, quantity: Decimal, transactions: Sequence[Transaction]) -> tuple[Decimal, list[Step]]:
     amount = _given(terms.unit_amount, "unit_amount")
     return amount, [_step("flat", {"amount": amount})]
 
 
-def _per_unit(terms: PriceTerms, quantity: Decimal, transactions: Sequence[Decimal]) -> tuple[Decimal, list[Step]]:
+def _per_unit(terms: PriceTerms, quantity: Decimal, transactions: Sequence[Transaction]) -> tuple[Decimal, list[Step]]:
     charged, steps = _after_included(terms, quantity)
     unit_amount = _given(terms.unit_amount, "unit_amount")
     amount = charged * unit_amount
@@ -93,7 +109,7 @@ def _per_unit(terms: PriceTerms, quantity: Decimal, transactions: Sequence[Decim
     return _with_flat_amount(terms, amount, [*steps, _step("per_unit", numbers)])
 
 
-def _package(terms: PriceTerms, quantity: Decimal, transactions: Sequence[Decimal]) -> tuple[Decimal, list[Step]]:
+def _package(terms: PriceTerms, quantity: Decimal, transactions: Sequence[Transaction]) -> tuple[Decimal, list[Step]]:
     charged, steps = _after_included(terms, quantity)
     size, unit_amount = _given(terms.package_size, "package_size"), _given(terms.unit_amount, "unit_amount")
     packages = ceil(Fraction(charged) / size)
@@ -103,7 +119,7 @@ def _package(terms: PriceTerms, quantity: Decimal, transactions: Sequence[Decima
     return _with_flat_amount(terms, amount, [*steps, step])
 
 
-def _graduated(terms: PriceTerms, quantity: Decimal, transactions: Sequence[Decimal]) -> tuple[Decimal, list[Step]]:
+def _graduated(terms: PriceTerms, quantity: Decimal, transactions: Sequence[Transaction]) -> tuple[Decimal, list[Step]]:
     charged, steps = _after_included(terms, quantity)
     total, lower = _ZERO, _ZERO
     for tier in terms.tiers:
@@ -116,7 +132,7 @@ def _graduated(terms: PriceTerms, quantity: Decimal, transactions: Sequence[Deci
     raise PricingError("tiers", "The last tier must be open-ended.")
 
 
-def _volume(terms: PriceTerms, quantity: Decimal, transactions: Sequence[Decimal]) -> tuple[Decimal, list[Step]]:
+def _volume(terms: PriceTerms, quantity: Decimal, transactions: Sequence[Transaction]) -> tuple[Decimal, list[Step]]:
     charged, steps = _after_included(terms, quantity)
     lower = _ZERO
     for tier in terms.tiers:
@@ -127,7 +143,9 @@ def _volume(terms: PriceTerms, quantity: Decimal, transactions: Sequence[Decimal
     raise PricingError("tiers", "The last tier must be open-ended.")
 
 
-def _percentage(terms: PriceTerms, quantity: Decimal, transactions: Sequence[Decimal]) -> tuple[Decimal, list[Step]]:
+def _percentage(
+    terms: PriceTerms, quantity: Decimal, transactions: Sequence[Transaction]
+) -> tuple[Decimal, list[Step]]:
     if terms.needs_transactions:
         amount, steps = _per_transaction(terms, quantity, transactions)
     else:
@@ -138,22 +156,23 @@ def _percentage(terms: PriceTerms, quantity: Decimal, transactions: Sequence[Dec
 
 
 def _per_transaction(
-    terms: PriceTerms, quantity: Decimal, transactions: Sequence[Decimal]
+    terms: PriceTerms, quantity: Decimal, transactions: Sequence[Transaction]
 ) -> tuple[Decimal, list[Step]]:
-    for transaction in transactions:
-        require_number(transaction, "transactions", digits=_QUANTITY_DIGITS)
-    if sum(transactions, _ZERO) != quantity:
+    runs = [_run(transaction) for transaction in transactions]
+    for total, _count in runs:
+        require_number(total, "transactions", digits=_QUANTITY_DIGITS)
+    if sum((total for total, _count in runs), _ZERO) != quantity:
         raise PricingError("transactions", "Must sum to the quantity.")
-    bases = _charged_parts(terms, transactions)
-    charged = [base for base in bases if base is not None]
-    fees = [_percent_of(base, terms) + (terms.fixed_amount or _ZERO) for base in charged]
-    bounded = [_within_bounds(fee, terms) for fee in fees]
-    base, amount = sum(charged, _ZERO), sum(bounded, _ZERO)
+    charged = _charged_parts(terms, runs)
+    fees = [_percent_of(total, terms) + count * (terms.fixed_amount or _ZERO) for total, count in charged]
+    bounded = [_within_bounds(fee, terms, count) for fee, (_total, count) in zip(fees, charged, strict=True)]
+    base, amount = sum((total for total, _count in charged), _ZERO), sum(bounded, _ZERO)
+    compared = [(fee, after, count) for fee, after, (_total, count) in zip(fees, bounded, charged, strict=True)]
     counts: Params = {
-        "count": len(transactions),
-        "free": len(transactions) - len(charged),
-        "raised": sum(after > before for before, after in zip(fees, bounded, strict=True)),
-        "capped": sum(after < before for before, after in zip(fees, bounded, strict=True)),
+        "count": count_of(runs),
+        "free": count_of(runs) - count_of(charged),
+        "raised": sum(count for fee, after, count in compared if after > fee),
+        "capped": sum(count for fee, after, count in compared if after < fee),
         "fixed_amount": _text(terms.fixed_amount or _ZERO),
         "amount": _text(amount),
     }
@@ -162,43 +181,57 @@ def _per_transaction(
     return amount, [*included, _percentage_step(terms, base, _percent_of(base, terms)), Step("transactions", counts)]
 
 
-def _charged_parts(terms: PriceTerms, transactions: Sequence[Decimal]) -> list[Decimal | None]:
-    """What of each transaction is charged; None for one that is free as a whole.
+def count_of(transactions: Sequence[Transaction]) -> int:
+    """How many transactions they are."""
+    return sum(_run(transaction)[1] for transaction in transactions)
+
+
+def _run(transaction: Transaction) -> _Run:
+    return (transaction, 1) if isinstance(transaction, Decimal) else transaction
+
+
+def _charged_parts(terms: PriceTerms, runs: Sequence[_Run]) -> list[_Run]:
+    """What is charged of how many transactions; those that are free as a whole are left out.
 
     Free are the first `free_units` transactions, as far as `included_units` of money go; either alone has no other
     bound.
     """
-    free_count = len(transactions) if terms.free_units is None else int(terms.free_units)
-    money_is_bounded = bool(terms.included_units) or terms.free_units is None
-    left = terms.included_units
-    parts: list[Decimal | None] = []
-    for position, transaction in enumerate(transactions):
-        if position >= free_count:
-            parts.append(transaction)
-        elif not money_is_bounded:
-            parts.append(None)
-        elif transaction <= left and left:
-            parts.append(None)
-            left -= transaction
-        else:
-            parts.append(transaction - left)
-            left = _ZERO
+    left, money = terms.free_transactions
+    parts: list[_Run] = []
+    for run in runs:
+        for total, count in _apart(run, left, money):
+            if left == 0 or money == 0:
+                parts.append((total, count))
+            elif money is not None and total > money:
+                parts.append((total - money, count))
+                money = _ZERO
+            elif money is not None:
+                money -= total
+            left = None if left is None else max(left - count, 0)
     return parts
+
+
+def _apart(run: _Run, left: int | None, money: Decimal | None) -> list[_Run]:
+    """The run, or its transactions one by one where only some of them are free: then they are of one amount."""
+    total, count = run
+    is_free = (left is None or count <= left) and (money is None or total <= money)
+    return [run] if is_free or left == 0 or money == 0 else [(total / count, 1)] * count
 
 
 def _percent_of(base: Decimal, terms: PriceTerms) -> Decimal:
     return base * _given(terms.percentage, "percentage") / 100
 
 
-def _within_bounds(fee: Decimal, terms: PriceTerms) -> Decimal:
+def _within_bounds(fee: Decimal, terms: PriceTerms, count: int) -> Decimal:
+    """The fee of so many transactions, which are all within the same bounds."""
     if terms.per_transaction_min is not None:
-        fee = max(fee, terms.per_transaction_min)
+        fee = max(fee, count * terms.per_transaction_min)
     if terms.per_transaction_max is not None:
-        fee = min(fee, terms.per_transaction_max)
+        fee = min(fee, count * terms.per_transaction_max)
     return fee
 
 
-_Rater = Callable[[PriceTerms, Decimal, Sequence[Decimal]], tuple[Decimal, list[Step]]]
+_Rater = Callable[[PriceTerms, Decimal, Sequence[Transaction]], tuple[Decimal, list[Step]]]
 
 _MODELS: dict[str, _Rater] = {
     "flat": _flat,

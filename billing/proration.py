@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from billing import pricing
 from billing.price_terms import PriceTerms, Tier
-from billing.pricing import Params, Rated, Step
+from billing.pricing import Params, Rated, Step, Transaction
 from gtm.shared import periods
 from gtm.shared.money import round_half_up
 from gtm.shared.periods import Anchor, Interval, Period, ProrationUnit
@@ -47,7 +47,7 @@ class MeteredSegment:
     terms: PriceTerms
     part: Part
     quantity: Decimal
-    transactions: tuple[Decimal, ...] = ()
+    transactions: Sequence[Transaction] = ()
 
 
 def boundary(instant: datetime, *, unit: ProrationUnit, timezone: str, not_before: datetime) -> datetime:
@@ -127,17 +127,34 @@ def rate_segments(segments: Sequence[MeteredSegment]) -> list[Rated]:
     time. One segment that is the whole period is priced as it would be by itself.
     """
     terms = [scaled(segment.terms, segment.part.share) for segment in segments]
-    with localcontext(_EXACT):
-        units = sum((one.included_units for one in terms), _ZERO)
-    free = sum((one.free_units for one in terms if one.free_units is not None), _ZERO)
+    units, free = _pooled(terms)
     found = []
     for segment, own in zip(segments, terms, strict=True):
-        allowed = replace(own, included_units=units, free_units=None if own.free_units is None else free)
-        rated = pricing.rate(allowed, segment.quantity, segment.transactions)
+        rated = pricing.rate(_allowed(own, units, free), segment.quantity, segment.transactions)
         found.append(_explained(rated, segment.part))
         units = _left(units, rated)
-        free -= min(free, Decimal(len(segment.transactions)))
+        free -= min(free, Decimal(pricing.count_of(segment.transactions)))
     return found
+
+
+def pooled(parts: Sequence[tuple[PriceTerms, Part]]) -> list[PriceTerms]:
+    """The terms of each part of one period with all that is free in the period, as before any of it was used."""
+    terms = [scaled(one, part.share) for one, part in parts]
+    units, free = _pooled(terms)
+    return [_allowed(own, units, free) for own in terms]
+
+
+def _pooled(terms: Sequence[PriceTerms]) -> tuple[Decimal, Decimal]:
+    """How many units and how many transactions are free in all."""
+    with localcontext(_EXACT):
+        units = sum((one.included_units for one in terms), _ZERO)
+    return units, sum((one.free_units for one in terms if one.free_units is not None), _ZERO)
+
+
+def _allowed(own: PriceTerms, units: Decimal, free: Decimal) -> PriceTerms:
+    """The terms with what is still free. Where money was free and is spent, no transaction is."""
+    spent = bool(own.included_units) and not units
+    return replace(own, included_units=units, free_units=own.free_units and (_ZERO if spent else free))
 
 
 def _left(units: Decimal, rated: Rated) -> Decimal:

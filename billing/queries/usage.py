@@ -53,12 +53,12 @@ def totals(windows: Sequence[Window]) -> list[Decimal]:
         return [Decimal(total) for (total,) in cursor.fetchall()]
 
 
-_FOR_THIS_SUBSCRIPTION = (
+FOR_THIS_SUBSCRIPTION = (
     "(w.subscription_id IS NULL OR {row}.subscription_id IS NULL OR {row}.subscription_id IN (w.subscription_id, '"
     + metering.NO_SUBSCRIPTION
     + "'))"
 )
-_OF_ROLLUP = _FOR_THIS_SUBSCRIPTION.format(row="r")
+_OF_ROLLUP = FOR_THIS_SUBSCRIPTION.format(row="r")
 
 # OFFSET 0 keeps the planner from turning a few index ranges into a scan of all events.
 _TOTALS = f"""
@@ -81,7 +81,7 @@ WITH windows AS MATERIALIZED (
         SELECT * FROM billing_usageevent e
         WHERE e.customer_id = w.customer_id AND e.name = w.event_name
             AND e.timestamp >= piece.start AND e.timestamp < piece.stop
-            AND {_FOR_THIS_SUBSCRIPTION.format(row="e")}
+            AND {FOR_THIS_SUBSCRIPTION.format(row="e")}
         OFFSET 0
     ) AS e
     WHERE piece.start < piece.stop

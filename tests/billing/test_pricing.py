@@ -195,6 +195,13 @@ class TestRatePercentage:
             pricing.rate(self.LAGO, D(80000))
         assert caught.value.field == "transactions"
 
+    @pytest.mark.parametrize("free", [{}, {"free_units": D(2)}, {"included_units": D(12000)}])
+    def test_takes_sums_of_those_that_are_alike(self, free: dict[str, D]) -> None:
+        terms = replace(self.MINMAX, per_transaction_min=D(175), per_transaction_max=D(1200), **free)
+        singly = (D(5000), D(5000), D(5000), D(1000), D(1500), D(1000000))
+        alike = ((D(15000), 3), (D(2500), 2), D(1000000))
+        assert pricing.rate(terms, D(1017500), alike) == pricing.rate(terms, D(1017500), singly)
+
     def test_counts_free_raised_and_capped_transactions(self) -> None:
         terms = replace(self.MINMAX, per_transaction_min=D(175), per_transaction_max=D(1200), free_units=D(1))
         rated = pricing.rate(terms, D(1013000), (D(5000), D(1000), D(7000), D(1000000)))

@@ -177,6 +177,14 @@ class TestUsageOnSegments:
         five = [replace(four[0], quantity=D(300), transactions=(D(100),) * 3), four[1]]
         assert [rated.amount for rated in proration.rate_segments(five)] == [0, 10]
 
+    def test_money_that_is_free_is_pooled_and_once_it_is_spent_no_transaction_is_free(self):
+        terms = PriceTerms(model="percentage", percentage=D(10), free_units=D(10), included_units=D(600))
+        first = MeteredSegment(terms, days(15, 30), D(600), ((D(600), 3),))
+        second = MeteredSegment(terms, days(15, 30), D(100), (D(100),))
+        assert [rated.amount for rated in proration.rate_segments([first, second])] == [0, 10]
+        (own, other) = proration.pooled([(terms, days(15, 30)), (terms, days(15, 30))])
+        assert own.free_transactions == other.free_transactions == (10, D(600))
+
     def test_a_half_stays_a_half(self):
         """A third of a bound has no end in decimals, and yet three of them are one."""
         terms = PriceTerms(model="graduated", tiers=(Tier(1, D("1.5")), Tier(None, D(0))))
