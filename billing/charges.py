@@ -319,7 +319,7 @@ def pending(*, payers: Iterable[Customer], by: datetime, fresh: Iterable[Charge]
     The pending charges that are written, locked, and after those of the same instant ``fresh`` ones, which are not.
     """
     queryset = Charge.objects.filter(status=Charge.Status.PENDING, payer__in=list(payers), invoice_at__lte=by)
-    related = ("customer", "payer__legal_entity", "subscription", "item", "price", "credits_line")
+    related = ("customer", "payer__legal_entity", "subscription", "item", "price", "credits_line__invoice")
     known = queryset.select_for_update(of=("self",)).select_related(*related).order_by("created_at", "id")
     return sorted([*known, *(charge for charge in fresh if charge.invoice_at <= by)], key=attrgetter("invoice_at"))
 

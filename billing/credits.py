@@ -14,12 +14,15 @@ from typing import Literal
 
 from django.db.models import Max
 
-from billing import credit_notes, crediting, settlement, taxation
+from billing import credit_notes, crediting, drafts, settlement, taxation
 from billing.credit_notes import LineCredit, Settle
 from billing.crediting import Part
-from billing.models import Charge, DiscountUse, Invoice, InvoiceLine, LineKind
+from billing.models import Charge, DiscountUse, Invoice, InvoiceLine, LineKind, LineReason
 from billing.queries import crediting as left
+from gtm.shared import vendors
+from gtm.shared.periods import Period
 
+_CHANGE = LineReason.SUBSCRIPTION_CHANGE
 By = Literal["line", "balance", "refund"]
 """Where the settled share goes: to a credit ``line`` on the next invoice, the ``balance``, or a ``refund``."""
 
@@ -37,16 +40,42 @@ def give_back(
 
     ``reason`` is a LineReason. In the caller's transaction, which holds the locks of the payer and the subscription.
     """
+    if not credits:
+        return []
     invoices, _subscriptions = settlement.lock_all(one.line.invoice for one in credits)
-    fitting = _cut(credits)
-    _release_discounts(fitting)
+    fitting, words = _cut(credits), str(LineReason(reason).label)
     pending: list[LineCredit] = []
     for invoice in invoices:
         theirs = [one for one in fitting if one.line.invoice_id == invoice.pk]
-        if theirs:
-            pending += _give_back_on(invoice, theirs, settle, reason=reason, origin=origin, at=at)
-    charges = _charges(pending, invoice_at=invoice_at, reason=reason)
-    return Charge.objects.bulk_create(charges)
+        if invoice.status == Invoice.Status.DRAFT:
+            _put_on_draft(invoice, theirs, reason=reason)
+        elif settle == "line":
+            pending += _offset(invoice, theirs, reason=words, origin=origin, at=at)
+        else:
+            pending += _pay_back(theirs, Settle(settle), reason=words, origin=origin, at=at)
+    return Charge.objects.bulk_create(_charges(pending, invoice_at=invoice_at, reason=reason))
+
+
+def settle_without_room(*, charges: Sequence[Charge], origin: str, at: datetime) -> None:
+    """End pending credits that no invoice has room for: credit notes to the balance, for the lines they name.
+
+    In the caller's transaction, which holds the payers' locks.
+    """
+    wanted = [_of_charge(charge) for charge in charges]
+    settlement.lock_all(one.line.invoice for one in wanted)
+    left_over = _pay_back(wanted, Settle.BALANCE, reason="", origin=origin, at=at)
+    untouched = {one.charge.pk for one in left_over if one.charge is not None and one.amount == -one.charge.amount}
+    Charge.objects.filter(pk__in={charge.pk for charge in charges} - untouched).update(status=Charge.Status.REPLACED)
+    again = [
+        replace(one, line=_about(one)) for one in left_over if one.charge is None or one.charge.pk not in untouched
+    ]
+    Charge.objects.bulk_create(_charges(again, invoice_at=at, reason=_CHANGE))
+
+
+def _of_charge(charge: Charge) -> LineCredit:
+    assert charge.credits_line is not None
+    period = Period(charge.period_start, charge.period_end) if charge.period_start and charge.period_end else None
+    return LineCredit(charge.credits_line, -charge.amount, period, charge.explanation, charge)
 
 
 def _cut(given: Sequence[LineCredit]) -> list[LineCredit]:
@@ -61,23 +90,111 @@ def _cut(given: Sequence[LineCredit]) -> list[LineCredit]:
     return cut
 
 
-def _give_back_on(
-    invoice: Invoice, given: list[LineCredit], settle: By, *, reason: str, origin: str, at: datetime
-) -> list[LineCredit]:
-    """Issue the credit note that an invoice's part of it needs; return what is to become credit lines."""
-    if not left.finalized(invoice):
+def _put_on_draft(invoice: Invoice, given: list[LineCredit], *, reason: str) -> None:
+    """Nobody was asked for what stands on a draft: the credit goes onto the draft itself."""
+    if given:
+        charges = _charges(given, invoice_at=invoice.gathered_at, reason=reason)
+        drafts.add_credits(invoice=invoice, charges=charges, vendor=vendors.current())
+
+
+def _offset(invoice: Invoice, given: list[LineCredit], *, reason: str, origin: str, at: datetime) -> list[LineCredit]:
+    """Credit what is open on the invoice; return what is to become credit lines."""
+    _release_discounts(given)
+    open_amount = settlement.open_amount(invoice)
+    if not given or not open_amount:
         return given
-    parts = [Part(one.amount, taxation.recalled(one.line.taxes).rates) for one in given]
     standing = left.standings([invoice])[invoice.pk]
-    nets = crediting.within(parts, standing.own, standing.gross)
-    if settle == "line":
-        fitting = [replace(part, net=net) for part, net in zip(parts, nets, strict=True)]
-        nets = crediting.fit(fitting, standing.own, settlement.open_amount(invoice))
+    parts = [_part(one) for one in given]
+    room = crediting.within(parts, standing.own, standing.gross)
+    nets = crediting.fit(
+        [replace(part, net=net) for part, net in zip(parts, room, strict=True)], standing.own, open_amount
+    )
+    return _note(invoice, given, nets, Settle.BALANCE, reason=reason, origin=origin, at=at)
+
+
+def _pay_back(
+    given: Sequence[LineCredit], settle: Settle, *, reason: str, origin: str, at: datetime
+) -> list[LineCredit]:
+    """Give back by credit notes; return what no invoice has room for.
+
+    An invoice that holds credits of others has less room than its lines came to: the rest was paid on the invoices
+    whose lines those credits took, and is given back there.
+    """
+    _release_discounts([one for one in given if one.charge is None])
+    left_over, waiting = [], list(given)
+    while waiting:
+        invoice = waiting[0].line.invoice
+        theirs = [one for one in waiting if one.line.invoice_id == invoice.pk and one.passed_on == waiting[0].passed_on]
+        waiting = [one for one in waiting if one not in theirs]
+        rest = _note_within(invoice, theirs, settle, reason=reason, origin=origin, at=at)
+        passed_on, unplaced = _pass_on(invoice, rest)
+        waiting += passed_on
+        left_over += unplaced
+    return left_over
+
+
+def _note_within(
+    invoice: Invoice, given: list[LineCredit], settle: Settle, *, reason: str, origin: str, at: datetime
+) -> list[LineCredit]:
+    """Issue a credit note over what there is room for on the invoice; return the rest."""
+    ended = [one.charge for one in given if one.charge is not None]
+    standing = left.standings([Invoice.objects.get(pk=invoice.pk)], without=ended)[invoice.pk]
+    rates = standing.passed_on if given[0].passed_on else standing.own
+    nets = crediting.within([_part(one) for one in given], rates, standing.gross)
+    return _note(invoice, given, nets, settle, reason=reason, origin=origin, at=at)
+
+
+def _note(
+    invoice: Invoice,
+    given: Sequence[LineCredit],
+    nets: Sequence[int],
+    settle: Settle,
+    *,
+    reason: str,
+    origin: str,
+    at: datetime,
+) -> list[LineCredit]:
     noted = [replace(one, amount=net) for one, net in zip(given, nets, strict=True) if net]
     if noted:
-        by = Settle.REFUND if settle == "refund" else Settle.BALANCE
-        credit_notes.issue(invoice=invoice, lines=noted, settle=by, reason=reason, origin=origin, at=at)
+        credit_notes.issue(invoice=invoice, lines=noted, settle=settle, reason=reason, origin=origin, at=at)
     return [replace(one, amount=one.amount - net) for one, net in zip(given, nets, strict=True) if one.amount > net]
+
+
+def _pass_on(invoice: Invoice, rest: Sequence[LineCredit]) -> tuple[list[LineCredit], list[LineCredit]]:
+    """Share what has no room on an invoice among the lines whose credits stand on it; and what is left even so."""
+    carriers = left.carriers(invoice) if rest else {}
+    passed_on, unplaced = [], []
+    for one in rest:
+        amount = one.amount
+        for line, room in list(carriers.items()):
+            if part := min(amount, room):
+                passed_on.append(replace(one, line=line, amount=part, charge=_marker(one, part)))
+                carriers[line], amount = room - part, amount - part
+        if amount:
+            unplaced.append(replace(one, amount=amount))
+    return passed_on, unplaced
+
+
+def _marker(one: LineCredit, amount: int) -> Charge:
+    """A credit that ended at once: it names the line that is given back by a note on another invoice."""
+    about = _about(one)
+    (marker,) = _charges(
+        [replace(one, line=about, amount=amount)], invoice_at=about.invoice.gathered_at, reason=_CHANGE
+    )
+    marker.status = Charge.Status.REPLACED
+    marker.save()
+    return marker
+
+
+def _about(one: LineCredit) -> InvoiceLine:
+    """The line that is given back, whichever invoice the money comes from."""
+    about = one.charge.credits_line if one.charge is not None else one.line
+    assert about is not None
+    return about
+
+
+def _part(one: LineCredit) -> Part:
+    return Part(one.amount, taxation.recalled(one.line.taxes).rates)
 
 
 def _charges(given: Sequence[LineCredit], *, invoice_at: datetime, reason: str) -> list[Charge]:

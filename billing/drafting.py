@@ -165,6 +165,51 @@ def _set_lines(draft: Draft, decisions: Sequence[TaxDecision], totals: Totals) -
         line.taxes = taxation.stored(decision, part)
 
 
+def make_room(draft: Draft, *, vendor: Vendor) -> list[tuple[Charge, InvoiceLine]]:
+    """Take credits off a draft until it isn't below zero, the largest first; return them with their lines.
+
+    No invoice asks for less than nothing: what has no room on it is given back by credit note.
+    """
+    credits_on = [pair for pair in zip(draft.charges, draft.lines, strict=True) if pair[0].credits_line_id]
+    taken = []
+    for charge, line in sorted(credits_on, key=lambda pair: pair[0].amount):
+        if draft.invoice.total >= 0:
+            break
+        draft.charges.remove(charge)
+        draft.lines.remove(line)
+        draft.taxes = recount(draft.invoice, draft.lines, vendor=vendor)
+        taken.append((charge, line))
+    return taken
+
+
+def recount(invoice: Invoice, lines: Sequence[InvoiceLine], *, vendor: Vendor) -> list[InvoiceTax]:
+    """Set taxes and totals once more after lines came or went: discounts and tax decisions stay as the lines hold them.
+
+    Returns the new taxes (unsaved).
+    """
+    decisions = [taxation.recalled(line.taxes) for line in lines]
+    nets = [
+        Line(line.amount - line.discount_amount, decision.rates)
+        for line, decision in zip(lines, decisions, strict=True)
+    ]
+    totals = invoicing.assemble(nets, tax_rounding=vendor.tax_rounding)  # type: ignore[arg-type]  # the vendor's choices
+    for line, decision, part in zip(lines, decisions, totals.lines, strict=True):
+        line.tax_amount, line.taxes = part.tax_amount, taxation.stored(decision, part)
+    invoice.subtotal = sum(line.amount for line in lines)
+    invoice.discount_total = sum(line.discount_amount for line in lines)
+    invoice.tax_total = totals.tax_total
+    invoice.total = totals.total
+    return [_tax_row(invoice, tax) for tax in totals.taxes]
+
+
+def line_of(invoice: Invoice, position: int, credit: Charge) -> InvoiceLine:
+    """The line (unsaved) of a credit that is added to a written draft, with the tax of the line it gives back."""
+    assert credit.credits_line is not None
+    line = _line(invoice, position, credit)
+    line.taxes = credit.credits_line.taxes
+    return line
+
+
 def _tax_row(invoice: Invoice, tax: invoicing.TaxSum) -> InvoiceTax:
     return InvoiceTax(
         invoice=invoice,

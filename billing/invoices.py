@@ -13,6 +13,8 @@ from django.db import transaction
 
 from billing import balances, drafting, entities, invoicing, numbering, settlement, standing
 from billing import charges as charging
+from billing import credits as giving_back
+from billing import drafts as written
 from billing.drafting import Context, Draft
 from billing.models import (
     Charge,
@@ -23,6 +25,7 @@ from billing.models import (
     InvoiceTax,
     PaymentAttempt,
     Subscription,
+    SubscriptionChange,
 )
 from gtm.shared import bulk, outbox, vendors
 from gtm.shared.errors import Conflict
@@ -65,17 +68,35 @@ def bill_pending(
     payers and of the subscriptions. Raises PlaceUnknown where tax can't be decided.
     """
     owed = charging.pending(payers=payers, by=context.at, fresh=fresh)
-    drafts = drafting.gather(owed, context=context)
-    grace = timedelta(minutes=context.vendor.draft_grace_minutes)
-    waiting = [draft for draft in drafts if wait and grace and draft.has_usage]
-    ready = [draft for draft in drafts if not (wait and grace and draft.has_usage)]
+    drafts = _with_room(drafting.gather(owed, context=context), context)
+    grace = timedelta(minutes=context.vendor.draft_grace_minutes) if wait else timedelta()
+    waiting = [draft for draft in drafts if grace and draft.has_usage]
+    due = [draft for draft in drafts if not (grace and draft.has_usage)]
+    ready, nothing = _worth_a_document(due, context)
     _write_drafts(waiting, finalize_at=context.at + grace, at=context.at)
     _write_parts(ready)
-    _write_charges(drafts, fresh)
+    _write_charges([*waiting, *ready], fresh, waived=[charge for draft in nothing for charge in draft.charges])
+    _let_begin(nothing, subscriptions, context)
     _issue(ready, subscriptions, context)
     _number([draft.invoice for draft in ready])
     bulk.insert(Invoice, [draft.invoice for draft in ready])
-    return [draft.invoice for draft in drafts]
+    return [draft.invoice for draft in (*waiting, *ready)]
+
+
+def _with_room(drafts: Sequence[Draft], context: Context) -> list[Draft]:
+    """The drafts without the credits that they have no room for: those go to the balance, which pays next."""
+    taken = [charge for draft in drafts for charge, _line in drafting.make_room(draft, vendor=context.vendor)]
+    if taken:
+        giving_back.settle_without_room(charges=taken, origin=SubscriptionChange.Origin.SYSTEM, at=context.at)
+    return [draft for draft in drafts if draft.lines]
+
+
+def _worth_a_document(drafts: Sequence[Draft], context: Context) -> tuple[list[Draft], list[Draft]]:
+    """The drafts, and apart from them those whose lines are all 0, where the vendor makes no invoice of such."""
+    if context.vendor.issue_zero_invoices:
+        return list(drafts), []
+    worth = [any(line.amount for line in draft.lines) for draft in drafts]
+    return list(itertools.compress(drafts, worth)), list(itertools.compress(drafts, (not one for one in worth)))
 
 
 def _write_drafts(drafts: Sequence[Draft], *, finalize_at: datetime, at: datetime) -> None:
@@ -93,12 +114,15 @@ def _write_parts(drafts: Sequence[Draft]) -> None:
     bulk.insert(InvoiceTax, [tax for draft in drafts for tax in draft.taxes])
 
 
-def _write_charges(drafts: Sequence[Draft], fresh: Sequence[Charge]) -> None:
+def _write_charges(drafts: Sequence[Draft], fresh: Sequence[Charge], *, waived: Sequence[Charge]) -> None:
     """Bind the charges to their lines, and write those that are new."""
     billed = [pair for draft in drafts for pair in zip(draft.charges, draft.lines, strict=True)]
     for charge, line in billed:
         charge.status, charge.invoice_line = Charge.Status.BILLED, line
-    bulk.update(Charge, [charge for charge, _line in billed if not charge._state.adding], ["status", "invoice_line"])
+    for charge in waived:
+        charge.status = Charge.Status.WAIVED
+    ended = [*(charge for charge, _line in billed), *waived]
+    bulk.update(Charge, [charge for charge in ended if not charge._state.adding], ["status", "invoice_line"])
     bulk.insert(Charge, fresh)
 
 
@@ -109,25 +133,53 @@ def finalize(*, invoice: Invoice, at: datetime) -> Invoice:
     if invoice.status != Status.DRAFT:
         raise Conflict("Only a draft can be finalized.", code="invoice_not_draft")
     finalize_all(
-        invoices=[invoice], subscriptions=subscriptions, context=drafting.context(vendor=vendors.current(), at=at)
+        invoices=[invoice],
+        subscriptions=subscriptions,
+        context=drafting.context(vendor=vendors.current(), at=at),
+        nothing_too=True,
     )
     return invoice
 
 
-def finalize_all(*, invoices: Sequence[Invoice], subscriptions: Sequence[Subscription], context: Context) -> None:
+def finalize_all(
+    *, invoices: Sequence[Invoice], subscriptions: Sequence[Subscription], context: Context, nothing_too: bool = False
+) -> None:
     """Number and freeze drafts whose locks the caller holds, with those of the subscriptions on them.
 
-    Usage is rated again first: what arrived since the period closed is billed with it.
+    Usage is rated again first: what arrived since the period closed is billed with it. Where the vendor makes no
+    invoice of lines that are all 0, such drafts are dropped, unless ``nothing_too`` says that they are asked for.
     """
     if not invoices:
         return
     drafts = _drafts(invoices)
     _rate_again(drafts, context)
-    for invoice in invoices:
+    _take_off(drafts, context)
+    worth, nothing = (drafts, []) if nothing_too else _worth_a_document(drafts, context)
+    _let_begin(nothing, subscriptions, context)
+    _drop(nothing, context)
+    final = [draft.invoice for draft in worth]
+    for invoice in final:
         invoice.touch()
-    _issue(drafts, subscriptions, context)
-    _number(invoices)
-    bulk.update(Invoice, invoices, _FINALIZED)
+    _issue(worth, subscriptions, context)
+    _number(final)
+    bulk.update(Invoice, final, _FINALIZED)
+
+
+def _take_off(drafts: Sequence[Draft], context: Context) -> None:
+    """Take the credits off drafts that have no room for them any more, now that their usage is known."""
+    taken = []
+    for draft in drafts:
+        if without := drafting.make_room(draft, vendor=context.vendor):
+            written.take_off(draft=draft, taken=without)
+            taken += [charge for charge, _line in without]
+    if taken:
+        giving_back.settle_without_room(charges=taken, origin=SubscriptionChange.Origin.SYSTEM, at=context.at)
+
+
+def _drop(drafts: Sequence[Draft], context: Context) -> None:
+    if drafts:
+        outbox.publish_many(_fact(draft.invoice, "dropped", at=context.at) for draft in drafts)
+        written.waive(drafts)
 
 
 def _issue(drafts: Sequence[Draft], subscriptions: Sequence[Subscription], context: Context) -> None:
@@ -198,7 +250,13 @@ def _drafts(invoices: Sequence[Invoice]) -> list[Draft]:
     """Written drafts with their charges and lines, two queries for all of them."""
     lines = InvoiceLine.objects.filter(invoice__in=invoices).order_by("invoice_id", "position")
     by_invoice = {key: list(rows) for key, rows in itertools.groupby(lines, key=lambda line: line.invoice_id)}
-    related = ("item__price__plan", "item__price__meter", "subscription", "payer__legal_entity", "credits_line")
+    related = (
+        "item__price__plan",
+        "item__price__meter",
+        "subscription",
+        "payer__legal_entity",
+        "credits_line__invoice",
+    )
     found = Charge.objects.filter(invoice_line__invoice__in=invoices).select_related(*related)
     by_line = {charge.invoice_line_id: charge for charge in found}
     return [

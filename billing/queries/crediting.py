@@ -92,6 +92,23 @@ def _take(left: dict[str, Left], net: int, taxes: Iterable[dict[str, Any]]) -> N
             left[tax["rate"]] = Left(before.taxable - net, before.tax - tax["amount"])
 
 
+def carriers(invoice: Invoice) -> dict[InvoiceLine, int]:
+    """The lines of other invoices whose credits stand on this one, and the net that each may still give back in money.
+
+    The newest first: that one's money came last.
+    """
+    credits_on = InvoiceLine.objects.filter(invoice=invoice, credits_line__isnull=False)
+    found: dict[InvoiceLine, int] = {}
+    for line in credits_on.select_related("credits_line__invoice__customer").order_by(
+        "-credits_line__invoice", "position"
+    ):
+        assert line.credits_line is not None
+        found[line.credits_line] = found.get(line.credits_line, 0) - line.amount
+    noted = CreditNoteLine.objects.filter(invoice_line__in=found, charge__credits_line__invoice=invoice)
+    given = dict(noted.values_list("invoice_line").annotate(net=Sum("amount")))
+    return {line: net - given.get(line.pk, 0) for line, net in found.items()}
+
+
 def finalized(invoice: Invoice) -> bool:
     """Whether the invoice may have credit notes: neither a draft nor void."""
     return invoice.status in _FINAL

@@ -1,11 +1,11 @@
 """Credit notes: what they may give back, how they are settled, and giving back what won't be used."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from billing import balances, credit_notes, invoices, refunds
+from billing import balances, catalog, credit_notes, customers, drafting, invoices, refunds, runs
 from billing.credit_notes import LineCredit
 from billing.credits import give_back as give_back_credits
 from billing.models import (
@@ -16,8 +16,11 @@ from billing.models import (
     CreditNoteLine,
     CustomerBalance,
     Invoice,
+    Meter,
     Refund,
 )
+from billing.selection import ItemTerms
+from gtm.shared import vendors
 from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import Event
 from tests.billing import makers
@@ -275,3 +278,157 @@ class TestRefunds:
             "billing.refund.created",
             "billing.refund.succeeded",
         }
+
+
+def bill(customer, *, at: datetime = JAN_15, wait: bool = True) -> list[Invoice]:
+    with transaction.atomic():
+        context = drafting.context(vendor=vendors.current(), at=at)
+        return invoices.bill_pending(payers=[customer], subscriptions=[], context=context, wait=wait)
+
+
+def owe(customer, amount: int, **fields) -> Charge:
+    return Charge.objects.create(
+        customer=customer,
+        payer=customer,
+        kind="one_off",
+        reason="manual",
+        currency="USD",
+        amount=amount,
+        quantity=1,
+        description="More",
+        invoice_at=JAN_15,
+        **fields,
+    )
+
+
+class TestNoRoom:
+    """No invoice asks for less than nothing."""
+
+    def test_a_credit_alone_goes_to_the_balance(self, acme):
+        invoice = makers.invoiced(acme, 3000)
+        makers.paid(invoice)
+        (charge,) = give_back(invoice, 1000)
+        assert bill(acme) == []
+        charge.refresh_from_db()
+        note = CreditNote.objects.get()
+        assert (charge.status, charge.credit_note_line.credit_note) == ("replaced", note)
+        assert (note.total, balance(acme), note.invoice) == (1200, 1200, invoice)
+
+    def test_a_credit_above_the_charges_goes_to_the_balance_which_pays_them(self, acme):
+        invoice = makers.invoiced(acme, 3000)
+        makers.paid(invoice)
+        give_back(invoice, 2500)
+        owe(acme, 1000)
+        (following,) = bill(acme)
+        following.refresh_from_db()
+        assert (following.total, following.balance_applied, following.status) == (1200, 1200, "paid")
+        assert (balance(acme), CreditNote.objects.get().total) == (1800, 3000)
+
+    def test_what_fits_stays_a_line(self, acme):
+        invoice = makers.invoiced(acme, 3000)
+        makers.paid(invoice)
+        give_back(invoice, 2000)
+        give_back(invoice, 700)
+        owe(acme, 1000)
+        (following,) = bill(acme)
+        assert list(following.lines.order_by("position").values_list("amount", flat=True)) == [-700, 1000]
+        assert (following.total, following.balance_applied, balance(acme)) == (360, 360, 2040)
+
+    def test_a_tax_treatment_that_differs_makes_a_document_of_its_own(self, acme):
+        invoice = makers.invoiced(acme, 3000)
+        makers.paid(invoice)
+        give_back(invoice, 1000)
+        customers.change(customer=acme, tax_exempt="exempt", at=JAN_15)
+        owe(acme, 5000)
+        (following,) = bill(acme)
+        assert (following.total, following.balance_applied) == (5000, 1200)
+        assert CreditNote.objects.get().tax_total == 200
+
+    def test_a_credit_for_a_line_of_a_draft_stands_on_the_draft(self, acme):
+        owe(acme, 3000)
+        with transaction.atomic():
+            context = drafting.context(vendor=vendors.current(), at=JAN_15)
+            (draft,) = drafting.gather(Charge.objects.select_related("payer", "customer"), context=context)
+            draft.invoice.save()
+            draft.lines[0].save()
+            draft.taxes[0].save()
+            Charge.objects.update(status="billed", invoice_line=draft.lines[0])
+        assert give_back(draft.invoice, 1000) == []
+        draft.invoice.refresh_from_db()
+        assert (draft.invoice.subtotal, draft.invoice.tax_total, draft.invoice.total) == (2000, 400, 2400)
+        invoice = invoices.finalize(invoice=draft.invoice, at=JAN_15)
+        assert (invoice.total, invoice.lines.count(), credit_notes.creditable(draft.lines)) == (
+            2400,
+            2,
+            {draft.lines[0].pk: 2000},
+        )
+
+    def test_what_an_invoice_has_no_room_for_is_given_back_where_it_was_paid(self, acme):
+        """Bought at 60.00, upgraded at once to 100.00 (credit 60.00), upgraded again, and everything is given back."""
+        first = makers.invoiced(acme, 6000)
+        makers.paid(first)
+        give_back(first, 6000)
+        owe(acme, 10000)
+        (second,) = bill(acme)
+        second.refresh_from_db()
+        assert second.total == 4800
+        makers.paid(second)
+        with transaction.atomic():
+            pending = give_back_credits(
+                credits=[LineCredit(second.lines.get(credits_line=None), 9000)],
+                settle="refund",
+                invoice_at=JAN_15,
+                reason="subscription_end",
+                origin="api",
+                at=JAN_15,
+            )
+        assert pending == []
+        notes = {note.invoice_id: (note.subtotal, note.total) for note in CreditNote.objects.all()}
+        assert notes == {second.pk: (4000, 4800), first.pk: (5000, 6000)}
+        assert sum(Refund.objects.values_list("amount", flat=True)) == 10800
+        lines = [*first.lines.all(), *second.lines.filter(credits_line=None)]
+        assert list(credit_notes.creditable(lines).values()) == [0, 1000]
+        assert give_back(first, 6000, settle="balance") == []
+        with transaction.atomic():
+            again = give_back_credits(
+                credits=[LineCredit(lines[1], 9000)],
+                settle="balance",
+                invoice_at=JAN_15,
+                reason="subscription_end",
+                origin="api",
+                at=JAN_15,
+            )
+        assert again == []
+        assert (balance(acme), credit_notes.creditable(lines)[lines[1].pk]) == (1200, 0)
+
+
+class TestNothing:
+    def test_no_document_where_the_vendor_wants_none(self, acme):
+        vendors.change(issue_zero_invoices=False)
+        charge = owe(acme, 0)
+        assert bill(acme) == []
+        charge.refresh_from_db()
+        assert (charge.status, Invoice.objects.count()) == ("waived", 0)
+
+    def test_a_free_plan_begins_without_one(self):
+        vendors.change(issue_zero_invoices=False)
+        plan, acme = makers.plan(code="free"), makers.customer()
+        makers.price(plan=plan, code="free-month", unit_amount=0)
+        subscription = makers.subscribed(acme, plan=catalog.publish(plan=plan, at=JAN_1))
+        assert (subscription.status, Invoice.objects.count()) == ("active", 0)
+
+    def test_a_draft_that_comes_to_nothing_is_dropped(self):
+        vendors.change(issue_zero_invoices=False)
+        plan, acme = makers.published_plan(), makers.customer()
+        usage_price = makers.price(
+            plan=plan, code="calls", timing="in_arrears", model="per_unit", unit_amount=1, meter=Meter.objects.get()
+        )
+        catalog.publish(plan=plan, at=JAN_1)
+        subscription = makers.subscribed(acme, plan=plan, items=[ItemTerms(price=usage_price)])
+        run_at = datetime(2026, 2, 1, tzinfo=UTC)
+        runs.bill_due(at=run_at)
+        assert Invoice.objects.filter(status="draft").count() == 1
+        runs.bill_due(at=run_at + timedelta(hours=1))
+        assert not Invoice.objects.exists()
+        assert Charge.objects.get(subscription=subscription).status == "waived"
+        assert Event.objects.filter(type="billing.invoice.dropped").count() == 1
