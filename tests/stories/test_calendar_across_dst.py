@@ -11,11 +11,11 @@ from tests.billing.lives import Life, lines_of, local
 pytestmark = pytest.mark.django_db
 
 LIVES = [  # zone, the month that it begins in the midst of, the two that follow, unit
-    ("Asia/Karachi", "2026-03", ["2026-04-01", "2026-05-01"], "day"),
-    ("Asia/Karachi", "2026-03", ["2026-04-01", "2026-05-01"], "second"),
-    ("America/Santiago", "2026-03", ["2026-04-01", "2026-05-01"], "second"),  # 5 April has 25 hours
-    ("America/Santiago", "2026-08", ["2026-09-01", "2026-10-01"], "day"),  # 6 September has no midnight
-    ("America/Santiago", "2026-08", ["2026-09-01", "2026-10-01"], "second"),
+    ("Asia/Karachi", "2025-03", ["2025-04-01", "2025-05-01"], "day"),
+    ("Asia/Karachi", "2025-03", ["2025-04-01", "2025-05-01"], "second"),
+    ("America/Santiago", "2025-03", ["2025-04-01", "2025-05-01"], "second"),  # 6 April has 25 hours
+    ("America/Santiago", "2025-08", ["2025-09-01", "2025-10-01"], "day"),  # 7 September has no midnight
+    ("America/Santiago", "2025-08", ["2025-09-01", "2025-10-01"], "second"),
 ]
 
 
