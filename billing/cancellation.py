@@ -4,14 +4,14 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from billing import charges, drafting, entitlements, invoices, runs, standing
+from billing import charges, drafting, entitlements, invoices, runs, standing, unused
 from billing.models import Customer, Subscription, SubscriptionChange
 from billing.queries import billing_periods
 from billing.standing import Status
 from gtm.shared import db, vendors
 from gtm.shared.errors import Conflict, DomainError, Invalid
 
-Origin = SubscriptionChange.Origin
+Origin, Credit = SubscriptionChange.Origin, Subscription.Credit
 PERIOD_END, NOW = "period_end", "now"
 MAX_AHEAD = timedelta(days=5 * 366)
 
@@ -21,24 +21,29 @@ def cancel(
     *,
     subscription: Subscription,
     when: str | datetime = PERIOD_END,
+    credit: str = Credit.NONE,
     reason: str = "",
     origin: str = Origin.API,
     at: datetime,
 ) -> Subscription:
-    """End the subscription at the end of its period (of its trial), at a time, or now; nothing is credited.
+    """End the subscription at the end of its period (of its trial), at a time, or now.
 
-    Usage until then is billed with the closing invoice, or once the payer can be billed again. ``reason``, in the
-    asker's own words, is kept with the change; the facts say only by which way it was asked for. Raises Conflict where
-    it has ended or waits for its first payment, Invalid for a time that is past or absurd. One whose start is still
-    ahead ends at once, without having cost anything.
+    The day it ends on is billed. With ``credit`` prorate, what was billed for the time after it goes to the balance,
+    with refund back to where it came from; what of it is unpaid is taken off its invoice either way. Usage until then
+    is billed with the closing invoice, or once the payer can be billed again. ``reason``, in the asker's own words, is
+    kept with the change; the facts say only by which way it was asked for. Raises Conflict where it has ended or waits
+    for its first payment, Invalid for a time that is past or absurd. One whose start is still ahead ends at once,
+    without having cost anything.
     """
+    if credit not in Credit:
+        raise Invalid("Credit is none, prorate or refund.", attr="credit")
     subscription = _locked(subscription)
     if standing.is_ahead(subscription):
         return _withdraw(subscription, when, origin=origin, reason=reason, at=at)
     if subscription.status not in (*Subscription.LIVE, Status.PAUSED, Status.UNPAID):
         raise Conflict(f"A subscription that is {subscription.get_status_display().lower()} can't be canceled.")
     subscription.cancel_at = _end_of(subscription, when, at)
-    subscription.canceled_at = at
+    subscription.canceled_at, subscription.cancel_credit = at, credit
     _replan(subscription)
     standing.record(
         subscription,
@@ -91,7 +96,7 @@ def _replan(subscription: Subscription) -> None:
     """Set when each item is due next with the end as it is known now, and save."""
     charges.replan(subscription, vendor=vendors.current())
     charges.write_items([subscription])
-    standing.save(subscription, "cancel_at", "canceled_at")
+    standing.save(subscription, "cancel_at", "canceled_at", "cancel_credit")
 
 
 def _end_now(subscription: Subscription, *, origin: str, reason: str, at: datetime) -> None:
@@ -99,6 +104,7 @@ def _end_now(subscription: Subscription, *, origin: str, reason: str, at: dateti
     if subscription.status not in standing.NOT_BILLED:
         charges.accrue(subscriptions=[subscription], until=at, vendor=vendor)
     standing.end(subscription, at=at, origin=origin, reason=_code(origin), note=reason)
+    unused.credit_ended([subscription], vendor=vendor, origin=origin, at=at)
     _bill(subscription, drafting.context(vendor=vendor, at=at))
 
 
@@ -120,6 +126,7 @@ def undo_cancellation(
     if subscription.cancel_at is None or subscription.status in Subscription.ENDED:
         raise Conflict("No cancellation is scheduled.", code="not_scheduled")
     subscription.cancel_at = subscription.canceled_at = None
+    subscription.cancel_credit = Credit.NONE
     _replan(subscription)
     standing.record(subscription, kind="cancellation_undone", at=at, origin=origin, reason=reason)
     standing.fact(subscription, "cancellation_undone", at=at, reason=_code(origin), publish=True)

@@ -22,7 +22,7 @@ from billing.queries import transactions, usage
 from billing.schedule import Due, ItemState
 from gtm.shared import bulk, periods
 from gtm.shared.models import Vendor
-from gtm.shared.periods import Anchor, Interval, Period
+from gtm.shared.periods import Anchor, Interval, Period, ProrationUnit
 
 POSITION = (
     "anchor_at",
@@ -201,6 +201,11 @@ def _period_key(item_due: ItemDue) -> tuple[Any, ...]:
     return item.subscription_id, item.price.meter_id, interval_of(item.price), item_due.due.period.index, local
 
 
+def closing(item: SubscriptionItem, at: datetime, *, unit: ProrationUnit) -> datetime:
+    """Until when an item that ends for good at ``at`` is billed: that day is, within the period it stands in."""
+    return proration.closing(at, unit=unit, timezone=item.timezone, not_after=item.current_period_end)
+
+
 def part_of(item_due: ItemDue) -> Part:
     """What part of the whole period it is; only a first, a last or a changed one can be less."""
     item, due = item_due.item, item_due.due
@@ -208,9 +213,7 @@ def part_of(item_due: ItemDue) -> Part:
         return _WHOLE
     segment = due.period
     if due.cut:
-        unit, timezone = item_due.anchor.unit, item_due.anchor.timezone
-        end = proration.closing(segment.end, unit=unit, timezone=timezone, not_after=item.current_period_end)
-        segment = replace(segment, end=end)
+        segment = replace(segment, end=closing(item, segment.end, unit=item_due.anchor.unit))
     return proration.part_of(segment, anchor=item_due.anchor, interval=interval_of(item.price))
 
 
@@ -322,6 +325,16 @@ def pending(*, payers: Iterable[Customer], by: datetime, fresh: Iterable[Charge]
     related = ("customer", "payer__legal_entity", "subscription", "item", "price", "credits_line__invoice")
     known = queryset.select_for_update(of=("self",)).select_related(*related).order_by("created_at", "id")
     return sorted([*known, *(charge for charge in fresh if charge.invoice_at <= by)], key=attrgetter("invoice_at"))
+
+
+def successor(charge: Charge, *, invoice_at: datetime) -> Charge:
+    """The same amount for the same period once more (unsaved), under the next revision of its natural key."""
+    copied = {
+        field.attname: getattr(charge, field.attname)
+        for field in Charge._meta.concrete_fields
+        if field.name not in {"id", "created_at", "status", "invoice_line", "invoice_at", "revision"}
+    }
+    return Charge(**copied, revision=charge.revision + 1, invoice_at=invoice_at)
 
 
 def rate_again(charges: Iterable[Charge], *, vendor: Vendor) -> list[Charge]:

@@ -325,17 +325,7 @@ def _release(invoice: Invoice, *, at: datetime, waive: bool) -> None:
     Charge.objects.filter(pk__in=[charge.pk for charge in replaced]).update(
         status=Charge.Status.REPLACED, invoice_line=None
     )
-    bulk.insert(Charge, [_successor(charge, at=at) for charge in replaced])
-
-
-def _successor(charge: Charge, *, at: datetime) -> Charge:
-    """The same amount for the same period once more, under the next revision of its natural key."""
-    copied = {
-        field.attname: getattr(charge, field.attname)
-        for field in Charge._meta.concrete_fields
-        if field.name not in {"id", "created_at", "status", "invoice_line", "invoice_at", "revision"}
-    }
-    return Charge(**copied, revision=charge.revision + 1, invoice_at=at)
+    bulk.insert(Charge, [charging.successor(charge, invoice_at=at) for charge in replaced])
 
 
 def _fact(invoice: Invoice, kind: str, *, at: datetime, reason: str = "") -> Event:

@@ -95,6 +95,12 @@ def unused_net(
     return round_half_up(line_net * min(unused / served, Fraction(1))) if served else line_net
 
 
+def shares_step(code: str, part: Period, *, whole: Period, amount: int, unit: ProrationUnit, timezone: str) -> Step:
+    """The step that says how much of the time of an amount (minor units) a part of it is."""
+    length, full = (periods.length(period, unit=unit, timezone=timezone) for period in (part, whole))
+    return Step(code, {**_part_params(Part(length, full, unit)), "amount": str(amount)})
+
+
 def scaled(terms: PriceTerms, share: Fraction) -> PriceTerms:
     """The terms for a share of a period.
 

@@ -19,8 +19,17 @@ from django.db import DatabaseError, OperationalError, transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Now
 
-from billing import charges, drafting, invoices, payments, settlement, standing
-from billing.models import BillingRun, Charge, Customer, Invoice, PlanVersion, Subscription, SubscriptionItem
+from billing import charges, drafting, invoices, payments, settlement, standing, unused
+from billing.models import (
+    BillingRun,
+    Charge,
+    Customer,
+    Invoice,
+    PlanVersion,
+    Subscription,
+    SubscriptionChange,
+    SubscriptionItem,
+)
 from billing.standing import Status
 from gtm.shared import bulk, db, outbox, vendors
 from gtm.shared.errors import DomainError
@@ -121,6 +130,7 @@ def _bill(run: BillingRun, payers: Sequence[Customer]) -> None:
     kinds = {one.pk: _turn(one, charged=one.pk in charged, at=run.cutoff) for one in found}
     _save(found, was_due)
     standing.tell(found, kinds=kinds, before=before, at=run.cutoff)
+    unused.credit_ended(found, vendor=vendor, origin=SubscriptionChange.Origin.SYSTEM, at=run.cutoff)
     context = drafting.context(vendor=vendor, at=run.cutoff)
     billed = invoices.bill_pending(
         payers=[one.payer for one in found], subscriptions=found, fresh=made, context=context

@@ -151,10 +151,10 @@ class WhenField(serializers.Field):
 
 
 class CancellationSerializer(StrictSerializer):
-    """``credit`` other than ``none`` comes with credit notes."""
+    """``credit``: what was billed for the time after the end goes to the balance (``prorate``) or back (``refund``)."""
 
     when = WhenField(required=False, default="period_end")
-    credit = serializers.ChoiceField(choices=["none"], required=False, default="none")
+    credit = serializers.ChoiceField(choices=Subscription.Credit.choices, required=False, default="none")
     reason = serializers.CharField(required=False, allow_blank=True, default="", max_length=500)
 
 
@@ -209,7 +209,6 @@ class SubscriptionViewSet(Creates, ResourceViewSet):
         """End the subscription at the end of its period, at a time, or now."""
         data = self.validated(CancellationSerializer)
         subscription = self.get_object()
-        data.pop("credit")
         return self.answer(subscriptions.cancel(subscription=subscription, at=db.now_for(subscription), **data))
 
     @extend_schema(request=None, responses=SubscriptionSerializer)
