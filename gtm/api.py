@@ -8,6 +8,7 @@ from django.urls import include, path
 from crm.models import Account
 from gtm.shared.api.events import EventViewSet
 from gtm.shared.api.resources import Router
+from gtm.shared.api.webhooks import WebhookDeliveryViewSet, WebhookEndpointViewSet
 from gtm.shared.models import User
 
 
@@ -20,6 +21,8 @@ class ScopedEventViewSet(EventViewSet):
 
 router = Router()
 router.register("events", ScopedEventViewSet)
+router.register("webhook_endpoints", WebhookEndpointViewSet)
+router.register("webhook_deliveries", WebhookDeliveryViewSet)
 
 urlpatterns = [
     *router.urls,

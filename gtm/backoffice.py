@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Q
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
@@ -12,7 +13,7 @@ from billing.models import Customer, LegalEntity, Plan, TaxRate
 from crm.models import Queue
 from gtm.shared import vendors
 from gtm.shared.admin_base import is_founder
-from gtm.shared.models import ApiKey, Mail, PendingFact
+from gtm.shared.models import ApiKey, Mail, PendingFact, WebhookEndpoint
 
 # A shade of grey or of the accent: its lightness, the most colour it may have, and where neutral its hue.
 _GREYS = {
@@ -141,6 +142,7 @@ MENU: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("Tax rates", "billing_taxrate_changelist"),
             ("Exchange rates", "shared_exchangerate_changelist"),
             ("API keys", "shared_apikey_changelist"),
+            ("Webhooks", "shared_webhookendpoint_changelist"),
         ),
     ),
     (
@@ -148,6 +150,7 @@ MENU: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         (
             ("Events", "shared_event_changelist"),
             ("Waiting facts", "shared_pendingfact_changelist"),
+            ("Webhook deliveries", "shared_webhookdelivery_changelist"),
             ("Mail", "shared_mail_changelist"),
             ("Test clocks", "shared_testclock_changelist"),
         ),
@@ -261,11 +264,13 @@ def _to_run() -> list[Task]:
 def _concerns(request: HttpRequest) -> list[Concern]:
     parked = Customer.objects.filter(parked_at__isnull=False, test_clock=None).count()
     failing = PendingFact.objects.filter(attempts__gt=0).count()
+    deaf = WebhookEndpoint.objects.filter(Q(warned_at__isnull=False) | Q(disabled_reason="failing")).count()
     concerns = [
         Concern(
             parked, "Customers whose billing is held up", f"{_page('billing_customer_changelist')}?parked_at__isempty=0"
         ),
         Concern(failing, "Facts that a handler failed at", _page("shared_pendingfact_changelist")),
+        Concern(deaf, "Webhook endpoints that have failed for days", _page("shared_webhookendpoint_changelist")),
     ]
     if is_founder(request):
         lost = Mail.objects.filter(status__in=[Mail.Status.UNKNOWN, Mail.Status.FAILED]).count()

@@ -1,10 +1,13 @@
 """Typed readers of environment variables: a wrong value stops the start with one clear sentence."""
 
 import os
+import re
 import secrets
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+_HOST = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
 
 
 class BadSetting(SystemExit):
@@ -34,6 +37,14 @@ def number(name: str, default: int) -> int:
 
 def names(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in text(name, default).split(",") if part.strip()]
+
+
+def hosts(name: str) -> frozenset[str]:
+    """Names of hosts or addresses, each perhaps with a port: ``receiver.test``, ``127.0.0.1:9000``, ``[::1]``."""
+    found = frozenset(part.lower() for part in names(name))
+    if wrong := [part for part in found if not _HOST.fullmatch(part)]:
+        raise BadSetting(f"{name} takes names of hosts such as 127.0.0.1 or receiver.test:9000, not {min(wrong)!r}.")
+    return frozenset(part.replace("[", "").replace("]", "") for part in found)
 
 
 def secret_key(data_dir: Path) -> str:

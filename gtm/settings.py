@@ -14,6 +14,7 @@ DATA_DIR = Path(env.text("DATA_DIR") or BASE_DIR / ".data").expanduser().resolve
 # --- where it runs -----------------------------------------------------------------------------
 DEBUG = env.flag("DEBUG", default=False)
 SECRET_KEY = env.secret_key(DATA_DIR)
+SECRET_KEY_FALLBACKS = env.names("SECRET_KEY_FALLBACKS")
 PORT = env.number("PORT", 8000)
 BASE_URL = env.text("BASE_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
 ALLOWED_HOSTS = [*env.names("ALLOWED_HOSTS"), "localhost", "127.0.0.1", "[::1]"]  # probes ask from the machine itself
@@ -120,6 +121,7 @@ CELERY_TASK_ROUTES = {
     "gtm.tasks.advance_clock": {"queue": "billing"},
     "gtm.shared.tasks.relay_facts": {"queue": "signals"},
     "gtm.shared.tasks.send_queued_mail": {"queue": "delivery"},
+    "gtm.shared.tasks.deliver_webhooks": {"queue": "delivery"},
     "signals.tasks.*": {"queue": "signals"},
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -135,6 +137,8 @@ CELERY_BEAT_SCHEDULE = {
     "beat heartbeat": _every(10, "gtm.shared.tasks.beat_heartbeat"),
     "relay facts": _every(3, "gtm.shared.tasks.relay_facts"),
     "send mail": _every(10, "gtm.shared.tasks.send_queued_mail"),
+    "deliver webhooks": _every(3, "gtm.shared.tasks.deliver_webhooks"),
+    "review webhooks": _every(300, "gtm.shared.tasks.review_webhooks"),
     "bill what is due": _every(60, "billing.tasks.bill_due"),
     "render documents": _every(60, "billing.tasks.render_missing_documents"),
     "settle attempts": _every(60, "billing.tasks.settle_attempts"),
@@ -232,6 +236,9 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
+
+# --- webhooks ----------------------------------------------------------------------------------
+WEBHOOK_ALLOWED_HOSTS = env.hosts("WEBHOOK_ALLOWED_HOSTS")
 
 # --- words, numbers, times ---------------------------------------------------------------------
 LANGUAGE_CODE = "en"

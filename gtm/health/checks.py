@@ -18,7 +18,7 @@ def diagnose() -> list[Finding]:
         return [database, migrations, servers.broker(), servers.clock(), servers.gateway()]
     at = db.now()
     about_work: list[Callable[[], Finding]] = [
-        *(partial(check, at) for check in (work.worker, work.beat, work.facts, work.jobs, work.runs)),
+        *(partial(check, at) for check in (work.worker, work.beat, work.facts, work.webhooks, work.jobs, work.runs)),
         work.parked,
         work.clocks,
     ]

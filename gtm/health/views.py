@@ -48,6 +48,7 @@ def health(request: HttpRequest) -> HttpResponse:
         "queues": servers.queue_depths(),
         "waiting": {
             "facts": PendingFact.objects.filter(test_clock_id=None).count(),
+            "webhooks": work.undelivered(),
             "mail": Mail.objects.filter(status=Mail.Status.QUEUED).count(),
         },
         "at": db.now(),

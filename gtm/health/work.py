@@ -3,18 +3,20 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db.models import Count, Max, Min
 
 from billing.models import BillingRun, Customer
 from gtm.health.findings import Finding, error, ok, warning
-from gtm.shared.models import PendingFact, Pulse, TestClock
+from gtm.shared.models import Event, PendingFact, Pulse, TestClock, UnsentFact, WebhookDelivery, WebhookEndpoint
 
-WORKER, BEAT, FACTS, JOBS, RUNS, PARKED, CLOCKS = (
+WORKER, BEAT, FACTS, WEBHOOKS, JOBS, RUNS, PARKED, CLOCKS = (
     "Worker",
     "Beat",
     "Facts",
+    "Webhooks",
     "Jobs",
     "Bill runs",
     "Parked customers",
@@ -22,6 +24,7 @@ WORKER, BEAT, FACTS, JOBS, RUNS, PARKED, CLOCKS = (
 )
 SILENT_WARNING, SILENT_ERROR = timedelta(seconds=45), timedelta(minutes=3)
 STUCK = timedelta(minutes=1)
+LATE, UNWELL = timedelta(minutes=5), timedelta(hours=1)  # of a delivery, and of an endpoint that fails
 FAILS_FOR_GOOD = 3  # attempts, some twenty seconds after the first
 START_THEM = "Start web, worker and beat with make run, or the worker alone with celery --app gtm worker."
 
@@ -61,6 +64,48 @@ def facts(at: datetime) -> Finding:
         sentence = f"Facts waiting: {pending.count()}, the oldest for {ago(at - oldest)}."
         return warning(FACTS, sentence, "Start a worker for the queue signals, or more of them.")
     return ok(FACTS, f"Facts waiting for their handlers: {pending.count()}.")
+
+
+def webhooks(at: datetime) -> Finding:
+    """Endpoints that were given up or fail, then deliveries that should have left by now."""
+    given_up = WebhookEndpoint.objects.filter(disabled_reason=WebhookEndpoint.DisabledReason.FAILING)
+    if off := list(given_up.order_by("pk")[:3]):
+        sentence = f"Switched off after failing for days: {_hosts(off)}."
+        return warning(WEBHOOKS, sentence, "Correct the receiver; then switch the endpoint on in the admin and replay.")
+    failing = list(
+        WebhookEndpoint.objects.filter(enabled=True, failing_since__lte=at - UNWELL).order_by("failing_since")
+    )
+    if failing and (since := failing[0].failing_since):
+        sentence = f"Failing for {ago(at - since)}: {_hosts(failing[:3])}."
+        return warning(
+            WEBHOOKS, sentence, "See the last answers under Webhooks in the admin, and correct the receiver."
+        )
+    late = _listed_late(at) or _due_late(at)
+    if late:
+        sentence = f"Deliveries that should have left by now: {late}."
+        return warning(WEBHOOKS, sentence, "Start a worker for the queue delivery, or more of them.")
+    return ok(WEBHOOKS, f"Deliveries waiting for their next attempt: {undelivered()}.")
+
+
+def undelivered() -> int:
+    return WebhookDelivery.objects.filter(status=WebhookDelivery.Status.PENDING, endpoint__enabled=True).count()
+
+
+def _listed_late(at: datetime) -> int:
+    first = UnsentFact.objects.order_by("position").values("position")[:1]
+    oldest = Event.objects.filter(position__in=first).values_list("recorded_at", flat=True).first()
+    return UnsentFact.objects.count() if oldest is not None and at - oldest >= STUCK else 0
+
+
+def _due_late(at: datetime) -> int:
+    listening = WebhookEndpoint.objects.filter(enabled=True, failing_since=None)
+    due = WebhookDelivery.objects.filter(status=WebhookDelivery.Status.PENDING, next_attempt_at__lte=at - LATE)
+    return due.filter(endpoint__in=listening).count()
+
+
+def _hosts(endpoints: list[WebhookEndpoint]) -> str:
+    """Without the rest of their addresses, which may hold a token."""
+    return ", ".join(str(urlsplit(endpoint.url).hostname) for endpoint in endpoints)
 
 
 def jobs(at: datetime) -> Finding:

@@ -37,16 +37,18 @@ def step(
     permission: str = "founder",
     main: bool = False,
     danger: bool = False,
-) -> Callable[[Callable[Concatenate[Any, Any, P], HttpResponse | None]], Callable[..., HttpResponse]]:
+    shown_in: str = "",
+) -> Callable[[Callable[Concatenate[Any, Any, P], Any]], Callable[..., HttpResponse]]:
     """Make a method ``(page, instance, *, at, **what the form asked)`` a button named ``label`` on the object's page.
 
-    ``main``: what is most likely wanted next; ``danger``: what can't be undone.
+    ``main``: what is most likely wanted next; ``danger``: what can't be undone. ``shown_in``: a template that shows
+    what the method returned, as ``result``, once and instead of the object's page.
 
     It is shown where ``applies``, to those with ``has_<permission>_permission``. The page asks with the sentence
     ``explain``; afterwards ``done`` is said on the object's page, unless the method gives an answer of its own.
     """
 
-    def decorate(method: Callable[..., HttpResponse | None]) -> Callable[..., HttpResponse]:
+    def decorate(method: Callable[..., Any]) -> Callable[..., HttpResponse]:
         @wraps(method)
         def view(page: Any, request: HttpRequest, object_id: str) -> HttpResponse:
             instance = page.get_object(request, object_id)
@@ -57,6 +59,8 @@ def step(
             asked = form(request.POST if request.method == "POST" else None, instance=instance)
             if asked.is_valid():
                 answer = _take(page, method, instance, asked)
+                if asked.is_valid() and shown_in:
+                    return _show(page, request, instance, shown_in, answer)
                 if asked.is_valid():
                     return answer or _tell(page, request, instance, _said(done, instance))
             return _ask(page, request, instance, asked, label, _said(explain, instance), danger)
@@ -76,14 +80,19 @@ def _said(words: Words, instance: Any) -> str:
     return words(instance) if callable(words) else words
 
 
-def _take(page: Any, method: Callable[..., Any], instance: Any, asked: StepForm) -> HttpResponse | None:
+def _take(page: Any, method: Callable[..., Any], instance: Any, asked: StepForm) -> Any:
     """Call the operation; what it refuses becomes an error of the form."""
     try:
-        answer: HttpResponse | None = method(page, instance, at=instant_of(instance), **asked.cleaned_data)
+        return method(page, instance, at=instant_of(instance), **asked.cleaned_data)
     except DomainError as error:
         asked.add_error(error.attr if error.attr in asked.fields else None, error.detail)
         return None
-    return answer
+
+
+def _show(page: Any, request: HttpRequest, instance: Any, template: str, result: Any) -> HttpResponse:
+    told = {"title": str(instance), "opts": page.opts, "original": instance, "result": result}
+    context = page.admin_site.each_context(request) | told
+    return TemplateResponse(request, template, context, headers={"Cache-Control": "no-store"})
 
 
 def _tell(page: Any, request: HttpRequest, instance: Any, words: str) -> HttpResponse:

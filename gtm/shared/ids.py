@@ -8,6 +8,7 @@ import base64
 import os
 import threading
 import time
+from datetime import datetime
 from uuid import UUID
 
 _WIDTH = 26
@@ -69,6 +70,11 @@ def uuid7() -> UUID:
     value |= 0x7 << 76 | high << 64
     value |= 0b10 << 62 | low << _RANDOM_BITS | int.from_bytes(os.urandom(_RANDOM_BITS // 8))
     return UUID(int=value)
+
+
+def first_of(time: datetime) -> UUID:
+    """The least id that can be made in that millisecond: a bound for what was made since."""
+    return UUID(int=int(time.timestamp() * 1000) << 80)
 
 
 def encode(prefix: str, value: UUID) -> str:

@@ -11,8 +11,10 @@ from django.db import connection
 
 from gtm.shared import db, mail, outbox, pulse
 from gtm.shared.models import IdempotencyRecord, Pulse
+from gtm.shared.webhooks import deliveries, dispatch, endpoints
 
 HEARTBEAT_SECONDS = 10
+FAN_OUTS_AT_ONCE = 20
 _last_heartbeat = float("-inf")
 
 
@@ -29,6 +31,24 @@ def send_queued_mail(**kwargs: Any) -> None:
     with pulse.job("send mail"):
         mail.mark_unknown(at=db.now())
         mail.send_queued()
+
+
+@shared_task
+def deliver_webhooks(**kwargs: Any) -> None:
+    """Make deliveries of new facts, and send what is due; where there is more, the next run goes on."""
+    with pulse.job("deliver webhooks"):
+        for _turn in range(FAN_OUTS_AT_ONCE):
+            if not deliveries.fan_out(at=db.now()):
+                break
+        dispatch.run(now=db.now)
+
+
+@shared_task
+def review_webhooks(**kwargs: Any) -> None:
+    """Warn of endpoints that fail, switch off those that went on failing, and forget old deliveries."""
+    with pulse.job("review webhooks"):
+        endpoints.review(at=db.now())
+        deliveries.purge(at=db.now())
 
 
 @shared_task

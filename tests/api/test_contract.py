@@ -13,6 +13,7 @@ from openapi_spec_validator import validate
 from schemathesis import Case
 
 from gtm.shared import keys
+from gtm.shared.webhooks import endpoints
 from tests import world
 from tests.billing import makers
 
@@ -64,6 +65,14 @@ PROMISED = [
     "alerts/{id}/transition",
     "events",
     "events/{id}",
+    "webhook_endpoints",
+    "webhook_endpoints/{id}",
+    "webhook_endpoints/{id}/secret_rotation",
+    "webhook_endpoints/{id}/replay",
+    "webhook_endpoints/{id}/ping",
+    "webhook_deliveries",
+    "webhook_deliveries/{id}",
+    "webhook_deliveries/{id}/redelivery",
     "users",
     "signals",
     "trigger_rules",
@@ -100,6 +109,8 @@ def key(db: None) -> str:
     makers.legal_entity()
     makers.published_plan()
     makers.card(makers.customer(external_id="acme"))
+    endpoint, _secret = endpoints.create(at=world.JAN_1, url="https://hooks.example.com/", external_id="acme")
+    endpoints.ping(endpoint=endpoint, at=world.JAN_1)
     return keys.issue(name="contract", scope="write")[1]
 
 

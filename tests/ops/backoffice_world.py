@@ -9,6 +9,8 @@ from crm import pools, teams
 from crm.models import Account
 from gtm.shared import exchange_rates, keys, users, vendors
 from gtm.shared.models import Event, PendingFact, User
+from gtm.shared.webhooks import deliveries, endpoints
+from gtm.shared.webhooks.transport import Answer
 from signals import trigger_rules
 from signals.models import Signal, TriggerRuleVersion
 from tests import world
@@ -37,7 +39,16 @@ def one_more(number: int) -> None:
     exchange_rates.create(at=JAN_1, date=JAN_1.date() + timedelta(days=number), currency="EUR", rate=Decimal("0.92"))
     makers.clock(name=f"Clock {number}")
     BillingRun.objects.create(cutoff=JAN_1)
+    _webhooks(number)
     PendingFact.objects.get_or_create(event=Event.objects.latest("position"), defaults={"last_error": "It broke."})
+
+
+def _webhooks(number: int) -> None:
+    """An endpoint, with a delivery that failed once."""
+    endpoint, _secret = endpoints.create(at=JAN_1, url=f"https://hooks{number}.example.com/")
+    endpoints.ping(endpoint=endpoint, at=JAN_1)
+    for attempt in deliveries.claim(at=JAN_1, limit=10):
+        deliveries.settle(attempt=attempt, answer=Answer(status=500, error="It answered 500."), at=JAN_1)
 
 
 def _catalogue(number: int) -> None:

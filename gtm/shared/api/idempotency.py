@@ -26,7 +26,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from gtm.shared import db
+from gtm.shared import db, sealing
 from gtm.shared.api.permissions import principal
 from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import IdempotencyRecord
@@ -38,6 +38,7 @@ KEPT_FOR = timedelta(hours=24)
 ABANDONED_AFTER = timedelta(seconds=60)
 _NEVER_KEPT = frozenset({401, 403, 429})
 _MOMENTARY = frozenset({"idempotency_key_in_use", "try_again", "clock_advancing", "payment_in_progress"})
+_SEALED = "sealed"
 _NAMESPACE = uuid.UUID("0193a3e2-6d5c-7b1e-9a55-5d3c8f1e7a10")
 
 Act = Callable[[], Response]
@@ -87,7 +88,7 @@ def _atomically(view: Any, request: Any, claim: Claim, act: Act) -> Response:
     request.idempotency_key_id = _id(record)
     response = _within_savepoint(view, act)
     if _is_kept(response):
-        IdempotencyRecord.objects.filter(pk=record.pk).update(**_answered(response))
+        IdempotencyRecord.objects.filter(pk=record.pk).update(**_answered(view, response))
     else:
         transaction.set_rollback(True)
     return response
@@ -119,7 +120,7 @@ def _resumably(view: Any, request: Any, claim: Claim, act: Act) -> Response:
         response = view.handle_exception(error)
     # Where this took over a minute, another request may have gone on in its place and answered: its answer stays.
     mine = IdempotencyRecord.objects.filter(pk=record.pk, status=None, started_at=record.started_at)
-    mine.update(**(_answered(response) if _is_kept(response) else {"started_at": None}))
+    mine.update(**(_answered(view, response) if _is_kept(response) else {"started_at": None}))
     return response
 
 
@@ -159,12 +160,15 @@ def _is_kept(response: Response) -> bool:
     return codes.isdisjoint(_MOMENTARY)
 
 
-def _answered(response: Response) -> dict[str, Any]:
+def _answered(view: Any, response: Response) -> dict[str, Any]:
     # Kept as text: jsonb would reorder the names, and the second answer is the first one to the byte.
-    text = None if response.data is None else JSONRenderer().render(response.data).decode()
-    return {"status": response.status_code, "body": text, "started_at": None}
+    body: Any = None if response.data is None else JSONRenderer().render(response.data).decode()
+    if body is not None and view.seals_answers:
+        body = {_SEALED: sealing.seal(body)}
+    return {"status": response.status_code, "body": body, "started_at": None}
 
 
 def _replay(record: IdempotencyRecord) -> Response:
-    data = None if record.body is None else json.loads(record.body)
+    body = sealing.unseal(record.body[_SEALED]) if isinstance(record.body, dict) else record.body
+    data = None if body is None else json.loads(body)
     return Response(data, status=record.status, headers={REPLAYED: "true"})

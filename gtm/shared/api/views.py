@@ -29,6 +29,7 @@ class ApiView(views.APIView):
 
     ``usage_scope``: keys with the scope "usage" may call it. ``write_roles``: staff need one of these to write.
     ``query_parameters``: names a list reads beside its filters. ``idempotency_mode``: see ``idempotency``.
+    ``seals_answers``: an answer may hold a secret, so that it is remembered for its key in sealed form only.
     All of them can be given to ``@action``.
     """
 
@@ -38,6 +39,7 @@ class ApiView(views.APIView):
     write_roles: ClassVar[Sequence[str] | None] = None
     query_parameters: Sequence[str] = ()
     idempotency_mode: str = idempotency.ATOMIC
+    seals_answers: bool = False
 
     @property
     def principal(self) -> User | None:

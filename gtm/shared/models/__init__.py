@@ -5,6 +5,7 @@ from gtm.shared.models.events import Event, HandledFact, PendingFact
 from gtm.shared.models.mail import Mail
 from gtm.shared.models.users import SALES_ROLES, Role, User
 from gtm.shared.models.vendor import ExchangeRate, Vendor
+from gtm.shared.models.webhooks import UnsentFact, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 __all__ = [
     "SALES_ROLES",
@@ -20,7 +21,11 @@ __all__ = [
     "Role",
     "Row",
     "TestClock",
+    "UnsentFact",
     "User",
     "Vendor",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
     "write",
 ]
