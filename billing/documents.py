@@ -1,316 +1,231 @@
-"""Documents: the PDF of an invoice, rendered once in the buyer's language, kept with its hash, and served ever after.
+"""Documents: invoices, credit notes and receipts as PDF, rendered once in the reader's language and served ever after.
 
-The template lays out; every word and figure is made here, so that all locales share one template. The fonts are those
-that come with the typesetter, so that a document looks the same wherever it is rendered; the machine's are asked only
-for letters that those lack.
+A document is kept with its hash and never rendered again: an invoice that is paid later still says what was open when
+it was rendered, and as of which day; ``settled`` keeps how much that was, so that its e-invoice says the same.
 """
 
-import base64
-import binascii
 import hashlib
-import json
-import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 import structlog
-import typst
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import translation
-from django.utils.translation import gettext as _
 
-from billing import wording
-from billing.models import Allocation, CollectionMethod, Document, Invoice, InvoiceLine
-from gtm.shared import countries, vendors
+from billing import einvoice, einvoice_cii, einvoice_rules, einvoice_ubl
+from billing.einvoice import EInvoice, NotExpressible, Source
+from billing.models import CollectionMethod, CreditNote, Document, Invoice, Payment
+from billing.papers import credit_note as note_words
+from billing.papers import invoice as invoice_words
+from billing.papers import receipt as receipt_words
+from billing.papers import sources, typesetting
+from gtm.shared import vendors
 from gtm.shared.errors import Conflict
-from gtm.shared.models import Vendor
-from gtm.shared.templatetags.tandem import day_text, money, percent, period, quantity, unit_price
 
 log = structlog.get_logger(__name__)
-KIND = "invoice"
-LETTER_COUNTRIES = frozenset({"US", "CA", "MX", "PH", "CL", "CO", "VE"})
 WAIT_FOR_CARD = timedelta(hours=1)
-_TEMPLATE = Path(settings.BASE_DIR) / "templates" / "documents" / "invoice.typ"
-_DATA_ADDRESS = re.compile(r"data:image/(png|jpeg|svg\+xml)(;base64)?,(.*)", re.DOTALL)
+INVOICE, CREDIT_NOTE, RECEIPT = "invoice", "credit_note", "receipt"
+WRITERS: dict[str, Callable[[EInvoice], bytes]] = {"cii": einvoice_cii.write, "ubl": einvoice_ubl.write}
 
 
-def pdf_of(*, invoice: Invoice, at: datetime) -> Document:
+class NoEInvoice(Conflict):
+    """EN 16931 can't express this document, or something that it wants to know is missing."""
+
+    code = "no_e_invoice"
+
+
+@dataclass(frozen=True, slots=True)
+class _Paper:
+    """Something to render: what the template needs to know, and what goes into an e-invoice, as of now."""
+
+    kind: str
+    links: dict[str, Any]
+    filename: str
+    locale: str
+    data: Callable[[], dict[str, Any]]
+    source: Callable[[], Source] | None = None
+    settled: int = 0
+
+
+# --- one of them -------------------------------------------------------------------------------
+def invoice_pdf(*, invoice: Invoice, at: datetime) -> Document:
     """The document of a finalized invoice, rendered now if it has none. Raises Conflict for a draft."""
     if invoice.status == Invoice.Status.DRAFT:
         raise Conflict("A draft has no document yet.", code="invoice_is_draft")
-    locale = language_of(invoice)
-    kept = Document.objects.filter(invoice=invoice, kind=KIND, locale=locale).first()
-    return kept or _keep(invoice, locale)
+    return _kept(_invoice(invoice, at))
 
 
-def render_missing(*, at: datetime, limit: int = 200) -> int:
-    """Render finalized invoices that have no document; return how many. What fails is raised when the others are done.
+def credit_note_pdf(*, note: CreditNote, at: datetime) -> Document:
+    """The document of a credit note, rendered now if it has none."""
+    return _kept(_credit_note(note))
 
-    One whose card is to be charged waits for that, up to an hour, so that the document can say that it is paid.
+
+def receipt(*, payment: Payment, at: datetime) -> Document:
+    """The receipt of a payment, rendered now if it has none. Raises Conflict unless the payment succeeded."""
+    if payment.status != Payment.Status.SUCCEEDED:
+        raise Conflict("Only a payment that succeeded has a receipt.", code="payment_not_succeeded")
+    return _kept(_receipt(payment, at))
+
+
+def e_invoice(*, subject: Invoice | CreditNote, syntax: str, at: datetime) -> bytes:
+    """The document as XML, ``cii`` (what its PDF holds as factur-x.xml) or ``ubl``. Raises Conflict for a draft, and
+    NoEInvoice with the reason where there is none.
     """
-    missing = Invoice.objects.exclude(status=Invoice.Status.DRAFT).filter(
-        ~Exists(Document.objects.filter(invoice=OuterRef("pk"), kind=KIND))
-    )
+    if isinstance(subject, CreditNote):
+        document = credit_note_pdf(note=subject, at=at)
+    else:
+        document = invoice_pdf(invoice=subject, at=at)
+    source = _source(subject, document.settled)
+    with translation.override(document.locale):
+        try:
+            return WRITERS[syntax](_model(source))
+        except NotExpressible as reason:
+            raise NoEInvoice(reason.detail, code=f"no_e_invoice_{reason.code}") from reason
+
+
+def why_no_e_invoice(subject: Invoice | CreditNote) -> str:
+    """For the vendor's staff: why the document has no XML; empty where it has one."""
+    try:
+        _model(_source(subject, 0))
+    except NotExpressible as reason:
+        return reason.detail
+    return ""
+
+
+def language_of(locale: str | None) -> str:
+    """The reader's language where there is a catalogue for it, else English."""
+    wanted = str(locale or "en").replace("_", "-").partition("-")[0].lower()
+    return wanted if wanted in dict(settings.LANGUAGES) else "en"
+
+
+# --- all that have none ------------------------------------------------------------------------
+def render_missing(*, at: datetime, limit: int = 200) -> int:
+    """Render what has no document; return how many. What fails is raised when the others are done.
+
+    An invoice whose card is to be charged waits for that, up to an hour, so that the document can say that it is paid.
+    """
+    waiting = list(_waiting(at, limit))
+    failures = [failure for render, subject in waiting if (failure := _failure(render, subject)) is not None]
+    if failures:
+        raise ExceptionGroup(f"{len(failures)} documents could not be rendered", failures)
+    return len(waiting)
+
+
+def _waiting(at: datetime, limit: int) -> Iterator[tuple[Callable[[], Document], Any]]:
+    for invoice in _ready_invoices(at)[:limit]:
+        yield lambda invoice=invoice: invoice_pdf(invoice=invoice, at=at), invoice  # type: ignore[misc]
+    notes = CreditNote.objects.filter(_has_none("credit_note")).select_related("invoice")
+    for note in notes.order_by("issued_at", "pk")[:limit]:
+        yield lambda note=note: credit_note_pdf(note=note, at=at), note  # type: ignore[misc]
+    payments = Payment.objects.filter(_has_none("payment"), status=Payment.Status.SUCCEEDED)
+    for payment in payments.order_by("paid_at", "pk")[:limit]:
+        yield lambda payment=payment: receipt(payment=payment, at=at), payment  # type: ignore[misc]
+
+
+def _has_none(link: str) -> Q:
+    return Q(~Exists(Document.objects.filter(**{link: OuterRef("pk")})))
+
+
+def _ready_invoices(at: datetime) -> QuerySet[Invoice]:
+    missing = Invoice.objects.exclude(status=Invoice.Status.DRAFT).filter(_has_none("invoice"))
     settled = ~Q(payment_status__in=[Invoice.PaymentStatus.NONE, Invoice.PaymentStatus.PENDING])
     by_hand = Q(collection_method=CollectionMethod.SEND_INVOICE)
     ready = missing.filter(settled | by_hand | Q(finalized_at__lte=at - WAIT_FOR_CARD))
-    found = list(ready.order_by("finalized_at", "pk")[:limit])
-    failures = [failure for invoice in found if (failure := _failure(invoice, at)) is not None]
-    if failures:
-        raise ExceptionGroup(f"{len(failures)} documents could not be rendered", failures)
-    return len(found)
+    return ready.select_related("legal_entity").order_by("finalized_at", "pk")
 
 
-def _failure(invoice: Invoice, at: datetime) -> Exception | None:
+def _failure(render: Callable[[], Document], subject: Any) -> Exception | None:
     try:
-        pdf_of(invoice=invoice, at=at)
+        render()
     except Exception as error:  # whatever is wrong with one document, the others are rendered
-        log.exception("document_not_rendered", invoice=invoice.public_id)
+        log.exception("document_not_rendered", subject=subject.public_id)
         return error
     return None
 
 
-def _keep(invoice: Invoice, locale: str) -> Document:
-    """Render and keep; whoever was first is served, so that there is one document and not two that differ."""
-    content = render(invoice=invoice, locale=locale)
-    document = Document(
-        invoice=invoice,
-        kind=KIND,
-        locale=locale,
+# --- rendering ---------------------------------------------------------------------------------
+def _invoice(invoice: Invoice, at: datetime) -> _Paper:
+    settled = invoice.total - invoice.amount_due if invoice.status != Invoice.Status.VOID else 0
+    return _Paper(
+        kind=INVOICE,
+        links={"invoice": invoice},
         filename=f"{invoice.number}.pdf",
+        locale=language_of(invoice.buyer.get("locale")),
+        data=lambda: invoice_words.data(invoice, vendor=vendors.current(), at=at),
+        source=lambda: _source(invoice, settled),
+        settled=settled,
+    )
+
+
+def _credit_note(note: CreditNote) -> _Paper:
+    return _Paper(
+        kind=CREDIT_NOTE,
+        links={"credit_note": note},
+        filename=f"{note.number}.pdf",
+        locale=language_of(note.buyer.get("locale")),
+        data=lambda: note_words.data(note, vendor=vendors.current()),
+        source=lambda: _source(note, 0),
+    )
+
+
+def _receipt(payment: Payment, at: datetime) -> _Paper:
+    return _Paper(
+        kind=RECEIPT,
+        links={"payment": payment},
+        filename=f"{payment.public_id}.pdf",
+        locale=language_of(payment.customer.preferred_locale),
+        data=lambda: receipt_words.data(payment, vendor=vendors.current(), at=at),
+    )
+
+
+def _source(subject: Invoice | CreditNote, settled: int) -> Source:
+    """Raises NotExpressible for a void invoice, which nobody is to book."""
+    if isinstance(subject, CreditNote):
+        return sources.of_credit_note(subject)
+    if subject.status == Invoice.Status.VOID:
+        raise NotExpressible("void", "The invoice is void.")
+    return sources.of_invoice(subject, settled=settled)
+
+
+def _model(source: Source) -> EInvoice:
+    return einvoice_rules.require(einvoice.build(source))
+
+
+def _kept(paper: _Paper) -> Document:
+    """The document there is, or a new one; whoever was first is served, so that there are never two that differ."""
+    found = Document.objects.filter(**paper.links, kind=paper.kind, locale=paper.locale)
+    kept = found.first()
+    if kept is not None:
+        return kept
+    content = render(paper)
+    document = Document(
+        **paper.links,
+        kind=paper.kind,
+        locale=paper.locale,
+        filename=paper.filename,
         content=content,
         sha256=hashlib.sha256(content).hexdigest(),
+        settled=paper.settled,
     )
     Document.objects.bulk_create([document], ignore_conflicts=True)
-    return Document.objects.get(invoice=invoice, kind=KIND, locale=locale)
+    return found.get()
 
 
-def render(*, invoice: Invoice, locale: str) -> bytes:
-    """The PDF's bytes, of what the invoice holds now."""
-    vendor = vendors.current()
-    logo = _logo(vendor)
-    with translation.override(locale):
-        data = _data(invoice, vendor, locale)
+def render(paper: _Paper) -> bytes:
+    """The PDF's bytes, of what the rows hold now."""
+    with translation.override(paper.locale):
+        data, xml = paper.data(), _embedded(paper)
+    return typesetting.pdf(paper.kind, data, logo=vendors.current().logo, xml=xml)
+
+
+def _embedded(paper: _Paper) -> bytes:
+    """The e-invoice to put inside; nothing rather than an invalid one."""
+    if paper.source is None:
+        return b""
     try:
-        return _compile(data, logo)
-    except typst.TypstError as error:
-        if not logo:
-            raise
-        log.warning("logo_not_usable", error=str(error))
-        return _compile(data, {})
-
-
-def _compile(data: dict[str, Any], logo: dict[str, bytes]) -> bytes:
-    content = json.dumps({**data, "logo": next(iter(logo), "")}).encode()
-    files = {"main": _TEMPLATE.read_bytes(), "data.json": content, **logo}
-    return bytes(typst.compile(files, format="pdf", ignore_system_fonts=False))  # type: ignore[call-overload]  # its stubs lack files by name
-
-
-def language_of(invoice: Invoice) -> str:
-    """The buyer's language where there is a catalogue for it, else English."""
-    wanted = str(invoice.buyer.get("locale") or "en").partition("-")[0].lower()
-    return wanted if wanted in dict(settings.LANGUAGES) else "en"
-
-
-def _logo(vendor: Vendor) -> dict[str, bytes]:
-    """The vendor's logo as a file of the template: from SVG, or from a data: address."""
-    text = vendor.logo.strip()
-    if text.startswith("<"):
-        return {"logo.svg": text.encode()}
-    found = _DATA_ADDRESS.fullmatch(text)
-    if not found:
-        return {}
-    kind, encoded, content = found.groups()
-    try:
-        raw = base64.b64decode(content, validate=True) if encoded else unquote_to_bytes(content)
-    except binascii.Error:
-        return {}
-    return {f"logo.{kind.removesuffix('+xml').replace('jpeg', 'jpg')}": raw}
-
-
-# --- what it says ------------------------------------------------------------------------------
-def _data(invoice: Invoice, vendor: Vendor, locale: str) -> dict[str, Any]:
-    lines = list(invoice.lines.select_related("subscription__customer", "customer").order_by("position"))
-    return {
-        "language": locale,
-        "paper": "us-letter" if invoice.seller.get("country") in LETTER_COUNTRIES else "a4",
-        "accent": vendor.accent,
-        "watermark": _watermark(invoice),
-        "title": _("Invoice"),
-        "number": invoice.number,
-        "seller": _seller(invoice),
-        "buyer": _buyer(invoice),
-        "facts": _facts(invoice),
-        "headline": _headline(invoice),
-        "words": {
-            "from": _("From"),
-            "to": _("Bill to"),
-            "description": _("Description"),
-            "quantity": _("Quantity"),
-            "unit_price": _("Unit price"),
-            "amount": _("Amount"),
-        },
-        "lines": [_line(line, invoice) for line in lines],
-        "sums": _sums(invoice),
-        "sections": [*_tax_notes(lines), *_payment(invoice)],
-        "footer": _footer(invoice),
-        "page": _("Page {page} of {pages}"),
-    }
-
-
-def _watermark(invoice: Invoice) -> str:
-    if invoice.test_clock_id is not None:
-        return "TEST"
-    return _("VOID") if invoice.status == Invoice.Status.VOID else ""
-
-
-def _seller(invoice: Invoice) -> dict[str, Any]:
-    seller = invoice.seller
-    ids = [_("Tax ID %(id)s") % {"id": one} for one in seller.get("tax_ids", [])]
-    return {
-        "name": seller["name"],
-        "lines": _address(seller.get("address", {}), seller.get("country", "")),
-        "details": [*ids, *([seller["email"]] if seller.get("email") else [])],
-    }
-
-
-def _buyer(invoice: Invoice) -> dict[str, Any]:
-    buyer = invoice.buyer
-    tax_id = [_("Tax ID %(id)s") % {"id": buyer["tax_id"]}] if buyer.get("tax_id") else []
-    return {
-        "name": buyer["name"],
-        "lines": _address(buyer.get("address", {}), buyer.get("country", "")),
-        "details": tax_id,
-    }
-
-
-def _address(address: dict[str, str], country: str) -> list[str]:
-    """An address in lines, the country in words at its end."""
-    town = " ".join(part for part in (address.get("postal_code"), address.get("city")) if part)
-    region = ", ".join(part for part in (town, address.get("state")) if part)
-    code = address.get("country") or country
-    lines = [address.get("line1", ""), address.get("line2", ""), region, countries.name(code) if code else ""]
-    return [line for line in lines if line]
-
-
-def _facts(invoice: Invoice) -> list[list[str]]:
-    facts = [[_("Issued"), day_text(invoice.issue_date)], [_("Due"), day_text(invoice.due_date)]]
-    if invoice.po_number:
-        facts.append([_("PO number"), invoice.po_number])
-    return facts
-
-
-def _headline(invoice: Invoice) -> dict[str, str]:
-    amount = money(invoice.amount_due or invoice.total, invoice.currency)
-    if invoice.status == Invoice.Status.VOID:
-        return {"text": _("This invoice is void."), "amount": money(0, invoice.currency)}
-    if invoice.status == Invoice.Status.PAID:
-        text = _("Paid on %(day)s") % {"day": day_text(invoice.paid_at, _zone(invoice))}
-        return {"text": text, "amount": amount}
-    if invoice.collection_method == CollectionMethod.CHARGE_AUTOMATICALLY:
-        return {"text": _("To be charged to your payment method"), "amount": amount}
-    return {"text": _("To be paid by %(day)s") % {"day": day_text(invoice.due_date)}, "amount": amount}
-
-
-def _zone(invoice: Invoice) -> str:
-    return invoice.legal_entity.timezone
-
-
-def _line(line: InvoiceLine, invoice: Invoice) -> dict[str, Any]:
-    currency = invoice.currency
-    details = []
-    if line.period_start and line.period_end:
-        details.append(period(line.period_start, line.period_end, tz=line.customer.timezone))
-    if line.customer_id != invoice.customer_id:
-        details.append(_("For %(customer)s") % {"customer": line.customer.name})
-    details += wording.explain(line.explanation, currency)
-    if line.discount_amount:
-        details.append(_("Discount %(amount)s") % {"amount": _signed(-line.discount_amount, currency)})
-    return {
-        "title": line.description,
-        "details": details,
-        "quantity": quantity(line.quantity),
-        "unit_price": unit_price(line.unit_amount, currency) if line.unit_amount is not None else "",
-        "amount": _signed(line.amount, currency),
-    }
-
-
-def _sums(invoice: Invoice) -> list[dict[str, Any]]:
-    currency = invoice.currency
-    rows = [(_("Subtotal"), invoice.subtotal, False)]
-    if invoice.discount_total:
-        rows.append((_("Discount"), -invoice.discount_total, False))
-    for tax in invoice.taxes.order_by("rate"):
-        values = {"name": tax.name, "rate": percent(tax.percentage / 100, 3), "net": money(tax.taxable, currency)}
-        rows.append((_("%(name)s %(rate)s on %(net)s") % values, tax.amount, False))
-    rows.append((_("Total"), invoice.total, True))
-    taken_off = [
-        (_("From your balance"), invoice.balance_applied),
-        (_("Credited"), invoice.amount_credited),
-        (_("Paid"), invoice.amount_paid),
-    ]
-    off = [(label, -amount, False) for label, amount in taken_off if amount]
-    if off:
-        rows += [*off, (_("Amount due"), invoice.amount_due, True)]
-    return [{"label": label, "amount": _signed(amount, currency), "strong": strong} for label, amount, strong in rows]
-
-
-def _signed(amount: int, currency: str) -> str:
-    """Money as it is printed: with a minus sign, which is as wide as a plus, where keyboards have a hyphen."""
-    return money(amount, currency).replace("-", "−")
-
-
-def _tax_notes(lines: list[InvoiceLine]) -> list[dict[str, Any]]:
-    """What has to be said where no tax was added."""
-    treatments = {tax["treatment"] for line in lines for tax in line.taxes}
-    notes = {
-        "reverse_charge": _("Reverse charge: the recipient accounts for the tax."),
-        "exempt": _("Exempt from tax."),
-    }
-    found = [text for treatment, text in notes.items() if treatment in treatments]
-    return [_section("", found)] if found else []
-
-
-def _payment(invoice: Invoice) -> list[dict[str, Any]]:
-    """How it was paid, or how it is to be paid."""
-    paid = [_allocation(one, invoice) for one in _allocations(invoice)]
-    sections = [_section(_("Payments"), paid)] if paid else []
-    if invoice.status == Invoice.Status.OPEN and invoice.collection_method == CollectionMethod.SEND_INVOICE:
-        sections.append(_transfer(invoice))
-    return sections
-
-
-def _allocations(invoice: Invoice) -> list[Allocation]:
-    found = invoice.allocations.select_related("payment__payment_method").order_by("created_at", "pk")
-    return list(found)
-
-
-def _allocation(allocation: Allocation, invoice: Invoice) -> str:
-    payment = allocation.payment
-    method = payment.payment_method if payment else None
-    values = {
-        "day": day_text(allocation.allocated_at, _zone(invoice)),
-        "amount": money(allocation.amount, invoice.currency),
-        "how": str(method) if method else (payment.reference or payment.method if payment else ""),
-    }
-    return _("%(day)s: %(amount)s, %(how)s") % values
-
-
-def _transfer(invoice: Invoice) -> dict[str, Any]:
-    lines = [line for line in str(invoice.seller.get("bank_details", "")).splitlines() if line.strip()]
-    terms = _("Payment terms: %(days)s days net") % {"days": invoice.net_terms_days}
-    facts = [[_("Reference"), str(invoice.number)]]
-    return _section(_("How to pay"), [terms, *lines], facts)
-
-
-def _section(title: str, lines: list[str], facts: list[list[str]] | None = None) -> dict[str, Any]:
-    return {"title": title, "lines": lines, "facts": facts or []}
-
-
-def _footer(invoice: Invoice) -> list[str]:
-    seller = invoice.seller
-    ids = [_("Tax ID %(id)s") % {"id": one} for one in seller.get("tax_ids", [])]
-    return [seller["name"], *ids, *([seller["email"]] if seller.get("email") else [])]
+        return einvoice_cii.write(_model(paper.source()))
+    except NotExpressible:
+        return b""

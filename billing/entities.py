@@ -33,6 +33,9 @@ def as_seller(entity: LegalEntity) -> dict[str, Any]:
         "tax_ids": list(entity.tax_ids),
         "email": entity.email,
         "bank_details": entity.bank_details,
+        "iban": entity.iban,
+        "bic": entity.bic,
+        "registration_number": entity.registration_number,
     }
 
 

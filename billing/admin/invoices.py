@@ -157,7 +157,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
         invoice = self.get_object(request, object_id)
         if invoice is None or invoice.status == Status.DRAFT:
             raise Http404
-        return _download(documents.pdf_of(invoice=invoice, at=db.time_of(invoice)))
+        return _download(documents.invoice_pdf(invoice=invoice, at=db.time_of(invoice)))
 
     @step(
         "Mark as paid",

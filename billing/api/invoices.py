@@ -221,7 +221,7 @@ class InvoiceViewSet(ResourceViewSet):
     def pdf(self, request: Request, id: str) -> HttpResponse:  # noqa: A002 -- the address's name
         """The document, as it was rendered once. 409 for a draft."""
         invoice = self.get_object()
-        document = documents.pdf_of(invoice=invoice, at=db.now())
+        document = documents.invoice_pdf(invoice=invoice, at=db.now())
         response = HttpResponse(bytes(document.content), content_type="application/pdf")
         response["Content-Disposition"] = f'inline; filename="{document.filename}"'
         return response

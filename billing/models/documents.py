@@ -21,6 +21,9 @@ class Document(Row):
     filename = models.CharField(max_length=120)
     content = models.BinaryField()
     sha256 = models.CharField(max_length=64)
+    settled = models.BigIntegerField(
+        default=0, help_text="Minor units of the invoice that were settled when it was rendered: what it says is paid."
+    )
     rendered_at = models.DateTimeField(db_default=Now())
 
     class Meta:

@@ -85,7 +85,7 @@ def invoice(request: HttpRequest, member: Member, invoice: str) -> HttpResponse:
 @require_safe
 @member_only
 def pdf(request: HttpRequest, member: Member, invoice: str) -> HttpResponse:
-    document = documents.pdf_of(invoice=_invoice(member, invoice), at=db.time_of(member.customer))
+    document = documents.invoice_pdf(invoice=_invoice(member, invoice), at=db.time_of(member.customer))
     response = HttpResponse(bytes(document.content), content_type="application/pdf")
     response["Content-Disposition"] = f'attachment; filename="{document.filename}"'
     return response

@@ -100,7 +100,11 @@ def format_money(amount: int, currency: str, locale: str) -> str:
     """
     reader = _locale(locale)
     pattern = _pattern(str(reader), exponent(currency))
-    text = pattern.apply(to_major(amount, currency), reader, currency=currency, currency_digits=False)
+    return spaced(pattern.apply(to_major(amount, currency), reader, currency=currency, currency_digits=False))
+
+
+def spaced(text: str) -> str:
+    """An amount with a space between the letters of its currency and its digits."""
     return _LETTER_BESIDE_DIGIT.sub(_NO_BREAK_SPACE, text)
 
 

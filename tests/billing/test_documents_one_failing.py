@@ -13,9 +13,7 @@ from tests.world import JAN_1
 def test_the_others_are_rendered_and_the_failure_is_told():
     plan = makers.published_plan()
     for _number in range(2):
-        customer = makers.customer()
-        makers.card(customer)
-        subscriptions.create(customer=customer, plan=plan, at=JAN_1)
+        subscriptions.create(customer=makers.customer(), plan=plan, collection_method="send_invoice", at=JAN_1)
     broken, sound = Invoice.objects.order_by("finalized_at", "pk")
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE billing_invoice DISABLE TRIGGER billing_invoice_is_frozen")

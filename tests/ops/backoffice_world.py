@@ -67,7 +67,7 @@ def _customer(number: int) -> Customer:
     makers.card(customer)
     subscriptions.create(customer=customer, plan=Plan.objects.get(code=f"plan{number}"), at=JAN_1)
     invoice = Invoice.objects.get(customer=customer)
-    documents.pdf_of(invoice=invoice, at=JAN_1)
+    documents.invoice_pdf(invoice=invoice, at=JAN_1)
     member = world.user(email=f"cora@customer{number}.com")
     customers.add_member(customer=customer, user=member, role="owner", at=JAN_1)
     return customer

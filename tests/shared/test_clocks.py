@@ -145,7 +145,7 @@ class TestDelete:
         makers.calls(gone.customer, 3, at=JAN_1)
         makers.calls(kept.customer, 2, at=JAN_1)
         clocks.advance(clock=clock, to=APRIL)
-        documents.pdf_of(invoice=Invoice.objects.filter(test_clock=clock).first(), at=APRIL)
+        documents.invoice_pdf(invoice=Invoice.objects.filter(test_clock=clock).first(), at=APRIL)
         clocks.delete(clock=clock)
         assert not TestClock.objects.exists()
         assert list(Subscription.objects.all()) == [kept]

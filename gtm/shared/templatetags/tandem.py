@@ -23,7 +23,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
 from gtm.shared import charts, statuses
-from gtm.shared.money import exponent, format_money
+from gtm.shared.money import exponent, format_money, spaced
 
 register = template.Library()
 
@@ -65,7 +65,8 @@ def price(amount: int | None, currency: str) -> str:
     whole, rest = divmod(amount, 10 ** exponent(currency))
     if rest:
         return money(amount, currency)
-    return format_currency(whole, currency, locale=reader_locale(), format=_whole_pattern(), currency_digits=False)
+    text = format_currency(whole, currency, locale=reader_locale(), format=_whole_pattern(), currency_digits=False)
+    return spaced(text)
 
 
 def _whole_pattern() -> str:
@@ -81,7 +82,9 @@ def unit_price(rate: Decimal | str | int | None, currency: str) -> str:
     major = Decimal(rate).scaleb(-exponent(currency)).normalize()
     places = max(exponent(currency), -int(major.as_tuple().exponent))
     quantum = Decimal(1).scaleb(-places)
-    return format_currency(major.quantize(quantum), currency, locale=reader_locale(), decimal_quantization=False)
+    return spaced(
+        format_currency(major.quantize(quantum), currency, locale=reader_locale(), decimal_quantization=False)
+    )
 
 
 @register.filter
