@@ -130,6 +130,51 @@ def _readable(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in {"created_at", "updated_at"}}
 
 
+class TestSelect:
+    @pytest.mark.parametrize("make", [customers, charges, documents, tax_rates, entitlements])
+    def test_reads_what_the_queryset_reads(self, make):
+        rows = make()
+        model = type(rows[0])
+        with transaction.atomic():
+            bulk.insert(model, rows)
+            read = bulk.select(model.objects.order_by("-pk"))
+            expected = list(model.objects.order_by("-pk").values())
+            transaction.set_rollback(True)
+        assert [_readable(_columns(row)) for row in read] == [_readable(row) for row in expected]
+        assert not any(row._state.adding for row in read)
+
+    def test_locks_and_filters_as_the_queryset_does(self, django_assert_num_queries):
+        bulk.insert(TaxRate, tax_rates())
+        with django_assert_num_queries(1):
+            locked = bulk.select(TaxRate.objects.filter(code="t1").select_for_update(skip_locked=True))
+        assert [rate.code for rate in locked] == ["t1"]
+
+
+class TestNew:
+    def test_is_what_the_constructor_makes(self):
+        payer, now = Customer(name="Acme"), datetime.now(UTC)
+        values = {"payer": payer, "customer_id": IDS[0], "item": None, "amount": 1, "invoice_at": now}
+        made, plain = bulk.new(Charge, **values), Charge(**values)
+        plain.pk = made.pk
+        assert made.payer is payer
+        assert made._state.adding
+        assert _columns(made) == _columns(plain) | {"created_at": made.created_at}
+
+    def test_shares_no_default_that_could_be_changed(self):
+        one, other = bulk.new(Customer, name="A"), bulk.new(Customer, name="B")
+        one.traits["seats"] = 3
+        assert (other.traits, Customer(name="C").traits) == ({}, {})
+        assert one.pk != other.pk
+
+    def test_refuses_names_of_no_field(self):
+        with pytest.raises(KeyError, match="nickname"):
+            bulk.new(Customer, nickname="A")
+
+
+def _columns(row: models.Model) -> dict[str, Any]:
+    return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+
+
 class TestInsert:
     @pytest.mark.parametrize("make", [customers, charges, documents, tax_rates, entitlements])
     def test_leaves_what_bulk_create_leaves(self, make, written):
