@@ -256,7 +256,8 @@ def _window(item_due: ItemDue) -> usage.Window:
 # --- charges -----------------------------------------------------------------------------------
 def _charge(item_due: ItemDue, quantity: Decimal, rated: Rated) -> Charge:
     subscription, item, due = item_due.subscription, item_due.item, item_due.due
-    return Charge(
+    return bulk.new(
+        Charge,
         customer=subscription.customer,
         payer=subscription.payer,
         subscription=subscription,

@@ -13,7 +13,7 @@ from billing.invoicing import GatheringKey, Line, Totals
 from billing.models import Charge, CollectionMethod, Customer, Invoice, InvoiceLine, InvoiceTax, LegalEntity, LineKind
 from billing.tax import TaxDecision
 from billing.taxation import TaxBook
-from gtm.shared import periods
+from gtm.shared import bulk, periods
 from gtm.shared.models import Vendor
 
 DEFAULT_TERMS_DAYS = 30
@@ -101,7 +101,8 @@ def _decide(charge: Charge, context: Context) -> TaxDecision:
 
 def _draft(key: GatheringKey, charges: list[Charge], context: Context) -> Draft:
     payer = charges[0].payer
-    invoice = Invoice(
+    invoice = bulk.new(
+        Invoice,
         legal_entity=context.entity_of(payer),
         customer=payer,
         currency=key.currency,
@@ -119,11 +120,8 @@ def _draft(key: GatheringKey, charges: list[Charge], context: Context) -> Draft:
 
 
 def _line(invoice: Invoice, position: int, charge: Charge) -> InvoiceLine:
-    line = InvoiceLine(invoice=invoice, position=position)
-    for name in _COPIED:
-        setattr(line, name, getattr(charge, name))
-    line.subscription_item_id = charge.item_id
-    return line
+    copied = {name: getattr(charge, name) for name in _COPIED}
+    return bulk.new(InvoiceLine, invoice=invoice, position=position, subscription_item_id=charge.item_id, **copied)
 
 
 _COPIED = (
@@ -211,7 +209,8 @@ def line_of(invoice: Invoice, position: int, credit: Charge) -> InvoiceLine:
 
 
 def _tax_row(invoice: Invoice, tax: invoicing.TaxSum) -> InvoiceTax:
-    return InvoiceTax(
+    return bulk.new(
+        InvoiceTax,
         invoice=invoice,
         rate=tax.rate.code,
         name=tax.rate.name,

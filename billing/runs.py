@@ -30,6 +30,7 @@ from billing.models import (
     SubscriptionChange,
     SubscriptionItem,
 )
+from billing.queries import whole
 from billing.standing import Status
 from gtm.shared import bulk, db, outbox, vendors
 from gtm.shared.errors import DomainError
@@ -109,7 +110,7 @@ def _bill_batch(run: BillingRun, batch: int) -> bool:
 
 def _claim(queryset: QuerySet[Any], party: str, order: str, batch: int) -> list[Customer]:
     """Lock the payers of the next due rows, without those that another run has: it never waits, so in any order."""
-    rows = queryset.select_related(party).order_by(order, "id")
+    rows = queryset.select_related(party).only(party, f"{party}__id").order_by(order, "id")
     claimed = rows.select_for_update(of=(party,), skip_locked=True, no_key=True)[:batch]
     return list({getattr(row, party).pk: getattr(row, party) for row in claimed}.values())
 
@@ -141,9 +142,10 @@ def _bill(run: BillingRun, payers: Sequence[Customer]) -> None:
 
 def _lock_due(run: BillingRun, payers: Sequence[Customer]) -> list[Subscription]:
     """Their due subscriptions, locked by id and read whole."""
-    theirs = due(at=run.cutoff, test_clock=run.test_clock).filter(payer__in=payers)
-    keys = [one.pk for one in db.lock(Subscription, theirs.values_list("pk", flat=True))]
-    return list(standing.loaded().filter(pk__in=keys, next_bill_at__lte=run.cutoff).order_by("pk"))
+    theirs = due(at=run.cutoff, test_clock=run.test_clock).filter(payer__in=payers).order_by("pk")
+    found = bulk.select(theirs.select_for_update(of=("self",), no_key=True))
+    whole.complete(found)
+    return found
 
 
 def _stops_with_trial(subscription: Subscription, *, at: datetime) -> bool:

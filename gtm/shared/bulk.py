@@ -7,13 +7,14 @@ parameter for each cell. Nor is it dearer for a single row.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from operator import attrgetter, itemgetter
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import EmptyResultSet
 from django.db import connection, models
 from django.db.models.base import ModelState
 from django.db.models.expressions import DatabaseDefault, Expression
@@ -35,10 +36,14 @@ _TO_ESCAPE = re.compile(r"[\\\t\n\r]")
 def select(queryset: models.QuerySet[M]) -> list[M]:
     """The rows of a queryset that asks for whole rows of its own model and nothing beside them."""
     names = [field.attname for field in queryset.model._meta.concrete_fields]
+    try:
+        statement = queryset.query.sql_with_params()
+    except EmptyResultSet:  # it asks for keys in an empty list
+        return []
     with connection.cursor() as cursor:
         for kind, loader in _LOADERS.items():
             cursor.adapters.register_loader(kind, loader)
-        cursor.execute(*queryset.query.sql_with_params())
+        cursor.execute(*statement)
         return [queryset.model.from_db(connection.alias, names, row) for row in cursor.fetchall()]
 
 
@@ -74,6 +79,13 @@ def _making(
         {field.attname: field.get_default() for field in fields if field not in made},
         [(field.attname, field.default) for field in made],
     )
+
+
+def link(rows: Iterable[models.Model], name: str, found: Mapping[Any, models.Model]) -> None:
+    """Give each row the object that its foreign key ``name`` leads to, by their keys; None where there is none."""
+    for row in rows:
+        field: Any = row._meta.get_field(name)
+        field.set_cached_value(row, found.get(row.__dict__[field.attname]))
 
 
 def insert(model: type[M], rows: Iterable[M]) -> None:

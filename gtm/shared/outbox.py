@@ -86,7 +86,8 @@ def fact(
     **columns: Any,
 ) -> Event:
     """Build an Event without writing it, for ``publish_many``."""
-    return Event(
+    return bulk.new(
+        Event,
         type=type,
         object_type=obj._meta.model_name or "",
         object_id=obj.pk if isinstance(obj.pk, uuid.UUID) else uuid.UUID(int=int(obj.pk)),
@@ -107,7 +108,9 @@ def publish_many(events: Iterable[Event]) -> None:
     assert transaction.get_connection().in_atomic_block, "a fact is written in the transaction of its change"
     rows = list(events)
     bulk.insert(Event, rows)
-    pending = [PendingFact(event_id=row.id, test_clock_id=row.test_clock_id) for row in rows if row.type in wiring()]
+    pending = [
+        bulk.new(PendingFact, event_id=row.id, test_clock_id=row.test_clock_id) for row in rows if row.type in wiring()
+    ]
     if pending:
         bulk.insert(PendingFact, pending)
         nudges.on_commit("gtm.shared.tasks.relay_facts")

@@ -148,6 +148,7 @@ class TestSelect:
         with django_assert_num_queries(1):
             locked = bulk.select(TaxRate.objects.filter(code="t1").select_for_update(skip_locked=True))
         assert [rate.code for rate in locked] == ["t1"]
+        assert bulk.select(TaxRate.objects.filter(code__in=[])) == []
 
 
 class TestNew:
