@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from billing.cycles import Cycles
 from billing.models import Customer, Meter, Subscription
 from billing.queries import billing_periods, usage
-from billing.queries.billing_periods import BillingPeriods, Bounds
+from billing.queries.billing_periods import Bounds
 from gtm.shared import periods
 from gtm.shared.errors import Invalid
 
@@ -53,7 +54,7 @@ def series(
     return [Bucket(*bucket, quantity) for bucket, quantity in zip(cut, usage.totals(windows), strict=True)]
 
 
-def _periods_of(customer: Customer) -> BillingPeriods | None:
+def _periods_of(customer: Customer) -> Cycles | None:
     """Those of the newest live subscription."""
     newest = Subscription.objects.live().filter(customer=customer).order_by("-id").values_list("pk", flat=True).first()
     return billing_periods.of_subscriptions([newest]).get(newest) if newest else None
