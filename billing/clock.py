@@ -5,7 +5,7 @@ from datetime import datetime
 from django.db import connection
 from django.db.models import Min
 
-from billing import payments, runs, subscriptions
+from billing import coupons, payments, runs, subscriptions
 from billing.models import (
     Allocation,
     BalanceEntry,
@@ -17,7 +17,6 @@ from billing.models import (
     CreditNoteTax,
     Customer,
     CustomerBalance,
-    Discount,
     DiscountUse,
     Document,
     Invoice,
@@ -69,7 +68,7 @@ def delete_all(*, clock: TestClock) -> None:
     _delete_money(clock)
     Checkout.objects.filter(customer__in=customers).delete()
     SubscriptionChange.objects.filter(subscription__test_clock=clock).delete()
-    Discount.objects.filter(test_clock=clock).delete()
+    coupons.forget(clock=clock)
     Phase.objects.filter(subscription__test_clock=clock).delete()
     SubscriptionItem.objects.filter(subscription__test_clock=clock).update(replaces=None)
     SubscriptionItem.objects.filter(subscription__test_clock=clock).delete()

@@ -5,14 +5,14 @@ quantity or price goes on in the old one. Within an era periods are counted from
 its last period is cut, so that all of them tile.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gtm.shared import periods
 from gtm.shared.periods import Anchor, Interval, Period
 
-_LENGTHS = {"week": 7, "month": 30, "quarter": 91, "year": 365}  # of an interval, to see which is the longest
+_LENGTHS = {"week": 7, "month": 30, "quarter": 91, "year": 365}  # in days or so, to see which is the longest
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,5 +97,13 @@ def _counts_alike(one: Span, other: Span) -> bool:
 
 def _precedence(item: Span) -> tuple[int, float]:
     """The longest interval first, then the one that is counted from the earliest anchor."""
-    return _LENGTHS[item.interval.unit] * item.interval.count, -item.anchor.at.timestamp()
+    return _length(item.interval), -item.anchor.at.timestamp()
 
+
+def longest(intervals: Iterable[Interval]) -> Interval | None:
+    """The one that leads; None without any."""
+    return max(intervals, key=_length, default=None)
+
+
+def _length(interval: Interval) -> int:
+    return _LENGTHS[interval.unit] * interval.count

@@ -4,13 +4,25 @@ Everything here builds unsaved rows; ``billing.invoices`` writes them.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
 from billing import entities, invoicing, taxation
 from billing.invoicing import GatheringKey, Line, Totals
-from billing.models import Charge, CollectionMethod, Customer, Invoice, InvoiceLine, InvoiceTax, LegalEntity, LineKind
+from billing.models import (
+    Charge,
+    CollectionMethod,
+    Customer,
+    DiscountUse,
+    Invoice,
+    InvoiceLine,
+    InvoiceTax,
+    LegalEntity,
+    LineKind,
+)
+from billing.queries import discounts
+from billing.queries.discounts import Book
 from billing.tax import TaxDecision
 from billing.taxation import TaxBook
 from gtm.shared import bulk, periods
@@ -44,6 +56,7 @@ class Draft:
     charges: list[Charge]
     lines: list[InvoiceLine]
     taxes: list[InvoiceTax]
+    uses: list[DiscountUse]
 
     @property
     def has_usage(self) -> bool:
@@ -54,12 +67,16 @@ def context(*, vendor: Vendor, at: datetime) -> Context:
     return Context(vendor=vendor, taxes=TaxBook(), default_entity=entities.default(), at=at)
 
 
-def gather(charges: Iterable[Charge], *, context: Context) -> list[Draft]:
-    """One draft for each gathering key. Raises PlaceUnknown where a payer's tax can't be decided."""
+def gather(charges: Sequence[Charge], *, context: Context, book: Book | None = None) -> list[Draft]:
+    """One draft for each gathering key. Raises PlaceUnknown where a payer's tax can't be decided.
+
+    ``book``: the discounts of subscriptions that aren't written yet; of others they are read.
+    """
+    known = discounts.book(charges) if book is None else book
     grouped: dict[GatheringKey, list[Charge]] = defaultdict(list)
     for charge in charges:
         grouped[_key(charge, context)].append(charge)
-    return [_draft(key, members, context) for key, members in grouped.items()]
+    return [_draft(key, members, context, known) for key, members in grouped.items()]
 
 
 def _key(charge: Charge, context: Context) -> GatheringKey:
@@ -99,7 +116,7 @@ def _decide(charge: Charge, context: Context) -> TaxDecision:
     )
 
 
-def _draft(key: GatheringKey, charges: list[Charge], context: Context) -> Draft:
+def _draft(key: GatheringKey, charges: list[Charge], context: Context, book: Book) -> Draft:
     payer = charges[0].payer
     invoice = bulk.new(
         Invoice,
@@ -114,8 +131,8 @@ def _draft(key: GatheringKey, charges: list[Charge], context: Context) -> Draft:
         gathered_at=context.at,
     )
     lines = [_line(invoice, position, charge) for position, charge in enumerate(charges, start=1)]
-    draft = Draft(invoice=invoice, charges=charges, lines=lines, taxes=[])
-    total(draft, context=context)
+    draft = Draft(invoice=invoice, charges=charges, lines=lines, taxes=[], uses=[])
+    total(draft, context=context, book=book)
     return draft
 
 
@@ -142,11 +159,13 @@ _COPIED = (
 )
 
 
-def total(draft: Draft, *, context: Context) -> None:
-    """Work out the taxes and totals of a draft from its charges, and set them on its rows."""
+def total(draft: Draft, *, context: Context, book: Book) -> None:
+    """Work out the discounts, taxes and totals of a draft from its charges, and set them on its rows."""
     decisions = [_decide(charge, context) for charge in draft.charges]
+    shares = book.shares(draft.charges)
     totals = invoicing.assemble(
         [Line(charge.amount, decision.rates) for charge, decision in zip(draft.charges, decisions, strict=True)],
+        discounts=[share.discount for share in shares],
         tax_rounding=context.vendor.tax_rounding,  # type: ignore[arg-type]  # the vendor's choices
     )
     for name in ("subtotal", "discount_total", "tax_total", "total"):
@@ -154,6 +173,7 @@ def total(draft: Draft, *, context: Context) -> None:
     draft.invoice.tax_treatment = decisions[0].treatment if decisions else ""
     _set_lines(draft, decisions, totals)
     draft.taxes = [_tax_row(draft.invoice, tax) for tax in totals.taxes]
+    draft.uses = book.take(draft.charges, draft.lines, shares, totals)
 
 
 def _set_lines(draft: Draft, decisions: Sequence[TaxDecision], totals: Totals) -> None:

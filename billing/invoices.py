@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from billing import balances, drafting, entities, invoicing, numbering, settlement, standing
+from billing import balances, discounts, drafting, entities, invoicing, numbering, settlement, standing
 from billing import charges as charging
 from billing import credits as giving_back
 from billing import drafts as written
@@ -20,6 +20,7 @@ from billing.models import (
     Charge,
     CollectionMethod,
     Customer,
+    DiscountUse,
     Invoice,
     InvoiceLine,
     InvoiceTax,
@@ -27,6 +28,7 @@ from billing.models import (
     Subscription,
     SubscriptionChange,
 )
+from billing.queries import discounts as discounted
 from gtm.shared import bulk, outbox, vendors
 from gtm.shared.errors import Conflict
 from gtm.shared.models import Event
@@ -68,7 +70,8 @@ def bill_pending(
     payers and of the subscriptions. Raises PlaceUnknown where tax can't be decided.
     """
     owed = charging.pending(payers=payers, by=context.at, fresh=fresh)
-    drafts = _with_room(drafting.gather(owed, context=context), context)
+    book = discounted.book(owed)
+    drafts = _with_room(drafting.gather(owed, context=context, book=book), context)
     grace = timedelta(minutes=context.vendor.draft_grace_minutes) if wait else timedelta()
     waiting = [draft for draft in drafts if grace and draft.has_usage]
     due = [draft for draft in drafts if not (grace and draft.has_usage)]
@@ -76,6 +79,7 @@ def bill_pending(
     _write_drafts(waiting, finalize_at=context.at + grace, at=context.at)
     _write_parts(ready)
     _write_charges([*waiting, *ready], fresh, waived=[charge for draft in nothing for charge in draft.charges])
+    discounts.settle(book, at=context.at)
     _let_begin(nothing, subscriptions, context)
     _issue(ready, subscriptions, context)
     _number([draft.invoice for draft in ready])
@@ -109,9 +113,10 @@ def _write_drafts(drafts: Sequence[Draft], *, finalize_at: datetime, at: datetim
 
 
 def _write_parts(drafts: Sequence[Draft]) -> None:
-    """Lines and taxes. Those of an invoice that is written final come before it: nothing can be added to it."""
+    """Lines, taxes and what discounts took. Those of an invoice written final come before it: nothing can be added."""
     bulk.insert(InvoiceLine, [line for draft in drafts for line in draft.lines])
     bulk.insert(InvoiceTax, [tax for draft in drafts for tax in draft.taxes])
+    bulk.insert(DiscountUse, [use for draft in drafts for use in draft.uses])
 
 
 def _write_charges(drafts: Sequence[Draft], fresh: Sequence[Charge], *, waived: Sequence[Charge]) -> None:
@@ -236,14 +241,17 @@ def _number(invoices: Sequence[Invoice]) -> None:
 
 
 def _rate_again(drafts: Sequence[Draft], context: Context) -> None:
-    """Bring the usage lines of drafts that waited up to date, with their taxes and totals."""
+    """Bring the usage lines of drafts that waited up to date, with their discounts, taxes and totals."""
     waited = [draft for draft in drafts if draft.invoice.gathered_at < context.at]
     charges = [charge for draft in waited for charge in draft.charges]
     changed = {charge.pk: charge for charge in charging.rate_again(charges, vendor=context.vendor)}
     late = [draft for draft in waited if any(charge.pk in changed for charge in draft.charges)]
+    again = [charge for draft in late for charge in draft.charges]
+    book = discounted.book(again, besides=[line for draft in late for line in draft.lines])
     for draft in late:
-        drafting.total(draft, context=context)
+        drafting.total(draft, context=context, book=book)
     _write_again(late, list(changed.values()))
+    discounts.settle(book, at=context.at)
 
 
 def _drafts(invoices: Sequence[Invoice]) -> list[Draft]:
@@ -260,7 +268,7 @@ def _drafts(invoices: Sequence[Invoice]) -> list[Draft]:
     found = Charge.objects.filter(invoice_line__invoice__in=invoices).select_related(*related)
     by_line = {charge.invoice_line_id: charge for charge in found}
     return [
-        Draft(invoice=invoice, charges=[by_line[line.pk] for line in rows], lines=rows, taxes=[])
+        Draft(invoice=invoice, charges=[by_line[line.pk] for line in rows], lines=rows, taxes=[], uses=[])
         for invoice in invoices
         for rows in [by_invoice.get(invoice.pk, [])]
     ]
@@ -271,7 +279,10 @@ def _write_again(drafts: Sequence[Draft], changed: Sequence[Charge]) -> None:
         return
     InvoiceTax.objects.filter(invoice__in=[draft.invoice for draft in drafts]).delete()
     bulk.insert(InvoiceTax, [tax for draft in drafts for tax in draft.taxes])
-    bulk.update(InvoiceLine, [line for draft in drafts for line in draft.lines], _RATED_LINE)
+    lines = [line for draft in drafts for line in draft.lines]
+    DiscountUse.objects.filter(invoice_line__in=lines, amount__gt=0).delete()
+    bulk.insert(DiscountUse, [use for draft in drafts for use in draft.uses])
+    bulk.update(InvoiceLine, lines, _RATED_LINE)
     bulk.update(Charge, changed, ["quantity", "amount", "explanation"])
     bulk.update(Invoice, [draft.invoice for draft in drafts], drafting.TOTALS)
 

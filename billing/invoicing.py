@@ -39,11 +39,12 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Discount:
-    """Either a percentage or an amount in minor units off the discountable lines together."""
+    """Either a percentage or an amount in minor units off the discountable lines together, or those at ``lines``."""
 
     code: str
     percent_off: Decimal | None = None
     amount_off: int | None = None
+    lines: frozenset[int] | None = None
 
     def __post_init__(self) -> None:
         if (self.percent_off is None) == (self.amount_off is None):
@@ -90,10 +91,14 @@ class TaxSum:
 
 @dataclass(frozen=True, slots=True)
 class DiscountSum:
-    """How much a discount took off; less than its amount where there was less to take it from."""
+    """How much a discount took off, line by line; less than its amount where there was less to take it from."""
 
     code: str
-    amount: int
+    by_line: tuple[int, ...]
+
+    @property
+    def amount(self) -> int:
+        return sum(self.by_line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,11 +180,13 @@ def _discount(lines: Sequence[Line], discounts: Sequence[Discount]) -> tuple[lis
         parts = _parts_off(discount, left)
         left = [rest - part for rest, part in zip(left, parts, strict=True)]
         taken = [before + part for before, part in zip(taken, parts, strict=True)]
-        sums[position] = DiscountSum(discount.code, sum(parts))
+        sums[position] = DiscountSum(discount.code, tuple(parts))
     return taken, tuple(sums[position] for position in range(len(discounts)))
 
 
 def _parts_off(discount: Discount, left: list[int]) -> list[int]:
+    if discount.lines is not None:
+        left = [rest if position in discount.lines else 0 for position, rest in enumerate(left)]
     whole = sum(left)
     if discount.percent_off is not None:
         amount = round_half_up(whole * Fraction(discount.percent_off) / 100)

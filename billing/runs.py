@@ -19,7 +19,7 @@ from django.db import DatabaseError, OperationalError, transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Now
 
-from billing import charges, drafting, invoices, payments, settlement, standing, unused
+from billing import charges, discounts, drafting, invoices, payments, settlement, standing, unused
 from billing.models import (
     BillingRun,
     Charge,
@@ -122,6 +122,7 @@ def _bill(run: BillingRun, payers: Sequence[Customer]) -> None:
         return
     vendor, was_due = vendors.current(), {one.pk: one.next_bill_at for one in found}
     before = {one.pk: one.status for one in found}
+    discounts.end_due(found, at=run.cutoff)
     charging = [
         one for one in found if one.status not in standing.NOT_BILLED and not _stops_with_trial(one, at=run.cutoff)
     ]

@@ -11,9 +11,9 @@ from typing import Any
 from django.db.models import Prefetch, Q, QuerySet
 from django.db.models.functions import Coalesce
 
-from billing import charges, mrr, rating, schedule
-from billing.models import Invoice, Price, Subscription, SubscriptionChange, SubscriptionItem
-from billing.mrr import RecurringItem
+from billing import charges, coupons, cycles, mrr, rating, schedule
+from billing.models import Coupon, Discount, Invoice, Price, Subscription, SubscriptionChange, SubscriptionItem
+from billing.mrr import RecurringDiscount, RecurringItem
 from gtm.shared import bulk, context, outbox, periods, vendors
 from gtm.shared.models import Event, write
 
@@ -48,7 +48,9 @@ def _next_bill_at(subscription: Subscription, items: list[SubscriptionItem]) -> 
         return None if has_begun(subscription, items) else subscription.start_at
     trial_end = subscription.trial_end if subscription.status == Status.TRIALING else None
     bill_times = [item.next_bill_at for item in subscription.items.all()]
-    return schedule.next_due([*bill_times, trial_end, subscription.cancel_at, subscription.next_change_at])
+    discount_ends = [discount.ends_at for discount in open_discounts(subscription)]
+    changes = (trial_end, subscription.cancel_at, subscription.next_change_at)
+    return schedule.next_due([*bill_times, *discount_ends, *changes])
 
 
 def has_begun(subscription: Subscription, items: list[SubscriptionItem]) -> bool:
@@ -61,16 +63,37 @@ def is_ahead(subscription: Subscription) -> bool:
     return subscription.status == Status.INCOMPLETE and subscription.next_bill_at is not None
 
 
+def open_discounts(subscription: Subscription) -> list[Discount]:
+    """Those that are not over, with their coupons where these were read along."""
+    return [discount for discount in subscription.discounts.all() if discount.ended_at is None]
+
+
 def monthly_revenue(subscription: Subscription) -> int:
-    """The subscription's MRR now, in minor units of its currency; ``items`` with their prices prefetched."""
+    """The subscription's MRR now, in minor units of its currency; items, prices and discounts prefetched.
+
+    What discounts take off for longer than once counts, or the commitment if that comes to more.
+    """
     if subscription.status not in EARNING:
         return 0
-    recurring = [item for item in charges.live_items(subscription) if item.price.meter_id is None]
+    recurring = [item for item in charges.live_items(subscription) if item.price.interval != Price.Interval.ONE_TIME]
     return mrr.monthly(
-        RecurringItem(rating.terms_of(item.price), item.quantity, charges.interval_of(item.price))
-        for item in recurring
-        if item.price.interval != Price.Interval.ONE_TIME
+        (
+            RecurringItem(rating.terms_of(item.price), item.quantity, charges.interval_of(item.price))
+            for item in recurring
+            if item.price.meter_id is None
+        ),
+        discounts=[
+            RecurringDiscount(discount.coupon.percent_off, discount.coupon.amount_off)
+            for discount in sorted(open_discounts(subscription), key=_age)
+            if discount.coupon.duration != Coupon.Duration.ONCE
+        ],
+        commitment=subscription.minimum_amount or 0,
+        per=cycles.longest(charges.interval_of(item.price) for item in recurring),
     )
+
+
+def _age(discount: Discount) -> tuple[datetime, uuid.UUID]:
+    return discount.starts_at, discount.pk
 
 
 def activate(subscription: Subscription, *, at: datetime, reason: str = "") -> None:
@@ -87,8 +110,9 @@ def recover(subscription: Subscription, *, at: datetime) -> None:
 
 
 def expire(subscription: Subscription, *, at: datetime, reason: str) -> None:
-    """End a subscription that never began."""
+    """End a subscription that never began; others may redeem its coupons."""
     _move(subscription, Status.EXPIRED, kind="expired", at=at, reason=reason, ended_at=at)
+    coupons.put_back(subscription=subscription, at=at)
 
 
 def end(
@@ -133,7 +157,7 @@ def tell(
             changes.append(change(one, kind=kind, at=at, effective_at=one.ended_at, zone=zone))
         if kinds[one.pk]:
             facts.append(fact(one, kinds[one.pk], at=at, previous={"status": status}))
-    _write(changes)
+    append(changes)
     outbox.publish_many(facts)
 
 
@@ -159,13 +183,16 @@ def _move(
 def record(subscription: Subscription, *, kind: str, at: datetime, **told: Any) -> SubscriptionChange:
     """Write down what changed, and the revenue that the subscription has from now on."""
     row = change(subscription, kind=kind, at=at, **told)
-    _write([row])
+    append([row])
     return row
 
 
-def _write(changes: Sequence[SubscriptionChange]) -> None:
-    bulk.insert(SubscriptionChange, changes)
-    bulk.update(Subscription, [row.subscription for row in changes if row.mrr_after != row.mrr_before], ["mrr"])
+def append(changes: Iterable[SubscriptionChange]) -> None:
+    """Write changes, and the revenue that their subscriptions have since the last of them."""
+    rows = list(changes)
+    bulk.insert(SubscriptionChange, rows)
+    moved = {row.subscription_id: row.subscription for row in rows if row.mrr_after != row.mrr_before}
+    bulk.update(Subscription, moved.values(), ["mrr"])
 
 
 def change(
@@ -223,14 +250,17 @@ def fact(subscription: Subscription, kind: str, *, at: datetime, publish: bool =
 
 
 def loaded() -> QuerySet[Subscription]:
-    """Subscriptions with their items, prices, plan and parties, in a constant number of queries.
+    """Subscriptions with their items, prices, plan, parties and discounts, in a constant number of queries.
 
     Items that ended are among them only while they are still to be billed.
     """
     still_open = SubscriptionItem.objects.filter(OPEN_ITEMS).order_by("pk")
+    discounts = Discount.objects.select_related("coupon")
     return Subscription.objects.select_related(
         "customer", "payer__legal_entity", "plan_version__plan", "payment_method"
-    ).prefetch_related(Prefetch("items", still_open), "items__price__plan", "items__price__meter")
+    ).prefetch_related(
+        Prefetch("items", still_open), "items__price__plan", "items__price__meter", Prefetch("discounts", discounts)
+    )
 
 
 def on_paid(subscriptions: Iterable[Subscription], *, invoice: Invoice, at: datetime) -> None:

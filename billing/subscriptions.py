@@ -13,6 +13,7 @@ from django.db.models import F, Q, QuerySet
 from billing import (
     catalog,
     charges,
+    discounts,
     drafting,
     entitlements,
     invoices,
@@ -27,6 +28,7 @@ from billing import (
 from billing.cancellation import cancel, undo_cancellation
 from billing.models import (
     CollectionMethod,
+    Coupon,
     Customer,
     Invoice,
     PaymentMethod,
@@ -64,6 +66,7 @@ class _Wanted:
     origin: str
     start_at: datetime
     trial_days: int | None
+    coupons: Sequence[Coupon]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class _Order:
     start_at: datetime
     trial_end: datetime | None
     terms: dict[str, Any]
+    coupons: Sequence[Coupon]
     origin: str
     at: datetime
 
@@ -99,6 +103,8 @@ def create(
     payment_method: PaymentMethod | None = None,
     net_terms_days: int | None = None,
     po_number: str = "",
+    minimum_amount: int | None = None,
+    coupons: Sequence[Coupon] = (),
     alignment: str = Subscription.Alignment.ANNIVERSARY,
     origin: str = Origin.API,
     at: datetime,
@@ -109,6 +115,7 @@ def create(
     """Start a subscription. When this returns, its first invoice is finalized and, by card, was tried.
 
     Without ``items``, the plan's published base prices of ``interval`` in the payer's currency, with its metered ones.
+    ``minimum_amount``: what is due at least, in minor units, for each period of the item with the longest one.
     Declined or unconfirmed, it is ``incomplete`` for 24 hours, in which ``retry_payment`` can save it.
     ``idempotency_id`` becomes its key: a second call with the same one goes on where the first was interrupted. Raises
     Invalid with the field's name, and Conflict. Not in a transaction, because a card is charged.
@@ -116,12 +123,13 @@ def create(
     subscription = standing.loaded().filter(pk=idempotency_id).first() if idempotency_id else None
     if subscription is None:
         payer = payer or customer
-        wanted = _Wanted(plan, plan_version, items, interval, origin, start_at or at, trial_days)
+        wanted = _Wanted(plan, plan_version, items, interval, origin, start_at or at, trial_days, coupons)
         terms = {
             "collection_method": collection_method or payer.collection_method,
             "payment_method": payment_method,
             "net_terms_days": net_terms_days,
             "po_number": po_number,
+            "minimum_amount": minimum_amount,
             "alignment": alignment,
             "external_id": external_id,
             "metadata": metadata or {},
@@ -149,6 +157,7 @@ def _start(
         start_at=wanted.start_at,
         trial_end=_trial_end(payer, customer, chosen.plan_version, wanted),
         terms=terms,
+        coupons=wanted.coupons,
         origin=wanted.origin,
         at=at,
     )
@@ -279,6 +288,14 @@ def _insert(order: _Order, vendor: Vendor) -> Subscription:
     saving.insert(subscription)
     items = [_item(subscription, item, order, vendor) for item in order.selection.items]
     SubscriptionItem.objects.bulk_create(items)
+    discounts.place(
+        order.coupons,
+        subscription=subscription,
+        items=items,
+        starts_at=order.start_at,
+        counted_from=order.start_at,
+        at=order.at,
+    )
     return standing.loaded().get(pk=subscription.pk)
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from django.db import transaction
 
-from billing import catalog, customers, drafting, invoices, payments, subscriptions, usage
+from billing import catalog, coupons, customers, drafting, invoices, payments, subscriptions, usage
 from billing.catalog import EntitlementTerms
 from billing.models import (
     Charge,
+    Coupon,
     Customer,
     Feature,
     Invoice,
@@ -166,3 +167,9 @@ def paid(invoice: Invoice, amount: int | None = None, *, at: datetime = JAN_1) -
         paid_at=at,
         at=at,
     )
+
+
+def coupon(code: str = "SUMMER20", *, at: datetime = JAN_1, **terms: Any) -> Coupon:
+    """20 % off the first billing period."""
+    given = {"amount_off", "percent_off"} & terms.keys()
+    return coupons.create(at=at, code=code, **({} if given else {"percent_off": Decimal(20)}) | terms)
