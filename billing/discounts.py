@@ -58,13 +58,28 @@ def place(
     Raises NotRedeemable.
     """
     taken = [coupons.take(coupon, subscription=subscription, at=at) for coupon in given]
+    made = planned(taken, subscription=subscription, items=items, starts_at=starts_at, counted_from=counted_from)
+    bulk.insert(Discount, made)
+    outbox.publish_many(_applied_fact(discount, at=at) for discount in made)
+    return made
+
+
+def planned(
+    taken: Sequence[Coupon],
+    *,
+    subscription: Subscription,
+    items: Iterable[SubscriptionItem],
+    starts_at: datetime,
+    counted_from: datetime,
+) -> list[Discount]:
+    """The discounts (unsaved) that coupons become on a subscription with these items. Raises Invalid."""
     if not taken:
         return []
     periods = billing_periods.of_items(subscription, items, unit=vendors.current().proration_unit)
-    made = [
+    return [
         Discount(
             coupon=coupon,
-            customer_id=subscription.customer_id,
+            customer=subscription.customer,
             subscription=subscription,
             starts_at=starts_at,
             ends_at=_end_of(coupon, periods, counted_from),
@@ -72,9 +87,6 @@ def place(
         )
         for coupon in taken
     ]
-    bulk.insert(Discount, made)
-    outbox.publish_many(_applied_fact(discount, at=at) for discount in made)
-    return made
 
 
 @transaction.atomic

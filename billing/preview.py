@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from billing import charges, drafting, schedule, selection
+from billing import charges, discounts, drafting, schedule, selection
 from billing.drafting import Draft
-from billing.models import CollectionMethod, Customer, PlanVersion, Subscription, SubscriptionItem
+from billing.models import CollectionMethod, Coupon, Customer, PlanVersion, Subscription, SubscriptionItem
+from billing.queries import billing_periods
+from billing.queries.discounts import Book
 from billing.selection import ItemTerms
 from gtm.shared import vendors
 from gtm.shared.models import Vendor
@@ -13,7 +15,12 @@ from gtm.shared.periods import Anchor
 
 
 def first_invoice(
-    *, items: Sequence[ItemTerms], plan_version: PlanVersion, buyer: Customer, at: datetime
+    *,
+    items: Sequence[ItemTerms],
+    plan_version: PlanVersion,
+    buyer: Customer,
+    coupons: Sequence[Coupon] = (),
+    at: datetime,
 ) -> Draft | None:
     """The first invoice of a subscription that would start now; None where nothing is due at once.
 
@@ -21,9 +28,20 @@ def first_invoice(
     """
     vendor = vendors.current()
     subscription = _subscription(items, plan_version, buyer, at, vendor)
+    book = _book(coupons, subscription)
     due = charges.due(subscriptions=[subscription], until=at, vendor=vendor)
-    drafts = drafting.gather(due, context=drafting.context(vendor=vendor, at=at))
+    drafts = drafting.gather(due, context=drafting.context(vendor=vendor, at=at), book=book)
     return drafts[0] if drafts else None
+
+
+def _book(coupons: Sequence[Coupon], subscription: Subscription) -> Book:
+    """The discounts that the coupons would become."""
+    if not coupons:
+        return Book()
+    items, start_at = subscription.items.all(), subscription.start_at
+    rows = discounts.planned(coupons, subscription=subscription, items=items, starts_at=start_at, counted_from=start_at)
+    periods = billing_periods.of_items(subscription, items, unit=vendors.current().proration_unit)
+    return Book(rows, {subscription.pk: periods} if periods else {})
 
 
 def _subscription(

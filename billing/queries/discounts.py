@@ -16,19 +16,23 @@ from billing.models import Charge, Coupon, Discount, DiscountUse, Invoice, Invoi
 from billing.queries import billing_periods
 
 
-@dataclass(slots=True)
+@dataclass
 class Book:
     """What is known of a batch's discounts; ``used`` goes up as documents are drawn up one after the other."""
 
-    discounts: Mapping[uuid.UUID, Sequence[Applied]] = field(default_factory=dict)
     rows: Sequence[Discount] = ()
     cycles: Mapping[uuid.UUID, Cycles] = field(default_factory=dict)
     used: dict[Purse, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._by_subscription: dict[uuid.UUID, list[Applied]] = defaultdict(list)
+        for row in self.rows:
+            self._by_subscription[row.subscription_id].append(applied(row))
+
     def shares(self, charges: Sequence[Charge]) -> list[Share]:
         """What may come off the lines that the charges become."""
         subscriptions = {charge.subscription_id for charge in charges if charge.subscription_id is not None}
-        found = [applied for pk in subscriptions for applied in self.discounts.get(pk, ())]
+        found = [one for pk in subscriptions for one in self._by_subscription.get(pk, ())]
         return discounting.shares(self._services(charges), found, used=self.used) if found else []
 
     def take(
@@ -81,24 +85,19 @@ def book(charges: Iterable[Charge], *, besides: Collection[InvoiceLine] = ()) ->
     What was taken off the lines ``besides``, which are drawn up again, doesn't count; nor does it on void invoices.
     """
     subscriptions = {charge.subscription_id for charge in charges if charge.subscription_id is not None}
-    queryset = Discount.objects.filter(subscription__in=subscriptions).select_related("coupon").order_by("pk")
-    rows = list(queryset) if subscriptions else []
-    found = [applied(row, row.coupon) for row in rows]
-    fixed = [one for one in found if one.amount_off is not None]
-    by_subscription = defaultdict(list)
-    for one in found:
-        by_subscription[one.subscription_id].append(one)
-    return Book(
-        discounts=by_subscription,
-        rows=rows,
-        cycles=billing_periods.of_subscriptions({one.subscription_id for one in fixed}) if fixed else {},
-        used=_used(fixed, besides) if fixed else {},
-    )
+    if not subscriptions:
+        return Book()
+    rows = list(Discount.objects.filter(subscription__in=subscriptions).select_related("coupon").order_by("pk"))
+    fixed = [row for row in rows if row.coupon.amount_off is not None]
+    if not fixed:
+        return Book(rows)
+    cycles = billing_periods.of_subscriptions({row.subscription_id for row in fixed})
+    return Book(rows, cycles, _used(fixed, besides))
 
 
-def applied(discount: Discount, coupon: Coupon) -> Applied:
+def applied(discount: Discount) -> Applied:
     """The discount as pure code sees it. One that is used up is left to what it took: a credit can free some of it."""
-    taken_away = discount.end_reason == Discount.EndReason.REMOVED
+    coupon, taken_away = discount.coupon, discount.end_reason == Discount.EndReason.REMOVED
     ends = [end for end in (discount.ends_at, discount.ended_at if taken_away else None) if end is not None]
     return Applied(
         id=discount.pk,
@@ -117,14 +116,12 @@ def _is_single(coupon: Coupon) -> bool:
     return coupon.amount_off is not None and coupon.duration == Coupon.Duration.ONCE
 
 
-def _used(fixed: Sequence[Applied], besides: Collection[InvoiceLine]) -> dict[Purse, int]:
-    counted = DiscountUse.objects.filter(discount__in=[one.id for one in fixed]).exclude(
-        invoice_line__invoice__status=Invoice.Status.VOID
-    )
+def _used(fixed: Sequence[Discount], besides: Collection[InvoiceLine]) -> dict[Purse, int]:
+    counted = DiscountUse.objects.filter(discount__in=fixed).exclude(invoice_line__invoice__status=Invoice.Status.VOID)
     if besides:
         counted = counted.exclude(invoice_line__in=besides, amount__gt=0)
     sums = counted.values_list("discount", "period_start").annotate(amount=Sum("amount"))
-    by_id = {one.id: one for one in fixed}
+    by_id = {row.pk: applied(row) for row in fixed}
     used: dict[Purse, int] = defaultdict(int)
     for discount_id, period_start, amount in sums:
         used[by_id[discount_id].purse(period_start)] += amount

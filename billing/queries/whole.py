@@ -10,7 +10,7 @@ from gtm.shared import bulk
 
 
 def complete(subscriptions: Sequence[Subscription]) -> None:
-    """Give them their parties, plan versions, discounts and items with prices, as ``standing.loaded`` reads a single one."""
+    """Give them their parties, plan versions, discounts and items, as ``standing.loaded`` reads a single one."""
     parties = _parties({key for one in subscriptions for key in (one.customer_id, one.payer_id)})
     bulk.link(subscriptions, "customer", parties)
     bulk.link(subscriptions, "payer", parties)
