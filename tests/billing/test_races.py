@@ -1,0 +1,123 @@
+"""Two hundred rounds of each race that money has, on real connections: one winner, and nobody deadlocks.
+
+What is raced for is made beforehand, so that a round is the race alone.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from billing import balances, credit_notes, invoices, payments
+from billing.credit_notes import LineCredit
+from billing.models import Allocation, BalanceEntry, CreditNote, CustomerBalance, Invoice, InvoiceLine
+from gtm.shared.errors import Conflict, Invalid
+from tests.billing.cases.payer import Payer
+from tests.billing.lives import local
+
+pytestmark = pytest.mark.django_db(transaction=True)
+ROUNDS = 200
+START = local("2024-01-01")
+WEEK = timedelta(days=7)
+Call = Callable[[], Any]
+
+
+@pytest.fixture
+def race() -> Callable[[Sequence[tuple[Call, ...]]], list[tuple[str, ...]]]:
+    """Runs both sides of each round at the same moment; answers with the code of what refused, or nothing."""
+    together = threading.Barrier(2, timeout=60)
+
+    def side(calls: Sequence[Call]) -> list[str]:
+        answers = []
+        try:
+            for call in calls:
+                together.wait()
+                try:
+                    call()
+                    answers.append("")
+                except (Conflict, Invalid) as refusal:
+                    answers.append(refusal.code)
+        except BaseException:
+            together.abort()  # a deadlock, or a fault: the other side must not wait for it
+            raise
+        finally:
+            connections.close_all()
+        return answers
+
+    def run(rounds: Sequence[tuple[Call, ...]]) -> list[tuple[str, ...]]:
+        with ThreadPoolExecutor(max_workers=2) as threads:
+            sides = [threads.submit(side, calls) for calls in zip(*rounds, strict=True)]
+            return list(zip(*[one.result(timeout=120) for one in sides], strict=True))
+
+    return run
+
+
+def open_invoices(count: int) -> list[Invoice]:
+    """Of one payer, over 10.00 each."""
+    payer = Payer.begin("day")
+    price = payer.price("weekly", 1000, interval="week")
+    for number in range(10):  # a purchase order has its own invoices
+        payer.start(price, at=START, po_number=f"PO-{number}")
+    for week in range(1, count // 10):
+        payer.bill(START + week * WEEK)
+    found = payer.invoices()
+    assert [one.total for one in found] == [1000] * count
+    return found
+
+
+def test_void_against_payment(race) -> None:
+    found = open_invoices(ROUNDS)
+    at = START + 30 * WEEK
+
+    def pay(invoice: Invoice) -> None:
+        terms = {"method": "cheque", "amount": 1000, "paid_at": at, "at": at}
+        payments.record_manual(customer=invoice.customer, invoices=[invoice], **terms)
+
+    void = partial(invoices.void, at=at, waive=True)
+    answers = race([(partial(void, invoice=one), partial(pay, one)) for one in found])
+    assert set(answers) <= {("invoice_paid", ""), ("", "nothing_due")}
+    statuses = Counter(Invoice.objects.values_list("status", "amount_paid"))
+    assert statuses == Counter(("paid", 1000) if refused else ("void", 0) for refused, _paid in answers)
+    assert Allocation.objects.count() == statuses["paid", 1000]
+
+
+def test_one_line_is_credited_once(race) -> None:
+    found = open_invoices(ROUNDS)
+    lines = {line.invoice_id: line for line in InvoiceLine.objects.select_related("invoice__customer")}
+    terms = {"settle": "balance", "reason": "Twice.", "origin": "api", "at": START + 30 * WEEK}
+
+    def credit(invoice: Invoice) -> None:
+        credit_notes.issue(invoice=invoice, lines=[LineCredit(lines[invoice.pk], 600)], **terms)
+
+    answers = race([(partial(credit, one), partial(credit, one)) for one in found])
+    assert {tuple(sorted(one)) for one in answers} == {("", "more_than_creditable")}
+    assert CreditNote.objects.count() == ROUNDS
+    assert set(Invoice.objects.values_list("credit_note_total", flat=True)) == {600}
+
+
+def test_what_stands_to_the_credit_pays_once(race) -> None:
+    """Drafts over 7.00 are finalized two at a time, by a payer who has too little to its credit for all of them."""
+    rounds = ROUNDS // 2
+    payer = Payer.begin("day", draft_grace_minutes=10**6)
+    for number in range(10):
+        price = payer.metered(f"meter{number}", unit_amount=1, minimum_amount=700, interval="week")
+        payer.start(price, at=START, po_number=f"PO-{number}")
+    for week in range(1, rounds // 5 + 1):
+        payer.bill(START + week * WEEK)
+    at = START + 30 * WEEK
+    balances.adjust(customer=payer.customer, amount=700 * rounds + 250, reason="Goodwill.", at=at)
+    drafts = list(Invoice.objects.filter(status=Invoice.Status.DRAFT).order_by("pk"))
+    assert len(drafts) == 2 * rounds
+    finalize = partial(invoices.finalize, at=at)
+    answers = race([tuple(partial(finalize, invoice=one) for one in drafts[n::rounds]) for n in range(rounds)])
+    assert set(answers) == {("", "")}
+    applied = list(Invoice.objects.order_by("number").values_list("balance_applied", flat=True))
+    assert applied == [*[700] * rounds, 250, *[0] * (rounds - 1)]
+    assert CustomerBalance.objects.get().amount == 0
+    assert sum(BalanceEntry.objects.values_list("amount", flat=True)) == 0
