@@ -48,7 +48,7 @@ def _webhooks(number: int) -> None:
     endpoint, _secret = endpoints.create(at=JAN_1, url=f"https://hooks{number}.example.com/")
     endpoints.ping(endpoint=endpoint, at=JAN_1)
     for attempt in deliveries.claim(at=JAN_1, limit=10):
-        deliveries.settle(attempt=attempt, answer=Answer(status=500, error="It answered 500."), at=JAN_1)
+        deliveries.settle([(attempt, Answer(status=500, error="It answered 500."))], at=JAN_1)
 
 
 def _catalogue(number: int) -> None:

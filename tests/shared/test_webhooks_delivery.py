@@ -163,6 +163,13 @@ class TestFanOut:
         happen()
         assert not UnsentFact.objects.exists()
 
+    def test_a_fact_that_was_replayed_before_it_was_taken_off_the_list_is_sent_once(self) -> None:
+        found = endpoint()
+        happen()
+        assert deliveries.replay(endpoint=found, since=NOW() - timedelta(hours=1), at=NOW()) == 1
+        assert deliveries.fan_out(at=NOW()) == 1
+        assert WebhookDelivery.objects.count() == 1
+
     def test_facts_of_before_are_not_sent(self) -> None:
         endpoint()
         happen()
@@ -190,11 +197,11 @@ class TestFanOut:
         endpoint()
         happen()
         at = NOW()
-        with django_assert_num_queries(7):  # two of them are its savepoint
+        with django_assert_num_queries(8):  # two of them are its savepoint
             deliveries.fan_out(at=at)
         for _ in range(30):
             happen()
-        with django_assert_num_queries(7):
+        with django_assert_num_queries(8):
             assert deliveries.fan_out(at=at) == 30
         assert WebhookDelivery.objects.count() == 62
 
@@ -216,6 +223,36 @@ class TestFanOut:
         clocks.delete(clock=clock)
         assert deliver(timedelta(days=1), send=refusing) == 0
         assert not WebhookAttempt.objects.exists()
+
+
+class TestSettle:
+    def test_it_takes_as_many_questions_for_one_answer_as_for_many(self, django_assert_num_queries: Any) -> None:
+        for number in range(3):
+            endpoint(url=f"https://hooks{number}.example.com/")
+        for _ in range(5):
+            happen()
+        deliveries.fan_out(at=NOW())
+        at, taken = NOW(), deliveries.Answer(status=200)
+        (first, *rest) = deliveries.claim(at=at, limit=15)
+        for attempts in ([first], rest):
+            with django_assert_num_queries(6):  # two of them are its savepoint
+                deliveries.settle([(attempt, taken) for attempt in attempts], at=at)
+        assert WebhookDelivery.objects.filter(status=Status.SUCCEEDED, response_status=200).count() == 15
+        assert WebhookAttempt.objects.filter(finished_at=at).count() == 15
+
+    def test_of_two_answers_at_once_the_failure_is_noted(self) -> None:
+        found = endpoint()
+        happen()
+        happen()
+        deliveries.fan_out(at=NOW())
+        first, second = deliveries.claim(at=NOW(), limit=2)
+        deliveries.settle([(first, deliveries.Answer(status=200)), (second, refusing())], at=NOW())
+        found.refresh_from_db()
+        assert found.failing_since is not None
+        assert dict(WebhookDelivery.objects.values_list("event", "status")) == {
+            first.delivery.event_id: "succeeded",
+            second.delivery.event_id: "pending",
+        }
 
 
 class TestRetries:
@@ -270,10 +307,10 @@ class TestRetries:
         deliveries.fan_out(at=NOW())
         (slow,) = deliveries.claim(at=NOW(), limit=5)
         (next_one,) = deliveries.claim(at=NOW() + timedelta(minutes=3), limit=5)
-        deliveries.settle(attempt=slow, answer=refusing(), at=NOW())
+        deliveries.settle([(slow, refusing())], at=NOW())
         assert only().failures == 0
-        deliveries.settle(attempt=slow, answer=deliveries.Answer(status=200), at=NOW())
-        deliveries.settle(attempt=next_one, answer=refusing(), at=NOW())
+        deliveries.settle([(slow, deliveries.Answer(status=200))], at=NOW())
+        deliveries.settle([(next_one, refusing())], at=NOW())
         assert only().status == Status.SUCCEEDED
 
     def test_an_endpoint_that_fails_is_sent_one_request_at_a_time(self) -> None:
@@ -285,7 +322,7 @@ class TestRetries:
         claimed = deliveries.claim(at=NOW(), limit=100)
         assert len(claimed) == deliveries.AT_ONCE
         assert deliveries.claim(at=NOW(), limit=100) == []
-        deliveries.settle(attempt=claimed[0], answer=refusing(), at=NOW())
+        deliveries.settle([(claimed[0], refusing())], at=NOW())
         happen("user.changed")
         deliveries.fan_out(at=NOW())
         later = NOW() + deliveries.LEASE
@@ -391,7 +428,7 @@ class TestAgain:
         WebhookDelivery.objects.update(failures=len(retries.WAITS))
         (last,) = deliveries.claim(at=NOW(), limit=5)
         deliveries.redeliver(delivery=only(), at=NOW())
-        deliveries.settle(attempt=last, answer=refusing(), at=NOW())
+        deliveries.settle([(last, refusing())], at=NOW())
         assert (only().status, only().failures) == (Status.PENDING, 1)
 
     def test_a_replay_sends_all_since_then_even_what_was_written_while_it_was_off(self) -> None:

@@ -152,7 +152,7 @@ class TestTwoWorkers:
         assert found == [0]
 
     def test_removing_an_endpoint_and_making_its_deliveries_do_not_collide(self) -> None:
-        for _ in range(10):
+        for _ in range(5):
             found = endpoint()
             for _ in range(20):
                 happen()

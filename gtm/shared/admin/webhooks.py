@@ -76,7 +76,7 @@ class DeliveryRows(ReadOnlyTable):
 @admin.register(WebhookEndpoint)
 class WebhookEndpointAdmin(OperationAdmin):
     form = EndpointForm
-    list_display = ("__str__", "state", "types", "waiting", "last_answer", "failing_since", "created_at")
+    list_display = ("__str__", "state", "types", "waiting", "last_answer", "failing_since")
     list_filter = ("enabled",)
     search_fields = ("url", "description")
     ordering = ("-created_at",)
@@ -118,10 +118,9 @@ class WebhookEndpointAdmin(OperationAdmin):
                 "It was switched off after failing for days. Switch it on when it works, and replay what it missed."
             ]
         if instance.failing_since is not None:
-            ends = instance.failing_since + retries.DISABLE_AFTER
-            return [
-                f"It has failed since {instance.failing_since:%d %B, %H:%M} UTC. On {ends:%d %B} it is switched off."
-            ]
+            since, ends = instance.failing_since, instance.failing_since + retries.DISABLE_AFTER
+            words = f"It has failed since {since:%d %B, %H:%M} UTC."
+            return [f"{words} If it takes nothing until {ends:%d %B}, it is switched off."]
         return []
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[WebhookEndpoint]:

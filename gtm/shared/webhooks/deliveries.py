@@ -1,14 +1,14 @@
 """One fact for one endpoint: made from the list of new facts, tried until it is taken, sent again, forgotten."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import uuid
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import F, QuerySet
 
-from gtm.shared import db, ids, nudges, outbox
+from gtm.shared import bulk, db, ids, nudges, outbox
 from gtm.shared.errors import Invalid
 from gtm.shared.models import Event, UnsentFact, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from gtm.shared.webhooks import endpoints, event_types, retries
@@ -20,6 +20,8 @@ LEASE = timedelta(minutes=2)  # longer than any attempt takes: then its worker i
 AT_ONCE = 8  # requests under way to one endpoint, by all workers together; just one to an endpoint that fails
 OWN_OBJECT = "webhookendpoint"  # facts about endpoints go to none, or a failure would lead to the next
 _HEAD_START = timedelta(hours=1)  # at most, of a fact's id, which has an index, before the time at which it is written
+_SETTLED = ("status", "failures", "next_attempt_at", "finished_at", "response_status", "last_error")
+_ANSWERED = ("finished_at", "duration_ms", "response_status", "response_excerpt", "error")
 Status = WebhookDelivery.Status
 
 
@@ -33,31 +35,34 @@ def fan_out(*, at: datetime, limit: int = FACTS_AT_ONCE) -> int:
     listed = UnsentFact.objects.select_for_update(skip_locked=True).order_by("position")
     positions = list(listed.values_list("position", flat=True)[:limit])
     if positions:
-        recent = Event.objects.filter(position__in=positions, recorded_at__gt=at - retries.KEPT_FOR)
-        facts = recent.order_by("position").only("pk", "type", "recorded_at")
-        made = _for_each(_listening(), facts, at=at)
-        WebhookDelivery.objects.bulk_create(made, ignore_conflicts=True)
+        bulk.insert(WebhookDelivery, _lacking(positions, _listening(), at=at))
         UnsentFact.objects.filter(position__in=positions).delete()
     return len(positions)
 
 
 def _listening() -> list[WebhookEndpoint]:
-    """Those that are on; none of them can be deleted until the deliveries are there."""
-    sql = "SELECT * FROM shared_webhookendpoint WHERE enabled ORDER BY id FOR KEY SHARE"
+    """Those that are on: none is deleted, and to none is anything replayed, until the deliveries are there."""
+    sql = "SELECT * FROM shared_webhookendpoint WHERE enabled ORDER BY id FOR SHARE"
     return list(WebhookEndpoint.objects.raw(sql))
 
 
-def _for_each(listening: Sequence[WebhookEndpoint], facts: Iterable[Event], *, at: datetime) -> list[WebhookDelivery]:
+def _lacking(positions: Sequence[int], listening: Iterable[WebhookEndpoint], *, at: datetime) -> list[WebhookDelivery]:
+    """What each endpoint wants of these facts, but for what a replay has given it before."""
+    recent = Event.objects.filter(position__in=positions, recorded_at__gt=at - retries.KEPT_FOR)
+    facts = list(recent.order_by("position").values_list("pk", "type", "recorded_at"))
+    given = WebhookDelivery.objects.filter(event__in=[key for key, _type, _recorded_at in facts])
+    known = set(given.values_list("endpoint", "event"))
     return [
-        _new(endpoint, fact, at=at)
-        for fact in facts
+        _new(endpoint.pk, key, at=at)
+        for key, type_, recorded_at in facts
         for endpoint in listening
-        if fact.recorded_at >= endpoint.created_at and event_types.matches(endpoint.event_types, fact.type)
+        if recorded_at >= endpoint.created_at and event_types.matches(endpoint.event_types, type_)
+        if (endpoint.pk, key) not in known
     ]
 
 
-def _new(endpoint: WebhookEndpoint, fact: Event, *, at: datetime) -> WebhookDelivery:
-    return WebhookDelivery(endpoint=endpoint, event=fact, queued_at=at, next_attempt_at=at)
+def _new(endpoint: uuid.UUID, fact: uuid.UUID, *, at: datetime) -> WebhookDelivery:
+    return WebhookDelivery(endpoint_id=endpoint, event_id=fact, queued_at=at, next_attempt_at=at)
 
 
 # --- tried -------------------------------------------------------------------------------------
@@ -94,44 +99,47 @@ def claim(*, at: datetime, limit: int) -> list[WebhookAttempt]:
         return []
     WebhookDelivery.objects.filter(pk__in=keys).update(attempts=F("attempts") + 1, next_attempt_at=at + LEASE)
     claimed = WebhookDelivery.objects.select_related("endpoint", "event").in_bulk(keys)
-    return WebhookAttempt.objects.bulk_create(
-        [WebhookAttempt(delivery=claimed[key], number=claimed[key].attempts, started_at=at) for key in keys]
-    )
+    taken = [WebhookAttempt(delivery=claimed[key], number=claimed[key].attempts, started_at=at) for key in keys]
+    bulk.insert(WebhookAttempt, taken)
+    return taken
 
 
 @transaction.atomic
-def settle(*, attempt: WebhookAttempt, answer: Answer, at: datetime) -> None:
-    """Write down what came of an attempt; the endpoint first, as all do who need both.
+def settle(outcomes: Sequence[tuple[WebhookAttempt, Answer]], *, at: datetime) -> None:
+    """Write down what came of attempts; the endpoints first, as all do who need both.
 
     Where the lease was over and another attempt has begun, a success still counts, and a failure is the other's matter.
     """
-    note = endpoints.note_success if answer.is_success else endpoints.note_failure
-    note(attempt.delivery.endpoint_id, at=at)
-    open_ones = WebhookDelivery.objects.select_for_update(no_key=True).exclude(status=Status.SUCCEEDED)
-    delivery = open_ones.filter(pk=attempt.delivery_id).first()
-    if delivery is not None and (changes := _after(delivery, attempt, answer, at=at)):
-        changes |= {"response_status": answer.status, "last_error": answer.error}
-        WebhookDelivery.objects.filter(pk=delivery.pk).update(**changes)
-    WebhookAttempt.objects.filter(pk=attempt.pk).update(
-        finished_at=at,
-        duration_ms=answer.milliseconds,
-        response_status=answer.status,
-        response_excerpt=answer.excerpt,
-        error=answer.error,
-    )
+    taken = {attempt.delivery.endpoint_id for attempt, answer in outcomes if answer.is_success}
+    failed = {attempt.delivery.endpoint_id for attempt, answer in outcomes if not answer.is_success}
+    endpoints.note(taken=taken, failed=failed, at=at)
+    open_ones = WebhookDelivery.objects.exclude(status=Status.SUCCEEDED).select_for_update(no_key=True)
+    deliveries = open_ones.order_by("pk").in_bulk([attempt.delivery_id for attempt, _answer in outcomes])
+    for attempt, answer in outcomes:
+        if (delivery := deliveries.get(attempt.delivery_id)) is not None:
+            _apply(delivery, attempt, answer, at=at)
+        attempt.finished_at, attempt.duration_ms = at, answer.milliseconds
+        attempt.response_status, attempt.response_excerpt = answer.status, answer.excerpt
+        attempt.error = answer.error
+    bulk.update(WebhookDelivery, deliveries.values(), _SETTLED)
+    bulk.update(WebhookAttempt, [attempt for attempt, _answer in outcomes], _ANSWERED)
 
 
-def _after(delivery: WebhookDelivery, attempt: WebhookAttempt, answer: Answer, *, at: datetime) -> dict[str, Any]:
-    """What the delivery is after this answer; nothing where it is another attempt's to decide."""
+def _apply(delivery: WebhookDelivery, attempt: WebhookAttempt, answer: Answer, *, at: datetime) -> None:
+    """The delivery after this answer; as it was, where it is another attempt's to decide."""
     if answer.is_success:
-        return {"status": Status.SUCCEEDED, "failures": 0, "next_attempt_at": None, "finished_at": at}
-    if delivery.status != Status.PENDING or delivery.attempts != attempt.number:
-        return {}
-    failures = delivery.failures + 1
-    wait = retries.wait(failures=failures, jitter=attempt.pk.int % 1000 / 1000)  # its last digits are random
-    if wait is None:
-        return {"failures": failures, "status": Status.FAILED, "next_attempt_at": None, "finished_at": at}
-    return {"failures": failures, "next_attempt_at": at + wait}
+        delivery.status, delivery.next_attempt_at, delivery.finished_at = Status.SUCCEEDED, None, at
+        delivery.failures = 0
+    elif delivery.status != Status.PENDING or delivery.attempts != attempt.number:
+        return
+    else:
+        delivery.failures += 1
+        jitter = attempt.pk.int % 1000 / 1000  # its last digits are random
+        wait = retries.wait(failures=delivery.failures, jitter=jitter)
+        delivery.next_attempt_at = at + wait if wait else None
+        if wait is None:
+            delivery.status, delivery.finished_at = Status.FAILED, at
+    delivery.response_status, delivery.last_error = answer.status, answer.error
 
 
 # --- again -------------------------------------------------------------------------------------
@@ -180,18 +188,10 @@ def _replay_all(
     if wanted[: MAX_REPLAYED + 1].count() > MAX_REPLAYED:
         raise Invalid(f"Over {MAX_REPLAYED:,} facts were written since then. Give a later time.", attr="since")
     number = _queue_again(known.filter(event__in=wanted), at=at)
-    lacking = wanted.exclude(webhook_deliveries__endpoint=endpoint).order_by("position").only("pk")
-    for facts in _in_parts(lacking.iterator(chunk_size=FACTS_AT_ONCE)):
-        made = WebhookDelivery.objects.bulk_create(
-            [_new(endpoint, fact, at=at) for fact in facts], ignore_conflicts=True
-        )
-        number += len(made)
-    return number
-
-
-def _in_parts(facts: Iterator[Event]) -> Iterator[list[Event]]:
-    while part := list(islice(facts, FACTS_AT_ONCE)):
-        yield part
+    lacking = wanted.exclude(webhook_deliveries__endpoint=endpoint).order_by("position").values_list("pk", flat=True)
+    made = [_new(endpoint.pk, fact, at=at) for fact in lacking]
+    bulk.insert(WebhookDelivery, made)
+    return number + len(made)
 
 
 def _queue_again(deliveries: QuerySet[WebhookDelivery], *, at: datetime) -> int:

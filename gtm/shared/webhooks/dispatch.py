@@ -39,8 +39,8 @@ def run(*, now: Callable[[], datetime], send: Send | None = None, patience: floa
                     made += 1
             if not under_way:
                 return made
-            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                deliveries.settle(attempt=under_way.pop(future), answer=future.result(), at=now())
+            ended = wait(under_way, return_when=FIRST_COMPLETED).done
+            deliveries.settle([(under_way.pop(future), future.result()) for future in ended], at=now())
 
 
 def _attempt(attempt: WebhookAttempt, send: Send, at: datetime) -> Answer:

@@ -2,6 +2,8 @@
 
 import base64
 import secrets
+import uuid
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urljoin
@@ -163,22 +165,20 @@ def require_enabled(endpoint: WebhookEndpoint) -> None:
 
 
 # --- failing -----------------------------------------------------------------------------------
-def note_failure(endpoint_id: Any, *, at: datetime) -> None:
-    """In the caller's transaction: it fails from now on, if it didn't already."""
-    WebhookEndpoint.objects.filter(pk=endpoint_id, enabled=True, failing_since=None).update(failing_since=at)
+def note(*, taken: Collection[uuid.UUID], failed: Collection[uuid.UUID], at: datetime) -> None:
+    """In the caller's transaction: who has just taken something, and who has not; the later counts where both are one.
 
-
-def note_success(endpoint_id: Any, *, at: datetime) -> None:
-    """In the caller's transaction: it doesn't fail any more; publishes ``….recovered`` where founders were warned."""
-    failing = WebhookEndpoint.objects.filter(pk=endpoint_id, failing_since__isnull=False)
-    endpoint = failing.select_for_update(no_key=True).first()
-    if endpoint is None:
-        return
-    since, warned = endpoint.failing_since, endpoint.warned_at
-    endpoint.failing_since = endpoint.warned_at = None
-    endpoint.save(update_fields=["failing_since", "warned_at"])
-    if warned is not None and since is not None:
-        outbox.publish("webhook_endpoint.recovered", endpoint, at=at, previous={"failing_since": since.isoformat()})
+    An endpoint that takes something fails no more; where founders were warned, ``….recovered`` is published.
+    """
+    changing = Q(pk__in=taken, failing_since__isnull=False) | Q(pk__in=failed, failing_since=None, enabled=True)
+    for endpoint in WebhookEndpoint.objects.filter(changing).order_by("pk").select_for_update(no_key=True):
+        since, was_warned = endpoint.failing_since, endpoint.warned_at is not None
+        endpoint.failing_since = at if endpoint.pk in failed and endpoint.enabled else None
+        endpoint.warned_at = None
+        endpoint.save(update_fields=["failing_since", "warned_at"])
+        if since is not None and was_warned:
+            previous = {"failing_since": since.isoformat()}
+            outbox.publish("webhook_endpoint.recovered", endpoint, at=at, previous=previous)
 
 
 def review(*, at: datetime) -> int:
