@@ -5,7 +5,7 @@ from datetime import datetime
 from django.db import connection
 from django.db.models import Min
 
-from billing import coupons, payments, runs, subscriptions
+from billing import coupons, payments, refunds, runs, subscriptions
 from billing.models import (
     Allocation,
     BalanceEntry,
@@ -60,6 +60,7 @@ def run_due(*, clock: TestClock, at: datetime) -> None:
     """Do all that billing has to do for the clock's customers by that instant."""
     runs.bill_due(at=at, test_clock=clock)
     subscriptions.expire_incomplete(at=at, test_clock=clock)
+    refunds.send_pending(test_clock=clock)
 
 
 def delete_all(*, clock: TestClock) -> None:
@@ -86,7 +87,9 @@ def _delete_money(clock: TestClock) -> None:
     BalanceEntry.objects.filter(test_clock=clock).delete()
     CustomerBalance.objects.filter(customer__test_clock=clock).delete()
     Refund.objects.filter(test_clock=clock).delete()
-    Allocation.objects.filter(invoice__test_clock=clock).delete()
+    allocations = Allocation.objects.filter(invoice__test_clock=clock)
+    allocations.filter(reverses__isnull=False).delete()
+    allocations.delete()
     CreditNoteTax.objects.filter(credit_note__test_clock=clock).delete()
     CreditNoteLine.objects.filter(credit_note__test_clock=clock).delete()
     CreditNote.objects.filter(test_clock=clock).delete()
@@ -94,7 +97,9 @@ def _delete_money(clock: TestClock) -> None:
     Charge.objects.filter(test_clock=clock).delete()
     DiscountUse.objects.filter(discount__test_clock=clock).delete()
     InvoiceTax.objects.filter(invoice__test_clock=clock).delete()
-    InvoiceLine.objects.filter(invoice__test_clock=clock).delete()
+    lines = InvoiceLine.objects.filter(invoice__test_clock=clock)
+    lines.filter(credits_line__isnull=False).delete()
+    lines.delete()
     Invoice.objects.filter(test_clock=clock).delete()
     NumberSeries.objects.filter(test_clock=clock).delete()
     BillingRun.objects.filter(test_clock=clock).delete()

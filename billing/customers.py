@@ -17,7 +17,7 @@ from billing import gateways
 from billing.models import Customer, Invoice, Member, PaymentMethod, Subscription, TaxRate
 from gtm.shared import countries, db, money, outbox, periods, saving
 from gtm.shared.errors import Conflict, Invalid
-from gtm.shared.models import User
+from gtm.shared.models import User, write
 
 ADDRESS_FIELDS = ("line1", "line2", "city", "postal_code", "state", "country")
 MAX_NET_TERMS_DAYS = 365
@@ -38,6 +38,29 @@ def create(*, at: datetime, name: str, **fields: Any) -> Customer:
     data = {"country": customer.country, "currency": customer.currency}
     outbox.publish("billing.customer.created", customer, at=at, customer_id=customer.pk, data=data)
     return customer
+
+
+def require_collection(customer: Customer, method: str) -> None:
+    """Raises Invalid where the customer may not be billed that way."""
+    if customer.allowed_collection and method not in customer.allowed_collection:
+        detail = customer.allowed_collection_reason or "This payer may not be billed that way."
+        raise Invalid(detail, code="collection_not_allowed", attr="collection_method")
+
+
+def fix_currency(customer: Customer, currency: str, *, at: datetime) -> None:
+    """What is bought first decides the customer's currency, for good. The caller holds its lock."""
+    if customer.currency:
+        return
+    write(customer, currency=currency)
+    outbox.publish(
+        "billing.customer.changed",
+        customer,
+        at=at,
+        customer_id=customer.pk,
+        account_id=customer.account_id,
+        data={"changed": ["currency"], "currency": currency},
+        previous={"currency": ""},
+    )
 
 
 @transaction.atomic

@@ -5,7 +5,7 @@ Everything here builds unsaved rows; ``billing.invoices`` writes them.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from billing import entities, invoicing, taxation
@@ -25,8 +25,9 @@ from billing.queries import discounts
 from billing.queries.discounts import Book
 from billing.tax import TaxDecision
 from billing.taxation import TaxBook
-from gtm.shared import bulk, periods
-from gtm.shared.models import Vendor
+from gtm.shared import bulk, outbox, periods
+from gtm.shared.errors import Invalid
+from gtm.shared.models import Event, Vendor
 
 DEFAULT_TERMS_DAYS = 30
 TOTALS = ("subtotal", "discount_total", "tax_total", "total", "tax_treatment")
@@ -77,6 +78,30 @@ def gather(charges: Sequence[Charge], *, context: Context, book: Book | None = N
     for charge in charges:
         grouped[_key(charge, context)].append(charge)
     return [_draft(key, members, context, known) for key, members in grouped.items()]
+
+
+def by_hand(
+    charges: Sequence[Charge],
+    *,
+    context: Context,
+    collection_method: str | None = None,
+    net_terms_days: int | None = None,
+    po_number: str | None = None,
+) -> Draft:
+    """One draft of charges that somebody wrote, on terms of its own where they are given, else the payer's.
+
+    Raises PlaceUnknown, and Invalid where the lines are taxed in ways that don't fit one document.
+    """
+    keys = {_key(charge, context) for charge in charges}
+    if len(keys) > 1:
+        raise Invalid("These lines are taxed differently: make an invoice for each.", attr="lines")
+    (key,) = keys
+    method = collection_method or key.collection_method
+    by_card = method == CollectionMethod.CHARGE_AUTOMATICALLY
+    days = _terms(charges[0], method) if by_card or net_terms_days is None else net_terms_days
+    po_number = key.po_number if po_number is None else po_number
+    own = replace(key, collection_method=method, net_terms_days=days, po_number=po_number)
+    return _draft(own, list(charges), context, discounts.book(charges))
 
 
 def _key(charge: Charge, context: Context) -> GatheringKey:
@@ -237,4 +262,17 @@ def _tax_row(invoice: Invoice, tax: invoicing.TaxSum) -> InvoiceTax:
         percentage=tax.rate.percentage,
         taxable=tax.taxable,
         amount=tax.amount,
+    )
+
+
+def fact(invoice: Invoice, kind: str, *, at: datetime, reason: str = "") -> Event:
+    """The fact ``billing.invoice.<kind>``. It doesn't hold the number, which is taken later."""
+    return outbox.fact(
+        f"billing.invoice.{kind}",
+        invoice,
+        at=at,
+        customer_id=invoice.customer_id,
+        account_id=invoice.customer.account_id,
+        data={"currency": invoice.currency, "total": invoice.total, "collection_method": invoice.collection_method},
+        reason=reason,
     )

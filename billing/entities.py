@@ -57,7 +57,7 @@ def create(*, at: datetime, code: str, name: str, **fields: Any) -> LegalEntity:
     db.advisory_lock("billing.entities")
     is_default = fields.pop("is_default", False) or not LegalEntity.objects.exists()
     entity = LegalEntity(code=code, name=name.strip(), **fields)
-    _check(entity)
+    _check(entity, at=at)
     saving.insert(entity)
     if is_default:
         _make_default(entity)
@@ -81,7 +81,7 @@ def change(*, entity: LegalEntity, at: datetime, **changes: Any) -> LegalEntity:
     previous = {name: getattr(entity, name) for name in changes if getattr(entity, name) != changes[name]}
     for name in previous:
         setattr(entity, name, changes[name])
-    _check(entity)
+    _check(entity, at=at)
     if becomes_default != entity.is_default:
         _make_default(entity)
         previous["is_default"] = False
@@ -99,7 +99,7 @@ def _make_default(entity: LegalEntity) -> None:
     entity.save(update_fields=["is_default"])
 
 
-def _check(entity: LegalEntity) -> None:
+def _check(entity: LegalEntity, *, at: datetime) -> None:
     saving.clean(entity)
     if not entity.name:
         raise Invalid("An entity needs the name that stands on its documents.", attr="name", code="required")
@@ -109,3 +109,6 @@ def _check(entity: LegalEntity) -> None:
         periods.zone(entity.timezone)
     except ValueError as error:
         raise Invalid(f"{entity.timezone!r} is not a time zone such as Europe/Berlin.", attr="timezone") from error
+    if entity.closed_through is not None and entity.closed_through >= periods.local_date(at, entity.timezone):
+        detail = "Books are closed through a day that is over: nothing could be invoiced today."
+        raise Invalid(detail, attr="closed_through")

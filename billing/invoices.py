@@ -1,4 +1,4 @@
-"""Invoices: gathered from charges as drafts, numbered and frozen by finalization, void where nobody paid.
+"""Invoices: gathered from charges as drafts, numbered and frozen by finalization.
 
 The number is taken last in the transaction that finalizes, many at once, so that numbers have no gap and nobody waits
 long for one.
@@ -24,16 +24,16 @@ from billing.models import (
     Invoice,
     InvoiceLine,
     InvoiceTax,
-    PaymentAttempt,
+    LineKind,
     Subscription,
     SubscriptionChange,
 )
 from billing.queries import discounts as discounted
+from billing.voiding import void, write_off
 from gtm.shared import bulk, outbox, vendors
 from gtm.shared.errors import Conflict
-from gtm.shared.models import Event
 
-__all__ = ["bill_pending", "finalize", "finalize_all", "void"]
+__all__ = ["bill_pending", "finalize", "finalize_all", "void", "write_off"]
 
 Status, PaymentStatus = Invoice.Status, Invoice.PaymentStatus
 _FINALIZED = (
@@ -53,7 +53,6 @@ _FINALIZED = (
     "updated_at",
 )
 _RATED_LINE = ("quantity", "amount", "explanation", "discount_amount", "tax_amount", "taxes")
-_VOIDED = ("status", "payment_status", "next_payment_attempt", "balance_applied", "metadata")
 
 
 def bill_pending(
@@ -69,7 +68,7 @@ def bill_pending(
     ``fresh`` charges are not written yet, and are afterwards. In the caller's transaction, which holds the locks of the
     payers and of the subscriptions. Raises PlaceUnknown where tax can't be decided.
     """
-    owed = charging.pending(payers=payers, by=context.at, fresh=fresh)
+    owed = _without_moot(charging.pending(payers=payers, by=context.at, fresh=fresh))
     book = discounted.book(owed)
     drafts = _with_room(drafting.gather(owed, context=context, book=book), context)
     grace = timedelta(minutes=context.vendor.draft_grace_minutes) if wait else timedelta()
@@ -85,6 +84,19 @@ def bill_pending(
     _number([draft.invoice for draft in ready])
     bulk.insert(Invoice, [draft.invoice for draft in ready])
     return [draft.invoice for draft in (*waiting, *ready)]
+
+
+def _without_moot(owed: Sequence[Charge]) -> list[Charge]:
+    """Without what a subscription was to pay once at a start that never came; that ends waived."""
+    moot = [charge.pk for charge in owed if charge.kind == LineKind.ONE_OFF and _never_came(charge)]
+    if moot:
+        Charge.objects.filter(pk__in=moot).update(status=Charge.Status.WAIVED)
+    return [charge for charge in owed if charge.pk not in moot]
+
+
+def _never_came(charge: Charge) -> bool:
+    ended_at = charge.subscription.ended_at if charge.subscription else None
+    return ended_at is not None and ended_at <= charge.invoice_at
 
 
 def _with_room(drafts: Sequence[Draft], context: Context) -> list[Draft]:
@@ -109,7 +121,7 @@ def _write_drafts(drafts: Sequence[Draft], *, finalize_at: datetime, at: datetim
         draft.invoice.finalize_at = finalize_at
     bulk.insert(Invoice, [draft.invoice for draft in drafts])
     _write_parts(drafts)
-    outbox.publish_many(_fact(draft.invoice, "created", at=at) for draft in drafts)
+    outbox.publish_many(drafting.fact(draft.invoice, "created", at=at) for draft in drafts)
 
 
 def _write_parts(drafts: Sequence[Draft]) -> None:
@@ -183,7 +195,7 @@ def _take_off(drafts: Sequence[Draft], context: Context) -> None:
 
 def _drop(drafts: Sequence[Draft], context: Context) -> None:
     if drafts:
-        outbox.publish_many(_fact(draft.invoice, "dropped", at=context.at) for draft in drafts)
+        outbox.publish_many(drafting.fact(draft.invoice, "dropped", at=context.at) for draft in drafts)
         written.waive(drafts)
 
 
@@ -194,8 +206,8 @@ def _issue(drafts: Sequence[Draft], subscriptions: Sequence[Subscription], conte
     for invoice in final:
         _settle_terms(invoice, context)
     paid = [invoice for invoice in final if invoice.status == Status.PAID]
-    finalized = [_fact(invoice, "finalized", at=context.at) for invoice in final]
-    outbox.publish_many([*finalized, *(_fact(invoice, "paid", at=context.at) for invoice in paid)])
+    finalized = [drafting.fact(invoice, "finalized", at=context.at) for invoice in final]
+    outbox.publish_many([*finalized, *(drafting.fact(invoice, "paid", at=context.at) for invoice in paid)])
     _let_begin(drafts, subscriptions, context)
 
 
@@ -285,68 +297,3 @@ def _write_again(drafts: Sequence[Draft], changed: Sequence[Charge]) -> None:
     bulk.update(InvoiceLine, lines, _RATED_LINE)
     bulk.update(Charge, changed, ["quantity", "amount", "explanation"])
     bulk.update(Invoice, [draft.invoice for draft in drafts], drafting.TOTALS)
-
-
-@transaction.atomic
-def void(
-    *, invoice: Invoice, at: datetime, reason: str = "", cause: str = "voided_by_staff", waive: bool = False
-) -> Invoice:
-    """Take back an open invoice that nobody paid.
-
-    Its charges are replaced by new pending ones, which the payer's next invoice gathers; with ``waive`` nothing is
-    asked for again, and nor is it for a subscription that has ended. One that waited for its payment to begin expires
-    with the last of its open invoices. Raises Conflict unless it is open, unpaid and uncredited, with no payment under
-    way. ``reason``, in somebody's own words, is kept in the invoice's metadata (``void_reason``); the fact holds
-    ``cause``, a code.
-    """
-    invoice, subscriptions = settlement.lock(invoice)
-    _require_voidable(invoice)
-    invoice.status, invoice.payment_status, invoice.next_payment_attempt = Status.VOID, PaymentStatus.NONE, None
-    balances.give_back(invoice=invoice, at=at)
-    if reason:
-        invoice.metadata = {**invoice.metadata, "void_reason": reason}
-    invoice.save(update_fields={*_VOIDED, *invoice.touch()})
-    invoice.refresh_from_db(fields=["updated_at"])
-    standing.on_voided(subscriptions, invoice=invoice, at=at)
-    _release(invoice, at=at, waive=waive)
-    outbox.publish_many([_fact(invoice, "voided", at=at, reason=cause)])
-    return invoice
-
-
-def _require_voidable(invoice: Invoice) -> None:
-    if invoice.status == Status.PAID:
-        raise Conflict("A paid invoice can't be voided; it gets a credit note.", code="invoice_paid")
-    if invoice.status != Status.OPEN:
-        raise Conflict("Only an open invoice can be voided.", code="invoice_not_open")
-    if invoice.amount_paid or invoice.amount_credited:
-        raise Conflict("Part of this invoice is paid or credited.", code="invoice_partly_paid")
-    if PaymentAttempt.objects.filter(invoice=invoice, status=PaymentAttempt.Status.LIVE).exists():
-        raise Conflict("A payment of this invoice is under way.", code="payment_in_progress")
-
-
-def _release(invoice: Invoice, *, at: datetime, waive: bool) -> None:
-    released = list(Charge.objects.filter(invoice_line__invoice=invoice).order_by("pk"))
-    ended = Subscription.objects.filter(charges__in=released, status__in=Subscription.ENDED)
-    over = dict(ended.values_list("pk", "status"))
-    waived = [charge.pk for charge in released if waive or charge.subscription_id in over]
-    replaced = [charge for charge in released if charge.pk not in waived]
-    Charge.objects.filter(pk__in=waived).update(status=Charge.Status.WAIVED, invoice_line=None)
-    expired = [pk for pk, status in over.items() if status == Subscription.Status.EXPIRED]
-    Charge.objects.filter(subscription__in=expired, status=Charge.Status.PENDING).update(status=Charge.Status.WAIVED)
-    Charge.objects.filter(pk__in=[charge.pk for charge in replaced]).update(
-        status=Charge.Status.REPLACED, invoice_line=None
-    )
-    bulk.insert(Charge, [charging.successor(charge, invoice_at=at) for charge in replaced])
-
-
-def _fact(invoice: Invoice, kind: str, *, at: datetime, reason: str = "") -> Event:
-    """The fact ``billing.invoice.<kind>``. It doesn't hold the number, which is taken after it is written."""
-    return outbox.fact(
-        f"billing.invoice.{kind}",
-        invoice,
-        at=at,
-        customer_id=invoice.customer_id,
-        account_id=invoice.customer.account_id,
-        data={"currency": invoice.currency, "total": invoice.total, "collection_method": invoice.collection_method},
-        reason=reason,
-    )

@@ -296,6 +296,8 @@ def record_manual(
 def _require_payable(customer: Customer, invoices: Sequence[Invoice], amount: int) -> None:
     if amount <= 0:
         raise Invalid("An amount is more than 0.", attr="amount")
+    if not invoices and not customer.currency:
+        raise Invalid("This customer has no currency yet.", attr="invoices")
     if any(invoice.customer_id != customer.pk for invoice in invoices):
         raise Invalid("An invoice is not this customer's.", attr="invoices")
     if len({(invoice.currency, invoice.legal_entity_id) for invoice in invoices}) > 1:

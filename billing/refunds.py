@@ -7,7 +7,8 @@ money goes once. Money that no gateway took is sent by hand: somebody says when 
 stands to the payer's credit, so that no cent is lost sight of.
 """
 
-from collections.abc import Iterable, Sequence
+import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,7 +19,7 @@ from django.db.models import Sum
 from billing import balances, gateways
 from billing.gateways import RefundResult
 from billing.models import Allocation, BalanceEntry, CreditNote, Invoice, Payment, Refund
-from gtm.shared import db, nudges, outbox
+from gtm.shared import db, ids, nudges, outbox
 from gtm.shared.errors import Conflict, DomainError, Invalid
 from gtm.shared.models import Event, TestClock, write
 
@@ -34,25 +35,30 @@ class Share:
     amount: int
 
 
-def create(*, payment: Payment, amount: int, reason: str = "", at: datetime) -> Refund:
+def create(
+    *, payment: Payment, amount: int, reason: str = "", refund_id: uuid.UUID | None = None, at: datetime
+) -> Refund:
     """Pay out what stands to the payer's credit, to where the payment came from, and send it.
 
-    What settles an invoice stays: a credit note that settles by refund gives that back. Raises Invalid for more than
-    is left of the payment, and BalanceTooLow for more than there is credit. Not in a transaction.
+    What settles an invoice stays: a credit note that settles by refund gives that back. ``refund_id`` becomes its key:
+    a second call with the same one goes on where the first was interrupted. Raises Invalid for more than is left of the
+    payment, and BalanceTooLow for more than there is credit. Not in a transaction.
     """
-    refund = _take_out(payment=payment, amount=amount, reason=reason, at=at)
+    refund = Refund.objects.filter(pk=refund_id).first() if refund_id else None
+    if refund is None:
+        refund = _take_out(payment=payment, amount=amount, reason=reason, refund_id=refund_id or ids.uuid7(), at=at)
     return send(refund=refund, at=at)
 
 
 @transaction.atomic(durable=True)
-def _take_out(*, payment: Payment, amount: int, reason: str, at: datetime) -> Refund:
+def _take_out(*, payment: Payment, amount: int, reason: str, refund_id: uuid.UUID, at: datetime) -> Refund:
     payment = db.lock_one(payment)
     if payment.status != Payment.Status.SUCCEEDED:
         raise Conflict("This payment brought no money.", code="payment_not_succeeded", attr="payment")
     left = payment.amount - payment.amount_refunded
     if not 0 < amount <= left:
         raise Invalid(f"Between 1 and {left} {payment.currency} (minor units) can be refunded.", attr="amount")
-    refund = begin(payment=payment, amount=amount, reason=reason, at=at)
+    refund = begin(payment=payment, amount=amount, reason=reason, refund_id=refund_id, at=at)
     balances.add(
         customer=payment.customer,
         currency=payment.currency,
@@ -91,10 +97,17 @@ def begin_all(*, shares: Iterable[Share], amount: int, credit_note: CreditNote, 
 
 
 def begin(
-    *, payment: Payment, amount: int, credit_note: CreditNote | None = None, reason: str = "", at: datetime
+    *,
+    payment: Payment,
+    amount: int,
+    credit_note: CreditNote | None = None,
+    reason: str = "",
+    refund_id: uuid.UUID | None = None,
+    at: datetime,
 ) -> Refund:
     """Write a refund of a payment whose lock the caller holds, and count it; it is sent when that has committed."""
     refund = Refund(
+        id=refund_id or ids.uuid7(),
         customer=payment.customer,
         payment=payment,
         credit_note=credit_note,
@@ -182,12 +195,18 @@ def _by_hand(refund: Refund) -> tuple[Payment, Refund]:
     return payment, refund
 
 
-def send_pending(*, refunds: Sequence[Refund] | None = None) -> int:
-    """Send what waits to be sent, and what a lost answer left; return how many are settled. Not in a transaction."""
+def send_pending(*, test_clock: TestClock | None = None) -> int:
+    """Send what waits to be sent, and what a lost answer left; return how many are settled. Not in a transaction.
+
+    All of it, without test clocks that are being advanced; or that of one test clock.
+    """
     waiting = Refund.objects.filter(status=Status.PENDING, by_hand=False)
-    waiting = waiting.exclude(test_clock__status=TestClock.Status.ADVANCING)  # when the clock is at rest again
-    found = waiting.select_related("payment", "customer").order_by("created_at")[:500] if refunds is None else refunds
-    return sum(_send_one(refund) for refund in found)
+    if test_clock is None:
+        waiting = waiting.exclude(test_clock__status=TestClock.Status.ADVANCING)
+    else:
+        waiting = waiting.filter(test_clock=test_clock)
+    found = waiting.select_related("payment", "customer").order_by("created_at", "id")
+    return sum(_send_one(refund) for refund in found[:500])
 
 
 def _send_one(refund: Refund) -> bool:

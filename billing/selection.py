@@ -27,11 +27,15 @@ def quantity_of(item: ItemTerms) -> Decimal:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The plan version that is bought, and its prices: all of one currency, each once."""
+    """The plan version that is bought, and its prices: all of one currency, each once.
+
+    ``items`` recur; ``once`` are one-time prices, such as a set-up fee.
+    """
 
     plan_version: PlanVersion
     items: tuple[ItemTerms, ...]
     currency: str
+    once: tuple[ItemTerms, ...] = ()
 
 
 def default_items(
@@ -81,10 +85,17 @@ def version_of(
     return version
 
 
-def resolve(*, plan_version: PlanVersion, items: Sequence[ItemTerms] | None, interval: str, currency: str) -> Selection:
+def resolve(
+    *,
+    plan_version: PlanVersion,
+    items: Sequence[ItemTerms] | None,
+    interval: str,
+    currency: str,
+    starting: bool = False,
+) -> Selection:
     """Find what is bought of a version that is sealed. ``currency`` is the payer's, empty where it has none yet.
 
-    Raises Invalid with the field's name.
+    One-time prices are sold to what is ``starting``. Raises Invalid with the field's name.
     """
     if items is None:
         chosen_currency = currency or _first_currency(plan_version, interval)
@@ -93,7 +104,20 @@ def resolve(*, plan_version: PlanVersion, items: Sequence[ItemTerms] | None, int
         chosen = list(items)
         _require_known(chosen, plan_version)
     _require_sound(chosen, currency)
-    return Selection(plan_version=plan_version, items=tuple(chosen), currency=chosen[0].price.currency)
+    recurring, once = (tuple(item for item in chosen if is_once(item) is wanted) for wanted in (False, True))
+    _require_recurring(chosen, recurring, starting=starting)
+    return Selection(plan_version, recurring, chosen[0].price.currency, once)
+
+
+def is_once(item: ItemTerms) -> bool:
+    return item.price.interval == Price.Interval.ONE_TIME
+
+
+def _require_recurring(chosen: Sequence[ItemTerms], recurring: Sequence[ItemTerms], *, starting: bool) -> None:
+    """A subscription has something that recurs; what doesn't is bought with its start."""
+    for position, item in enumerate(chosen):
+        if is_once(item) and not (starting and recurring):
+            raise Invalid("A one-time price doesn't recur.", code="one_time_price", attr=f"items.{position}.price")
 
 
 def _require_for_sale(plan: Plan, origin: str) -> None:
@@ -137,8 +161,6 @@ def _require_sound(items: Sequence[ItemTerms], currency: str) -> None:
         if item.price.currency != expected:
             detail = f"{item.price.code} is in {item.price.currency}, not in {expected}."
             raise Invalid(detail, code="currency_differs", attr=f"{attr}.price")
-        if item.price.interval == Price.Interval.ONE_TIME:
-            raise Invalid("A one-time price doesn't recur.", code="one_time_price", attr=f"{attr}.price")
         if not 0 <= Decimal(item.quantity) <= MAX_QUANTITY:
             raise Invalid(f"A quantity is 0 to {MAX_QUANTITY:f}.", attr=f"{attr}.quantity")
         if (what := item.price.meter_id or item.price.pk) in seen:

@@ -13,11 +13,13 @@ from django.db.models import F, Q, QuerySet
 from billing import (
     catalog,
     charges,
+    customers,
     discounts,
     drafting,
     entitlements,
     invoices,
     meter_use,
+    one_off,
     payments,
     pricing,
     rating,
@@ -27,6 +29,7 @@ from billing import (
 )
 from billing.cancellation import cancel, undo_cancellation
 from billing.models import (
+    Charge,
     CollectionMethod,
     Coupon,
     Customer,
@@ -41,9 +44,9 @@ from billing.models import (
 from billing.payments import NoPaymentMethod
 from billing.selection import ItemTerms, Selection, default_items
 from billing.standing import Status
-from gtm.shared import db, outbox, periods, saving, vendors
+from gtm.shared import db, periods, saving, vendors
 from gtm.shared.errors import Conflict, Invalid
-from gtm.shared.models import TestClock, Vendor, write
+from gtm.shared.models import TestClock, Vendor
 from gtm.shared.periods import Anchor
 
 __all__ = ["ItemTerms", "cancel", "create", "default_items", "expire_incomplete", "retry_payment", "undo_cancellation"]
@@ -162,7 +165,7 @@ def _start(
         at=at,
     )
     _check_parties(order)
-    _fix_currency(order)
+    customers.fix_currency(order.payer, order.selection.currency, at=at)
     return _write(order)
 
 
@@ -172,7 +175,9 @@ def _select(wanted: _Wanted, payer: Customer, *, at: datetime) -> Selection:
         plan=wanted.plan, plan_version=wanted.plan_version, items=wanted.items, origin=wanted.origin
     )
     sealed = catalog.seal(plan_version=version, at=at)
-    return selection.resolve(plan_version=sealed, items=wanted.items, interval=wanted.interval, currency=payer.currency)
+    return selection.resolve(
+        plan_version=sealed, items=wanted.items, interval=wanted.interval, currency=payer.currency, starting=True
+    )
 
 
 def _check_start(start_at: datetime, at: datetime) -> None:
@@ -210,9 +215,7 @@ def _check_parties(order: _Order) -> None:
         raise Invalid("The customer and the payer stand on different test clocks.", attr="payer")
     if payer.parked_at is not None:
         raise Conflict(f"Billing of this payer is held up: {payer.parked_reason}", code="payer_parked", attr="payer")
-    if payer.allowed_collection and terms["collection_method"] not in payer.allowed_collection:
-        detail = payer.allowed_collection_reason or "This payer may not be billed that way."
-        raise Invalid(detail, code="collection_not_allowed", attr="collection_method")
+    customers.require_collection(payer, terms["collection_method"])
     method = terms["payment_method"]
     if method is not None and (method.customer_id != payer.pk or method.detached_at is not None):
         raise Invalid("This payment method is not the payer's.", attr="payment_method")
@@ -232,7 +235,7 @@ def _check_card(order: _Order) -> None:
         return
     waits = order.start_at > order.at
     tries = order.trial_end is not None and not order.selection.plan_version.trial_requires_payment_method
-    if waits or tries or not any(costs(item) for item in order.selection.items):
+    if waits or tries or not any(costs(item) for item in (*order.selection.items, *order.selection.once)):
         return
     if not PaymentMethod.objects.filter(customer=order.payer, is_default=True).exists():
         raise NoPaymentMethod("A payment method is needed to charge automatically.", attr="payment_method")
@@ -241,22 +244,6 @@ def _check_card(order: _Order) -> None:
 def costs(item: ItemTerms) -> bool:
     quantity = selection.quantity_of(item)
     return item.price.meter_id is not None or pricing.rate(rating.terms_of(item.price), quantity).amount > 0
-
-
-def _fix_currency(order: _Order) -> None:
-    """The first subscription decides the payer's currency, for good."""
-    if order.payer.currency:
-        return
-    write(order.payer, currency=order.selection.currency)
-    outbox.publish(
-        "billing.customer.changed",
-        order.payer,
-        at=order.at,
-        customer_id=order.payer.pk,
-        account_id=order.payer.account_id,
-        data={"changed": ["currency"], "currency": order.payer.currency},
-        previous={"currency": ""},
-    )
 
 
 def _write(order: _Order) -> Subscription:
@@ -296,6 +283,8 @@ def _insert(order: _Order, vendor: Vendor) -> Subscription:
         counted_from=order.start_at,
         at=order.at,
     )
+    once = one_off.of_subscription(subscription=subscription, items=order.selection.once, invoice_at=order.anchor_at)
+    Charge.objects.bulk_create(once)
     return standing.loaded().get(pk=subscription.pk)
 
 

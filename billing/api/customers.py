@@ -3,6 +3,7 @@
 from typing import Any
 
 import django_filters
+from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status
 from rest_framework.decorators import action
@@ -80,8 +81,9 @@ class CustomerSerializer(ResourceSerializer):
         create_only_fields = ("test_clock",)
 
     def get_credit_balance(self, customer: Customer) -> int:
-        """What is left over of payments and credits, in minor units."""
-        return 0
+        """What stands to its credit in its currency, in minor units: the next invoices are paid from it."""
+        held = (balance.amount for balance in customer.balances.all() if balance.currency == customer.currency)
+        return next(held, 0)
 
 
 class CustomerFilter(ResourceFilter):
@@ -149,6 +151,10 @@ class CustomerViewSet(Creates, Updates, ResourceViewSet):
     serializer_class = CustomerSerializer
     filterset_class = CustomerFilter
     write_roles = ()
+
+    def get_queryset(self) -> QuerySet[Customer]:
+        shown: QuerySet[Customer] = super().get_queryset()
+        return shown.prefetch_related("balances")
 
     def get_idempotency_mode(self) -> str:
         """A gateway is asked outside of any transaction."""

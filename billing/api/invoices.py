@@ -1,5 +1,6 @@
 """Invoices over the API, and what can be done with them."""
 
+from datetime import datetime
 from typing import Any
 
 import django_filters
@@ -7,13 +8,14 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_field
-from rest_framework import serializers
+from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
-from billing import documents, invoices, payments, wording
+from billing import documents, invoices, one_off, payments, wording
+from billing.api.one_off import InvoiceChangeSerializer, NewInvoiceSerializer
 from billing.api.scoping import of_customers
 from billing.models import (
     CollectionMethod,
@@ -130,6 +132,7 @@ class InvoiceSerializer(ResourceSerializer):
             "balance_applied",
             "amount_paid",
             "amount_credited",
+            "credit_note_total",
             "amount_due",
             "issue_date",
             "due_date",
@@ -180,6 +183,12 @@ def _lines(invoice: Invoice) -> list[InvoiceLine]:
     return sorted(invoice.lines.all(), key=lambda line: line.position)
 
 
+def _collect(invoice: Invoice, at: datetime) -> None:
+    """Charge the card of what was just finalized, where there is one to charge."""
+    if invoice.next_payment_attempt is not None:
+        payments.collect_all(invoices=[invoice], at=at)
+
+
 class ManualPaymentSerializer(StrictSerializer):
     """Money that came another way; without ``amount``, all that is due."""
 
@@ -216,6 +225,30 @@ class InvoiceViewSet(ResourceViewSet):
         shown = Invoice.objects.prefetch_related("lines", "taxes")
         return of_customers(shown, self.principal, path="customer")
 
+    def get_idempotency_mode(self) -> str:
+        """A card may be charged, which happens outside of any transaction."""
+        return idempotency.RESUMABLE if self.action == "create" else super().get_idempotency_mode()
+
+    @extend_schema(request=NewInvoiceSerializer, responses={201: InvoiceSerializer})
+    def create(self, request: Request) -> Response:
+        """Make an invoice by hand, of one-off lines: a draft, or with ``finalize`` issued and, by card, charged."""
+        data = self.validated(NewInvoiceSerializer)
+        at = db.now_for(data["customer"])
+        invoice = one_off.create(
+            at=at,
+            invoice_id=request.idempotency_key_id,  # type: ignore[attr-defined]  # set by ApiView
+            **data,
+        )
+        _collect(invoice, at)
+        return self.answer(invoice, status=status.HTTP_201_CREATED)
+
+    @extend_schema(request=InvoiceChangeSerializer, responses=InvoiceSerializer)
+    def partial_update(self, request: Request, id: str) -> Response:  # noqa: A002 -- the address's name
+        """Replace the lines of a draft that was made by hand, or its terms. 409 for any other invoice."""
+        invoice = self.get_object()
+        data = self.validated(InvoiceChangeSerializer, partial=True)
+        return self.answer(one_off.change(invoice=invoice, at=db.now_for(invoice), **data))
+
     @extend_schema(request=None, responses={(200, "application/pdf"): OpenApiTypes.BINARY})
     @action(detail=True, methods=["get"])
     def pdf(self, request: Request, id: str) -> HttpResponse:  # noqa: A002 -- the address's name
@@ -233,8 +266,7 @@ class InvoiceViewSet(ResourceViewSet):
         invoice = self.get_object()
         at = db.now_for(invoice)
         finalized = invoices.finalize(invoice=invoice, at=at)
-        if finalized.next_payment_attempt is not None:
-            payments.collect_all(invoices=[finalized], at=at)
+        _collect(finalized, at)
         return self.answer(finalized)
 
     @extend_schema(request=VoidSerializer, responses=InvoiceSerializer)
@@ -245,10 +277,18 @@ class InvoiceViewSet(ResourceViewSet):
         invoice = self.get_object()
         return self.answer(invoices.void(invoice=invoice, at=db.now_for(invoice), **data))
 
+    @extend_schema(request=VoidSerializer, responses=InvoiceSerializer)
+    @action(detail=True, methods=["post"])
+    def write_off(self, request: Request, id: str) -> Response:  # noqa: A002 -- the address's name
+        """Give an open invoice up as uncollectible; a later payment settles it all the same."""
+        data = self.validated(VoidSerializer)
+        invoice = self.get_object()
+        return self.answer(invoices.write_off(invoice=invoice, at=db.now_for(invoice), **data))
+
     @extend_schema(request=ManualPaymentSerializer, responses=InvoiceSerializer)
     @action(detail=True, methods=["post"])
     def payment(self, request: Request, id: str) -> Response:  # noqa: A002 -- the address's name
-        """Record money that came another way, in full or in part."""
+        """Record money that came another way, in full or in part; what is too much stands to the customer's credit."""
         data = self.validated(ManualPaymentSerializer)
         invoice = self.get_object()
         at = db.now_for(invoice)

@@ -59,9 +59,12 @@ class PaymentSerializer(ResourceSerializer):
 
 
 class CustomerPaymentSerializer(ManualPaymentSerializer):
-    """Money for several open invoices, given to them in this order; without ``amount``, all that is due on them."""
+    """Money for several open invoices, given to them in this order; without ``amount``, all that is due on them.
 
-    invoices = fields.ReferenceField(Invoice, many=True, allow_empty=False)
+    What they don't take stands to the customer's credit: without ``invoices``, all of it.
+    """
+
+    invoices = fields.ReferenceField(Invoice, many=True, required=False, default=list)
 
 
 class PaymentFilter(ResourceFilter):
@@ -81,7 +84,7 @@ class PaymentViewSet(ResourceViewSet):
 
     @extend_schema(request=CustomerPaymentSerializer, responses={201: PaymentSerializer})
     def record(self, request: Request, id: str) -> Response:  # noqa: A002 -- the address's name
-        """Record money that a customer sent for one or several invoices."""
+        """Record money that a customer sent, for one or several invoices or for none."""
         customer = self._customer(id)
         data = self.validated(CustomerPaymentSerializer)
         at = db.now_for(customer)

@@ -1,6 +1,8 @@
 from django.urls import URLPattern, URLResolver, re_path
 
+from billing.api.balances import BalanceEntryViewSet, RefundViewSet
 from billing.api.catalog import FeatureViewSet, MeterViewSet, PlanViewSet, PriceViewSet, TaxRateViewSet
+from billing.api.credit_notes import CreditNoteViewSet
 from billing.api.customers import CustomerViewSet
 from billing.api.invoices import InvoiceViewSet
 from billing.api.payments import PaymentViewSet
@@ -17,7 +19,10 @@ router.register("meters", MeterViewSet)
 router.register("tax_rates", TaxRateViewSet)
 router.register("subscriptions", SubscriptionViewSet)
 router.register("invoices", InvoiceViewSet)
+router.register("credit_notes", CreditNoteViewSet)
 router.register("payments", PaymentViewSet)
+router.register("refunds", RefundViewSet)
+router.register("balance_entries", BalanceEntryViewSet)
 
 urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^customers/(?P<id>[^/]+)/payments/?$", PaymentViewSet.as_view({"post": "record"})),

@@ -24,6 +24,7 @@ class TestCard:
     last4: str
     outcome: ChargeStatus = "succeeded"
     failure_code: str = ""
+    refundable: bool = True
 
 
 CARDS: dict[str, TestCard] = {
@@ -34,8 +35,10 @@ CARDS: dict[str, TestCard] = {
     "pm_card_chargeDeclinedInsufficientFunds": TestCard("visa", "9995", "failed", "insufficient_funds"),
     "pm_card_chargeDeclinedStolenCard": TestCard("visa", "9979", "failed", "stolen_card"),
     "pm_card_chargeDeclinedExpiredCard": TestCard("visa", "0069", "failed", "expired_card"),
+    "pm_card_refundFail": TestCard("visa", "5126", refundable=False),
     "pm_card_authenticationRequired": TestCard("visa", "3184", "requires_action", "authentication_required"),
 }
+_UNREFUNDABLE = "sandbox_refund_fails"  # how the reference of a charge begins that can't be given back
 EXPIRY = (12, 2034)  # as Stripe's test cards
 
 
@@ -56,7 +59,7 @@ class SandboxGateway:
         card = CARDS[method]
         answer = SandboxCharge(
             idempotency_key=str(attempt_id),
-            reference=f"sandbox_{attempt_id.hex}",
+            reference=f"{'sandbox' if card.refundable else _UNREFUNDABLE}_{attempt_id.hex}",
             outcome=card.outcome,
             failure_code=card.failure_code,
             amount=amount,
@@ -70,7 +73,10 @@ class SandboxGateway:
         return _result(known) if known else None
 
     def refund(self, *, refund_id: UUID, reference: str, amount: int, currency: str) -> RefundResult:
-        return RefundResult(status="succeeded", reference=f"sandbox_{refund_id.hex}")
+        given = f"sandbox_{refund_id.hex}"
+        if reference.startswith(_UNREFUNDABLE):
+            return RefundResult(status="failed", reference=given, failure_code="expired_or_canceled_card")
+        return RefundResult(status="succeeded", reference=given)
 
 
 def _result(charge: SandboxCharge) -> ChargeResult:

@@ -52,7 +52,13 @@ PROMISED = [
     "invoices/{id}/void",
     "invoices/{id}/payment",
     "invoices/{id}/collection",
+    "invoices/{id}/write_off",
+    "credit_notes",
+    "credit_notes/{id}",
     "payments",
+    "refunds",
+    "refunds/{id}",
+    "balance_entries",
     "leads",
     "leads/{id}",
     "leads/{id}/transition",
@@ -108,9 +114,11 @@ def key(db: None) -> str:
     """A key of the installation, and a little of everything to find."""
     makers.legal_entity()
     makers.published_plan()
-    makers.card(makers.customer(external_id="acme"))
     endpoint, _secret = endpoints.create(at=world.JAN_1, url="https://hooks.example.com/", external_id="acme")
     endpoints.ping(endpoint=endpoint, at=world.JAN_1)
+    acme = makers.customer(external_id="acme")
+    makers.card(acme)
+    makers.paid(makers.invoiced(acme, 1000), 1200)
     return keys.issue(name="contract", scope="write")[1]
 
 

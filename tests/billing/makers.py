@@ -9,11 +9,13 @@ from typing import Any
 
 from django.db import transaction
 
-from billing import catalog, coupons, customers, drafting, invoices, payments, subscriptions, usage
+from billing import catalog, coupons, credit_notes, customers, drafting, invoices, payments, subscriptions, usage
 from billing.catalog import EntitlementTerms
+from billing.credit_notes import LineCredit
 from billing.models import (
     Charge,
     Coupon,
+    CreditNote,
     Customer,
     Feature,
     Invoice,
@@ -173,3 +175,16 @@ def coupon(code: str = "SUMMER20", *, at: datetime = JAN_1, **terms: Any) -> Cou
     """20 % off the first billing period."""
     given = {"amount_off", "percent_off"} & terms.keys()
     return coupons.create(at=at, code=code, **({} if given else {"percent_off": Decimal(20)}) | terms)
+
+
+def credited(invoice: Invoice, *amounts: int, settle: str = "balance", at: datetime = JAN_1) -> CreditNote:
+    """A credit note over so much of each line, in their order; 0 leaves one out."""
+    lines = zip(invoice.lines.order_by("position"), amounts, strict=False)
+    return credit_notes.issue(
+        invoice=invoice,
+        lines=[LineCredit(line, amount) for line, amount in lines if amount],
+        settle=settle,
+        reason="Not delivered",
+        origin="admin",
+        at=at,
+    )

@@ -28,6 +28,11 @@ def test_money_is_moved_by_founders_and_finance_alone():
         f"invoices/{invoice.public_id}/void",
         f"invoices/{invoice.public_id}/collection",
         f"subscriptions/{subscription.public_id}/cancellation",
+        f"invoices/{invoice.public_id}/write_off",
+        "invoices",
+        "credit_notes",
+        "refunds",
+        "balance_entries",
         "subscriptions",
         "test_clocks",
     ):

@@ -3,8 +3,8 @@
 import pytest
 from rest_framework.test import APIClient
 
-from billing import subscriptions
-from billing.models import Customer
+from billing import balances, subscriptions
+from billing.models import Customer, Invoice
 from crm import accounts
 from crm.models import Account
 from gtm.shared import keys
@@ -13,7 +13,7 @@ from tests.billing import makers
 from tests.world import JAN_1
 
 pytestmark = pytest.mark.django_db
-RESOURCES = ("customers", "subscriptions", "invoices", "payments")
+RESOURCES = ("customers", "subscriptions", "invoices", "payments", "credit_notes", "refunds", "balance_entries")
 
 
 def caller(user) -> APIClient:
@@ -33,6 +33,8 @@ def acme() -> Customer:
     account.save()
     customer.refresh_from_db()
     subscriptions.create(customer=customer, plan=makers.published_plan(), at=JAN_1)
+    makers.credited(Invoice.objects.get(), 100, settle="refund")
+    balances.adjust(customer=customer, amount=100, reason="An outage", at=JAN_1)
     return customer
 
 

@@ -37,15 +37,7 @@ def acme():
 
 
 def credit(invoice: Invoice, *amounts: int, settle: str = "balance") -> CreditNote:
-    lines = list(invoice.lines.order_by("position"))
-    return credit_notes.issue(
-        invoice=invoice,
-        lines=[LineCredit(line, amount) for line, amount in zip(lines, amounts, strict=False) if amount],
-        settle=settle,
-        reason="Not delivered",
-        origin="admin",
-        at=JAN_15,
-    )
+    return makers.credited(invoice, *amounts, settle=settle, at=JAN_15)
 
 
 def balance(customer) -> int:
