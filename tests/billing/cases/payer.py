@@ -50,6 +50,16 @@ class Payer:
         defaults = {"model": "per_unit", "timing": "in_arrears", "meter": meter}
         return self.price(code, plan=plan, **defaults | terms)
 
+    def fees(self, code: str, count: int) -> list[Price]:
+        """Metered prices of one plan at a minor unit each: what is used of one is what it costs."""
+        first = self.metered(f"{code}-0", unit_amount=1)
+        return [first, *[self.metered(f"{code}-{n}", plan=first.plan, unit_amount=1) for n in range(1, count)]]
+
+    def cost(self, prices: Sequence[Price], fees: Sequence[int], *, at: datetime) -> None:
+        """Use so much of each of them."""
+        for price, fee in zip(prices, fees, strict=True):
+            self.use(price, fee, at=at)
+
     # --- what happens --------------------------------------------------------------------------
     def start(self, *ordered: Ordered, at: datetime, **terms: Any) -> Subscription:
         return subscriptions.create(customer=self.customer, items=items_of(ordered), at=at, **terms)
