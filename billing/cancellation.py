@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from billing import charges, drafting, entitlements, invoices, runs, standing, unused
+from billing import charges, drafting, entitlements, invoices, phases, runs, standing, unused
 from billing.models import Customer, Subscription, SubscriptionChange
 from billing.queries import billing_periods
 from billing.standing import Status
@@ -44,6 +44,8 @@ def cancel(
         raise Conflict(f"A subscription that is {subscription.get_status_display().lower()} can't be canceled.")
     subscription.cancel_at = _end_of(subscription, when, at)
     subscription.canceled_at, subscription.cancel_credit = at, credit
+    phases.truncate(subscription, ends_at=subscription.cancel_at)
+    standing.plan_changes(subscription)
     _replan(subscription)
     standing.record(
         subscription,
@@ -96,7 +98,7 @@ def _replan(subscription: Subscription) -> None:
     """Set when each item is due next with the end as it is known now, and save."""
     charges.replan(subscription, vendor=vendors.current())
     charges.write_items([subscription])
-    standing.save(subscription, "cancel_at", "canceled_at", "cancel_credit")
+    standing.save(subscription, "cancel_at", "canceled_at", "cancel_credit", "next_change_at")
 
 
 def _end_now(subscription: Subscription, *, origin: str, reason: str, at: datetime) -> None:

@@ -1,21 +1,28 @@
 """Grants: what a customer may use, kept up to date by what changes it, so that reading them is one indexed query."""
 
 from datetime import datetime
+from decimal import Decimal
 
 from django.db import transaction
 
-from billing.models import Entitlement, Grant, Subscription
+from billing.models import Entitlement, Grant, Price, Subscription
 
 _TERMS = ("feature_id", "granted", "limit", "hard", "reset")
 
 
 @transaction.atomic
 def refresh(*, subscription: Subscription, at: datetime) -> None:
-    """Rewrite the grants that the subscription's plan version gives, where they differ.
+    """Rewrite the grants that the subscription's plan version gives, where they differ; limits are for each seat.
 
-    The caller holds the subscription's lock. They stay when it ends: its status says whether they hold, and why not.
+    The caller holds the subscription's lock, with its items loaded. They stay when it ends: its status says whether
+    they hold, and why not.
     """
-    wanted = set(Entitlement.objects.filter(plan_version_id=subscription.plan_version_id).values_list(*_TERMS))
+    seats = _seats(subscription)
+    terms = Entitlement.objects.filter(plan_version_id=subscription.plan_version_id).values_list(*_TERMS)
+    wanted = {
+        (feature_id, granted, None if limit is None else limit * seats, hard, reset)
+        for feature_id, granted, limit, hard, reset in terms
+    }
     theirs = Grant.objects.filter(subscription=subscription, source=Grant.Source.PLAN)
     if set(theirs.values_list(*_TERMS)) == wanted:
         return
@@ -33,6 +40,15 @@ def refresh(*, subscription: Subscription, at: datetime) -> None:
         )
         for feature_id, granted, limit, hard, reset in sorted(wanted, key=lambda terms: terms[0])
     )
+
+
+def _seats(subscription: Subscription) -> Decimal:
+    """How many of the plan there are: the quantity of what is priced by it, add-ons and usage apart."""
+    base = [item for item in subscription.items.all() if item.ended_at is None and not item.price.add_on]
+    quantities = [
+        item.quantity for item in base if item.price.meter_id is None and item.price.model != Price.Model.FLAT
+    ]
+    return max(quantities, default=Decimal(1))
 
 
 @transaction.atomic

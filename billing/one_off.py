@@ -264,12 +264,18 @@ def _drop_parts(invoice: Invoice) -> None:
     InvoiceLine.objects.filter(invoice=invoice).delete()
 
 
-def of_subscription(*, subscription: Subscription, items: Sequence[ItemTerms], invoice_at: datetime) -> list[Charge]:
-    """The charges (unsaved) for the one-time prices that a subscription begins with, due with its first invoice."""
-    return [_of_item(subscription, item, invoice_at) for item in items]
+def of_subscription(
+    *,
+    subscription: Subscription,
+    items: Sequence[ItemTerms],
+    invoice_at: datetime,
+    reason: LineReason = LineReason.SUBSCRIPTION_START,
+) -> list[Charge]:
+    """The charges (unsaved) for the one-time prices that a subscription begins with, or that come with a change."""
+    return [_of_item(subscription, item, invoice_at, reason) for item in items]
 
 
-def _of_item(subscription: Subscription, item: ItemTerms, invoice_at: datetime) -> Charge:
+def _of_item(subscription: Subscription, item: ItemTerms, invoice_at: datetime, reason: LineReason) -> Charge:
     price, quantity = item.price, quantity_of(item)
     rated = pricing.rate(rating.terms_of(price), quantity)
     return Charge(
@@ -277,7 +283,7 @@ def _of_item(subscription: Subscription, item: ItemTerms, invoice_at: datetime) 
         payer=subscription.payer,
         subscription=subscription,
         kind=LineKind.ONE_OFF,
-        reason=LineReason.SUBSCRIPTION_START,
+        reason=reason,
         currency=subscription.currency,
         amount=rated.amount,
         quantity=quantity,

@@ -194,6 +194,17 @@ def collect_all(*, invoices: Sequence[Invoice], at: datetime) -> None:
             log.info("not_collected", invoice=invoice.public_id, code=refusal.code, detail=refusal.detail)
 
 
+def collect_new(*, subscription: Subscription, at: datetime) -> None:
+    """Charge the card for what the subscription was just invoiced for, if it wasn't tried yet."""
+    waiting = Invoice.objects.filter(
+        lines__subscription=subscription,
+        status=Invoice.Status.OPEN,
+        payment_status=Invoice.PaymentStatus.NONE,
+        collection_method=CollectionMethod.CHARGE_AUTOMATICALLY,
+    )
+    collect_all(invoices=list(waiting.distinct().order_by("pk")), at=at)
+
+
 def awaiting_collection(*, test_clock: TestClock | None) -> QuerySet[Invoice]:
     """Open invoices whose card has not been tried yet: what a run that was killed has left, too."""
     return Invoice.objects.filter(

@@ -9,35 +9,30 @@ that can't be billed is parked with the reason, and the others are billed. Cards
 lock.
 """
 
-import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 from django.db import DatabaseError, OperationalError, transaction
-from django.db.models import OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce, Now
+from django.db.models import QuerySet
+from django.db.models.functions import Now
 
-from billing import charges, discounts, drafting, invoices, payments, settlement, standing, unused
+from billing import drafting, invoices, payments, settlement, turns, unused
 from billing.models import (
     BillingRun,
     Charge,
     Customer,
     Invoice,
-    PlanVersion,
     Subscription,
     SubscriptionChange,
-    SubscriptionItem,
 )
 from billing.queries import whole
-from billing.standing import Status
 from gtm.shared import bulk, db, outbox, vendors
 from gtm.shared.errors import DomainError
 from gtm.shared.models import TestClock, write
 
 log = structlog.get_logger(__name__)
-TrialEnd = PlanVersion.TrialEnd
 LOST_AFTER = timedelta(minutes=10)
 _ABOUT_ONE = (
     DomainError,
@@ -46,7 +41,6 @@ _ABOUT_ONE = (
     ArithmeticError,
     LookupError,
 )  # what the data of one customer can bring about
-_CANCEL_AT = Subscription.objects.filter(pk=OuterRef("subscription")).values("cancel_at")
 
 
 def bill_due(
@@ -120,18 +114,8 @@ def _bill(run: BillingRun, payers: Sequence[Customer]) -> None:
     found = _lock_due(run, payers)
     if not found:
         return
-    vendor, was_due = vendors.current(), {one.pk: one.next_bill_at for one in found}
-    before = {one.pk: one.status for one in found}
-    discounts.end_due(found, at=run.cutoff)
-    charging = [
-        one for one in found if one.status not in standing.NOT_BILLED and not _stops_with_trial(one, at=run.cutoff)
-    ]
-    made = charges.due(subscriptions=charging, until=run.cutoff, vendor=vendor)
-    charges.write_items(charging)
-    charged = {charge.subscription_id for charge in made}
-    kinds = {one.pk: _turn(one, charged=one.pk in charged, at=run.cutoff) for one in found}
-    _save(found, was_due)
-    standing.tell(found, kinds=kinds, before=before, at=run.cutoff)
+    vendor = vendors.current()
+    made = turns.take(subscriptions=found, until=run.cutoff, vendor=vendor)
     unused.credit_ended(found, vendor=vendor, origin=SubscriptionChange.Origin.SYSTEM, at=run.cutoff)
     context = drafting.context(vendor=vendor, at=run.cutoff)
     billed = invoices.bill_pending(
@@ -147,61 +131,6 @@ def _lock_due(run: BillingRun, payers: Sequence[Customer]) -> list[Subscription]
     found = bulk.select(theirs.select_for_update(of=("self",), no_key=True))
     whole.complete(found)
     return found
-
-
-def _stops_with_trial(subscription: Subscription, *, at: datetime) -> bool:
-    """Whether the trial is over and nothing is charged after it; the cancellation that follows is written down here."""
-    over = subscription.status == Status.TRIALING and subscription.trial_end and subscription.trial_end <= at
-    policy = subscription.plan_version.trial_end
-    if over and policy == TrialEnd.CANCEL and subscription.cancel_at is None:
-        subscription.cancel_at = subscription.trial_end
-    return bool(over) and policy != TrialEnd.CHARGE
-
-
-def _turn(subscription: Subscription, *, charged: bool, at: datetime) -> str:
-    """What this run makes of a subscription (sets its status, unsaved): the kind of the fact to tell, or nothing."""
-    if subscription.cancel_at is not None and subscription.cancel_at <= at:
-        subscription.status, subscription.ended_at = Status.CANCELED, subscription.cancel_at
-        return "canceled"
-    if subscription.status == Status.INCOMPLETE:
-        return _begin(subscription, charged=charged, at=at)
-    if subscription.status == Status.TRIALING and subscription.trial_end and subscription.trial_end <= at:
-        return _end_trial(subscription)
-    return "renewed" if charged else ""
-
-
-def _begin(subscription: Subscription, *, charged: bool, at: datetime) -> str:
-    """A start that lay in the future has come. Where a first invoice goes to a card, the money decides later."""
-    if subscription.trial_end is not None and subscription.trial_end > at:
-        subscription.status = Status.TRIALING
-        return "trial_started"
-    if charged:
-        return ""
-    subscription.status = Status.ACTIVE
-    return "activated"
-
-
-def _end_trial(subscription: Subscription) -> str:
-    if subscription.plan_version.trial_end == TrialEnd.PAUSE:
-        subscription.status = Status.PAUSED
-        return "paused"
-    subscription.status = Status.ACTIVE
-    return "activated"
-
-
-def _save(found: Sequence[Subscription], was_due: dict[uuid.UUID, datetime | None]) -> None:
-    """Plan all of them anew and write them with one statement. Raises ValueError where one would stay due as it was."""
-    for one in found:
-        standing.reschedule(one)
-        one.touch()
-        if one.next_bill_at is not None and one.next_bill_at == was_due[one.pk]:
-            raise ValueError(f"{one.public_id} is due at {one.next_bill_at} and was not moved on")
-    fields = [*standing.SCHEDULE, "status", "cancel_at", "ended_at", "version", "updated_at"]
-    bulk.update(Subscription, found, fields)
-    ended = [one.pk for one in found if one.status == Status.CANCELED]
-    if ended:
-        left = SubscriptionItem.objects.filter(standing.OPEN_ITEMS, subscription__in=ended)
-        left.update(ended_at=Coalesce("ended_at", Subquery(_CANCEL_AT)), next_bill_at=None)
 
 
 # --- drafts ------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from datetime import datetime
 from gtm.shared import periods
 from gtm.shared.periods import Anchor, Interval, Period
 
+_MONTHS = {"month": 1, "quarter": 3, "year": 12}
 MAX_PERIODS = 120  # that one walk goes through; what is left stays due and the next walk goes on
 
 
@@ -84,6 +85,39 @@ def walk(
         if item.in_arrears and at != ends_at:
             item = moved(item)
     return found, item
+
+
+def rest(item: ItemState, *, from_: datetime, in_arrears: bool) -> ItemState:
+    """A new item in the rest of the period that another stands in: on its grid, and nothing of it billed.
+
+    From the end of the period on, it is the next one.
+    """
+    standing = item if from_ < item.end else moved(item)
+    return replace(standing, in_arrears=in_arrears, start=max(from_, standing.start), billed_until=None)
+
+
+def within(item: ItemState, interval: Interval, *, from_: datetime, in_arrears: bool) -> ItemState | None:
+    """A new item on the grid of one with a longer interval, so that their bounds meet; None where none would."""
+    if interval.unit == "week" or item.interval.unit == "week" or item.before_anchor:
+        return None
+    longer, own = (_MONTHS[one.unit] * one.count for one in (item.interval, interval))
+    if longer % own or from_ < item.anchor.at:
+        return None
+    found = periods.period_at(item.anchor, interval, from_)
+    return replace(
+        item,
+        interval=interval,
+        in_arrears=in_arrears,
+        index=found.index,
+        start=max(from_, found.start),
+        end=found.end,
+        billed_until=None,
+    )
+
+
+def natural_start(item: ItemState) -> datetime:
+    """Where the period that an item stands in begins, though the item may stand in its rest."""
+    return periods.period(item.anchor, item.interval, item.index).start
 
 
 def next_due(times: Iterable[datetime | None]) -> datetime | None:

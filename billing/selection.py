@@ -1,10 +1,13 @@
-"""What a new subscription consists of: the plan's prices that were asked for, or its base prices of an interval."""
+"""What a subscription consists of: the plan's prices that were asked for, or its base prices of an interval."""
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
-from billing.models import Plan, PlanVersion, Price, SubscriptionChange
+from billing import plan_versions
+from billing.models import Plan, PlanVersion, Price, Subscription, SubscriptionChange, SubscriptionItem
 from gtm.shared import vendors
 from gtm.shared.errors import Invalid
 
@@ -104,8 +107,7 @@ def resolve(
         chosen = list(items)
         _require_known(chosen, plan_version)
     _require_sound(chosen, currency)
-    recurring, once = (tuple(item for item in chosen if is_once(item) is wanted) for wanted in (False, True))
-    _require_recurring(chosen, recurring, starting=starting)
+    recurring, once = _split(chosen, starting=starting)
     return Selection(plan_version, recurring, chosen[0].price.currency, once)
 
 
@@ -113,11 +115,71 @@ def is_once(item: ItemTerms) -> bool:
     return item.price.interval == Price.Interval.ONE_TIME
 
 
-def _require_recurring(chosen: Sequence[ItemTerms], recurring: Sequence[ItemTerms], *, starting: bool) -> None:
-    """A subscription has something that recurs; what doesn't is bought with its start."""
+def _split(chosen: Sequence[ItemTerms], *, starting: bool) -> tuple[tuple[ItemTerms, ...], tuple[ItemTerms, ...]]:
+    """What recurs, and what doesn't: a subscription has something that does, and is sold the rest as it starts."""
+    recurring, once = (tuple(item for item in chosen if is_once(item) is wanted) for wanted in (False, True))
     for position, item in enumerate(chosen):
         if is_once(item) and not (starting and recurring):
             raise Invalid("A one-time price doesn't recur.", code="one_time_price", attr=f"items.{position}.price")
+    return recurring, once
+
+
+def retarget(
+    *,
+    subscription: Subscription,
+    plan: Plan | None,
+    items: Sequence[ItemTerms] | None,
+    interval: str | None,
+    origin: str,
+    at: datetime,
+) -> Selection:
+    """What a subscription is to consist of after a change.
+
+    Its plan version stays while it has all the prices that are asked for: whoever bought keeps what they bought. Other
+    prices, and a plan by itself, mean the newest version of theirs, which is sealed; a plan by itself brings its
+    published base prices of ``interval`` (of the present one unless given) for as many seats. One-time prices may stand
+    beside what recurs. Raises Invalid.
+    """
+    held = [item for item in subscription.items.all() if item.ended_at is None]
+    kept = {item.price_id for item in held}
+    own = kept | _known(subscription.plan_version)
+    if items is None and plan is None:
+        raise Invalid("Name a plan, or the whole new list of items.", code="required", attr="items")
+    same = plan is None or plan.pk == subscription.plan_version.plan_id
+    if items is not None and same and all(item.price.pk in own for item in items):
+        version, chosen = subscription.plan_version, list(items)
+    else:
+        version = _newest(plan or _plan_of(items or (), own), origin=origin, at=at)
+        chosen = list(items) if items is not None else _defaults(version, subscription, held, interval)
+        _require_known(chosen, version, kept if version.plan_id == subscription.plan_version.plan_id else frozenset())
+    _require_sound(chosen, subscription.currency)
+    recurring, once = _split(chosen, starting=True)
+    return Selection(version, recurring, subscription.currency, once)
+
+
+def _plan_of(items: Sequence[ItemTerms], own: set[uuid.UUID]) -> Plan:
+    """Whose price the first one is that the subscription's version doesn't have."""
+    return next(item.price for item in items if item.price.pk not in own).plan
+
+
+def _newest(plan: Plan, *, origin: str, at: datetime) -> PlanVersion:
+    _require_for_sale(plan, origin)
+    return plan_versions.seal(plan_version=plan.current_version, at=at)
+
+
+def _defaults(
+    version: PlanVersion, subscription: Subscription, held: Sequence[SubscriptionItem], interval: str | None
+) -> list[ItemTerms]:
+    """The plan's own items: those with seats for as many as there are now."""
+    base = [item for item in held if item.price.meter_id is None and not item.price.add_on]
+    present = max(base or held, key=lambda item: item.current_period_end).price.interval
+    seats = max((item.quantity for item in base if item.price.model != Price.Model.FLAT), default=Decimal(1))
+    found = default_items(plan_version=version, interval=interval or present, currency=subscription.currency)
+    return [ItemTerms(one.price, one.quantity if one.price.model == Price.Model.FLAT else seats) for one in found]
+
+
+def _known(version: PlanVersion) -> set[uuid.UUID]:
+    return set(version.price_rows.values_list("price_id", flat=True))
 
 
 def _require_for_sale(plan: Plan, origin: str) -> None:
@@ -141,8 +203,10 @@ def _first_currency(version: PlanVersion, interval: str) -> str:
     return base if base in known or not known else known[0]
 
 
-def _require_known(items: Sequence[ItemTerms], version: PlanVersion) -> None:
-    known = set(version.price_rows.values_list("price_id", flat=True))
+def _require_known(
+    items: Sequence[ItemTerms], version: PlanVersion, beside: Collection[uuid.UUID] = frozenset()
+) -> None:
+    known = _known(version) | set(beside)
     for position, item in enumerate(items):
         if item.price.pk not in known:
             detail = f"{item.price.code} is not a price of {version.plan}."

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Min, Prefetch, Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from billing import charges, coupons, cycles, mrr, rating, schedule
-from billing.models import Coupon, Discount, Invoice, Price, Subscription, SubscriptionChange, SubscriptionItem
+from billing.models import Coupon, Discount, Invoice, Phase, Price, Subscription, SubscriptionChange, SubscriptionItem
 from billing.mrr import RecurringDiscount, RecurringItem
 from gtm.shared import bulk, context, outbox, periods, vendors
 from gtm.shared.models import Event, write
@@ -21,6 +21,11 @@ Status = Subscription.Status
 EARNING = (Status.ACTIVE, Status.PAST_DUE)
 NOT_BILLED = (Status.PAUSED, Status.UNPAID, Status.CANCELED, Status.EXPIRED)
 OPEN_ITEMS = Q(ended_at=None) | Q(next_bill_at__isnull=False)
+ITEMS = (
+    Prefetch("items", SubscriptionItem.objects.filter(OPEN_ITEMS).order_by("pk")),
+    "items__price__plan",
+    "items__price__meter",
+)
 SCHEDULE = ("current_period_start", "current_period_end", "next_bill_at")
 
 
@@ -35,6 +40,13 @@ def reschedule(subscription: Subscription) -> None:
     subscription.next_bill_at = _next_bill_at(subscription, items)
 
 
+def plan_changes(subscription: Subscription) -> None:
+    """Set (unsaved) when the next scheduled change, pause or resume comes."""
+    phases = Phase.objects.filter(subscription=subscription, applied_at=None)
+    first = phases.aggregate(at=Min("starts_at"))["at"]
+    subscription.next_change_at = schedule.next_due([first, subscription.pause_at, subscription.resume_at])
+
+
 def _current_period_end(item: SubscriptionItem) -> datetime:
     return item.current_period_end
 
@@ -43,7 +55,7 @@ def _next_bill_at(subscription: Subscription, items: list[SubscriptionItem]) -> 
     if subscription.status in Subscription.ENDED:
         return None
     if subscription.status in NOT_BILLED:
-        return schedule.next_due([subscription.cancel_at, subscription.next_change_at])
+        return schedule.next_due([subscription.cancel_at, subscription.resume_at])
     if subscription.status == Status.INCOMPLETE:
         return None if has_begun(subscription, items) else subscription.start_at
     trial_end = subscription.trial_end if subscription.status == Status.TRIALING else None
@@ -204,6 +216,8 @@ def change(
     origin: str = SubscriptionChange.Origin.SYSTEM,
     reason: str = "",
     zone: str = "",
+    detail: dict[str, Any] | None = None,
+    **ids: Any,
 ) -> SubscriptionChange:
     """The row (unsaved) that says what changed and what it did to the revenue.
 
@@ -212,6 +226,7 @@ def change(
     """
     before, subscription.mrr = subscription.mrr, monthly_revenue(subscription)
     return SubscriptionChange(
+        **ids,
         subscription=subscription,
         payer_id=subscription.payer_id,
         kind=kind,
@@ -221,13 +236,21 @@ def change(
         currency=subscription.currency,
         mrr_before=before,
         mrr_after=subscription.mrr,
-        detail={"status": subscription.status},
+        detail={"status": subscription.status, **(detail or {})},
         effective_at=effective_at or at,
         booked_on=periods.local_date(at, zone or vendors.current().reporting_zone),
     )
 
 
-def fact(subscription: Subscription, kind: str, *, at: datetime, publish: bool = False, **columns: Any) -> Event:
+def fact(
+    subscription: Subscription,
+    kind: str,
+    *,
+    at: datetime,
+    publish: bool = False,
+    also: Mapping[str, Any] | None = None,
+    **columns: Any,
+) -> Event:
     """The fact ``billing.subscription.<kind>``; written at once with ``publish``, else the caller's to write."""
     event = outbox.fact(
         f"billing.subscription.{kind}",
@@ -241,6 +264,7 @@ def fact(subscription: Subscription, kind: str, *, at: datetime, publish: bool =
             "plan_version": subscription.plan_version.number,
             "currency": subscription.currency,
             "mrr": monthly_revenue(subscription),
+            **(also or {}),
         },
         **columns,
     )
@@ -254,13 +278,9 @@ def loaded() -> QuerySet[Subscription]:
 
     Items that ended are among them only while they are still to be billed.
     """
-    still_open = SubscriptionItem.objects.filter(OPEN_ITEMS).order_by("pk")
-    discounts = Discount.objects.select_related("coupon")
-    return Subscription.objects.select_related(
-        "customer", "payer__legal_entity", "plan_version__plan", "payment_method"
-    ).prefetch_related(
-        Prefetch("items", still_open), "items__price__plan", "items__price__meter", Prefetch("discounts", discounts)
-    )
+    related = ("customer", "payer__legal_entity", "plan_version__plan", "payment_method")
+    discounts = Prefetch("discounts", Discount.objects.select_related("coupon"))
+    return Subscription.objects.select_related(*related).prefetch_related(*ITEMS, discounts)
 
 
 def on_paid(subscriptions: Iterable[Subscription], *, invoice: Invoice, at: datetime) -> None:

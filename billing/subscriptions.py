@@ -28,6 +28,8 @@ from billing import (
     standing,
 )
 from billing.cancellation import cancel, undo_cancellation
+from billing.changes import change
+from billing.changes import undo as undo_change
 from billing.models import (
     Charge,
     CollectionMethod,
@@ -49,7 +51,17 @@ from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import TestClock, Vendor
 from gtm.shared.periods import Anchor
 
-__all__ = ["ItemTerms", "cancel", "create", "default_items", "expire_incomplete", "retry_payment", "undo_cancellation"]
+__all__ = [
+    "ItemTerms",
+    "cancel",
+    "change",
+    "create",
+    "default_items",
+    "expire_incomplete",
+    "retry_payment",
+    "undo_cancellation",
+    "undo_change",
+]
 
 log = structlog.get_logger(__name__)
 Origin = SubscriptionChange.Origin
@@ -139,7 +151,7 @@ def create(
             **({"id": idempotency_id} if idempotency_id else {}),
         }
         subscription = _start(customer, payer, wanted, terms, at=at)
-    _collect_open(subscription, at=at)
+    payments.collect_new(subscription=subscription, at=at)
     return standing.loaded().get(pk=subscription.pk)
 
 
@@ -312,17 +324,6 @@ def _first_status(subscription: Subscription, order: _Order) -> Status:
     if order.start_at > order.at or order.trial_end is None or order.trial_end <= order.at:
         return Status.INCOMPLETE
     return Status.TRIALING
-
-
-def _collect_open(subscription: Subscription, *, at: datetime) -> None:
-    """Charge the card for what the subscription was just invoiced for, if it wasn't tried yet."""
-    waiting = Invoice.objects.filter(
-        lines__subscription=subscription,
-        status=Invoice.Status.OPEN,
-        payment_status=Invoice.PaymentStatus.NONE,
-        collection_method=CollectionMethod.CHARGE_AUTOMATICALLY,
-    )
-    payments.collect_all(invoices=list(waiting.distinct().order_by("pk")), at=at)
 
 
 def retry_payment(

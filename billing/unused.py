@@ -4,18 +4,19 @@ Callers hold the locks of the payer and of the subscription.
 """
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from billing import charges, proration, wording
+from billing import charges, drafting, invoices, pricing, proration, rating, settlement, wording
 from billing.credit_notes import LineCredit
 from billing.credits import By, give_back
-from billing.models import Charge, InvoiceLine, LineKind, LineReason, Subscription, SubscriptionItem
+from billing.models import Charge, Invoice, InvoiceLine, LineKind, LineReason, Subscription, SubscriptionItem
 from gtm.shared import bulk
 from gtm.shared.models import Vendor
-from gtm.shared.periods import Period
+from gtm.shared.periods import Anchor, Period
 
 _IN_ADVANCE = (LineKind.RECURRING, LineKind.PRORATION_CHARGE)
 
@@ -33,11 +34,14 @@ def credit(
 ) -> list[Charge]:
     """Credit what was billed for the time after the stops, and cut what is still to be billed for it.
 
-    Returns the pending credits, which an invoice at ``invoice_at`` gathers; ``settle`` as in ``billing.credits``.
+    Returns the pending credits, which an invoice at ``invoice_at`` gathers; ``settle`` as in ``billing.credits``. A
+    draft that asks for such time is finalized first, so that what it asks for stands before part of it is given back.
     """
-    by_item = {stop.item.pk: stop for stop in stops}
+    by_item = _charged({stop.item.pk: stop for stop in stops})
     _cut_pending(by_item, vendor)
     lines = _lines(by_item)
+    if _finalize_drafts(lines, vendor, at):
+        lines = _lines(by_item)
     given = [one for line in lines if (one := _credit(line, by_item[_item_of(line)], vendor)) is not None]
     return give_back(credits=given, settle=settle, invoice_at=invoice_at, reason=reason, origin=origin, at=at)
 
@@ -60,6 +64,51 @@ def _credit_ended(subscription: Subscription, end: datetime, *, vendor: Vendor, 
         origin=origin,
         at=at,
     )
+
+
+def _charged(by_item: dict[uuid.UUID, Stop]) -> dict[uuid.UUID, Stop]:
+    """The stops by the items that were charged for.
+
+    One that took over without proration was charged nothing for the rest of its period: it lives on what was charged
+    for the item before it.
+    """
+    free = {key: stop for key, stop in by_item.items() if stop.item.replaces_id and _is_passed_over(stop.item)}
+    if not free:
+        return by_item
+    theirs = SubscriptionItem.objects.filter(subscription__in={stop.item.subscription_id for stop in free.values()})
+    before = dict(theirs.values_list("pk", "replaces"))
+    with_charge = Charge.objects.filter(item__in=before, kind__in=_IN_ADVANCE)
+    ends: dict[uuid.UUID, list[datetime]] = defaultdict(list)
+    for item, end in with_charge.values_list("item", "period_end"):
+        if item is not None and end is not None:
+            ends[item].append(end)
+    return {_lender(key, stop, before, ends): stop for key, stop in by_item.items()}
+
+
+def _is_passed_over(item: SubscriptionItem) -> bool:
+    return item.started_at == item.current_period_start and item.billed_until == item.current_period_end
+
+
+def _lender(
+    key: uuid.UUID,
+    stop: Stop,
+    before: Mapping[uuid.UUID, uuid.UUID | None],
+    ends: Mapping[uuid.UUID, Sequence[datetime]],
+) -> uuid.UUID:
+    """The item itself, or the nearest before it that was charged for time after the stop."""
+    lender: uuid.UUID | None = key
+    while lender is not None and not any(end > stop.from_ for end in ends.get(lender, ())):
+        lender = before.get(lender)
+    return lender or key
+
+
+def _finalize_drafts(lines: Iterable[InvoiceLine], vendor: Vendor, at: datetime) -> bool:
+    drafts = {line.invoice for line in lines if line.invoice.status == Invoice.Status.DRAFT}
+    if drafts:
+        locked, subscriptions = settlement.lock_all(drafts)
+        context = drafting.context(vendor=vendor, at=at)
+        invoices.finalize_all(invoices=locked, subscriptions=subscriptions, context=context)
+    return bool(drafts)
 
 
 def _lines(by_item: Mapping[uuid.UUID, Stop]) -> list[InvoiceLine]:
@@ -95,8 +144,9 @@ def _cut_pending(by_item: Mapping[uuid.UUID, Stop], vendor: Vendor) -> None:
     """Charges that no invoice has gathered yet end; what was used until the stop is charged for in their place."""
     reaching = Charge.objects.filter(
         item__in=by_item, status=Charge.Status.PENDING, kind__in=_IN_ADVANCE, credits_line=None
-    ).order_by("pk")
-    ended = [charge for charge in reaching if _reaches(charge, by_item[_key(charge)])]
+    )
+    theirs = reaching.select_related("item__price", "subscription").order_by("pk")
+    ended = [charge for charge in theirs if _reaches(charge, by_item[_key(charge)])]
     Charge.objects.filter(pk__in=[charge.pk for charge in ended]).update(status=Charge.Status.REPLACED)
     used = [_used(charge, by_item[_key(charge)], vendor) for charge in ended]
     bulk.insert(Charge, [charge for charge in used if charge is not None])
@@ -104,14 +154,15 @@ def _cut_pending(by_item: Mapping[uuid.UUID, Stop], vendor: Vendor) -> None:
 
 def _used(charge: Charge, stop: Stop, vendor: Vendor) -> Charge | None:
     """What is left of a charge, under the next revision of its natural key; None where nothing was used."""
-    served = _served(charge.period_start, charge.period_end)
-    if stop.from_ <= served.start:
+    served, item, subscription = _served(charge.period_start, charge.period_end), charge.item, charge.subscription
+    if item is None or subscription is None or stop.from_ <= served.start:
         return None
-    used, unused = Period(served.start, stop.from_), Period(stop.from_, served.end)
+    anchor = Anchor(item.anchor_at, item.timezone, vendor.proration_unit, subscription.alignment)  # type: ignore[arg-type]  # choices
+    used = Period(served.start, stop.from_, charge.period_index)
+    part = proration.part_of(used, anchor=anchor, interval=charges.interval_of(item.price))
+    rated = proration.prorated(pricing.rate(rating.terms_of(item.price), charge.quantity), part)
     rest = charges.successor(charge, invoice_at=charge.invoice_at)
-    rest.amount = charge.amount - _unused_net(charge.amount, served, unused, stop, vendor)
-    rest.period_end = used.end
-    rest.explanation = [*charge.explanation, *_explain("proration", used, served, charge.amount, stop, vendor)]
+    rest.amount, rest.period_end, rest.explanation = rated.amount, used.end, wording.stored(rated.steps)
     return rest
 
 

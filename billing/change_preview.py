@@ -1,0 +1,178 @@
+"""What a change would cost, by the change itself: it is made in a transaction that is rolled back."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.db import transaction
+
+from billing import changes, drafting, invoices, standing, turns
+from billing.changes import Made, Wanted
+from billing.models import Charge, CreditNoteLine, InvoiceLine, LineKind, LineReason, Subscription
+from gtm.shared import bulk, vendors
+from gtm.shared.models import Vendor
+
+R = TypeVar("R")
+_MAX_STEPS = 12  # instants at which nothing is invoiced, before the next invoice
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line as it would stand on an invoice, or on a credit note for an invoice that isn't paid."""
+
+    kind: str
+    reason: str
+    description: str
+    price_id: UUID | None
+    quantity: Decimal
+    unit_amount: Decimal | None
+    amount: int
+    discount_amount: int
+    tax_amount: int
+    period_start: datetime | None
+    period_end: datetime | None
+    explanation: list[dict[str, Any]]
+    credit_note: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """Lines with their totals, in minor units; ``total`` below zero is given back."""
+
+    lines: tuple[Line, ...]
+    subtotal: int
+    discount_total: int
+    tax_total: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePreview:
+    """What the change itself comes to, and the next invoice after it; None where none is known to come."""
+
+    effective_at: datetime
+    currency: str
+    change: Sum
+    next_invoice_at: datetime | None
+    next_invoice: Sum | None
+
+
+class _Undone(Exception):
+    def __init__(self, found: Any) -> None:
+        self.found = found
+
+
+def preview(*, subscription: Subscription, wanted: Wanted, at: datetime) -> ChangePreview:
+    """What ``changes.change`` would come to; writes nothing, and raises what it raises."""
+    return _undone(lambda: _tried(subscription, wanted, at))
+
+
+def _undone(act: Callable[[], R]) -> R:
+    """What ``act`` finds after what it has written is rolled back."""
+    try:
+        with transaction.atomic():
+            raise _Undone(act())
+    except _Undone as done:
+        found: R = done.found
+        return found
+
+
+def _tried(subscription: Subscription, wanted: Wanted, at: datetime) -> ChangePreview:
+    noted = set(_notes(subscription).values_list("pk", flat=True))
+    made = changes.make(subscription, wanted, at=at)
+    vendor = vendors.current()
+    if made.effective_at > at:
+        cost = _undone(lambda: _cost_later(made, vendor))
+    else:
+        cost = _cost(made.subscription, made.charges, noted, vendor, at)
+    next_at, following = _undone(lambda: _next_invoice(made.subscription, vendor))
+    return ChangePreview(made.effective_at, subscription.currency, cost, next_at, following)
+
+
+def _notes(subscription: Subscription) -> Any:
+    return CreditNoteLine.objects.filter(invoice_line__subscription=subscription)
+
+
+def _cost_later(made: Made, vendor: Vendor) -> Sum:
+    """What a scheduled change comes to when its time has come; a renewal at the new price is no cost of the change."""
+    subscription = standing.loaded().get(pk=made.subscription.pk)
+    known = set(Charge.objects.filter(subscription=subscription).values_list("pk", flat=True))
+    noted = set(_notes(subscription).values_list("pk", flat=True))
+    bulk.insert(Charge, turns.take(subscriptions=[subscription], until=made.effective_at, vendor=vendor))
+    told = Charge.objects.filter(subscription=subscription, reason=LineReason.SUBSCRIPTION_CHANGE).exclude(pk__in=known)
+    return _cost(subscription, list(told), noted, vendor, made.effective_at)
+
+
+def _cost(subscription: Subscription, found: Sequence[Charge], noted: set[UUID], vendor: Vendor, at: datetime) -> Sum:
+    related = ("customer", "payer__legal_entity", "subscription", "item", "price", "credits_line", "invoice_line")
+    ours = Charge.objects.filter(pk__in=[charge.pk for charge in found]).select_related(*related)
+    live = [charge for charge in ours.order_by("created_at", "pk") if charge.status != Charge.Status.REPLACED]
+    waiting = [charge for charge in live if charge.invoice_line is None]
+    drafts = drafting.gather(waiting, context=drafting.context(vendor=vendor, at=at))
+    lines = [
+        *(_credited(row) for row in _notes(subscription).exclude(pk__in=noted).select_related("invoice_line")),
+        *(_line(charge.invoice_line) for charge in live if charge.invoice_line is not None),
+        *(_line(line) for draft in drafts for line in draft.lines),
+    ]
+    return _sum(lines)
+
+
+def _next_invoice(subscription: Subscription, vendor: Vendor) -> tuple[datetime | None, Sum | None]:
+    """The next invoice, by the turns that will make it, with the usage that is known now."""
+    for _step in range(_MAX_STEPS):
+        one = standing.loaded().get(pk=subscription.pk)
+        if (at := one.next_bill_at) is None:
+            break
+        made = turns.take(subscriptions=[one], until=at, vendor=vendor)
+        context = drafting.context(vendor=vendor, at=at)
+        found = invoices.bill_pending(payers=[one.payer], subscriptions=[one], fresh=made, context=context)
+        lines = InvoiceLine.objects.filter(invoice__in=found, subscription=one).order_by("invoice", "position")
+        if shown := [_line(line) for line in lines]:
+            return at, _sum(shown)
+    return None, None
+
+
+def _line(line: InvoiceLine) -> Line:
+    return Line(
+        kind=line.kind,
+        reason=line.reason,
+        description=line.description,
+        price_id=line.price_id,
+        quantity=line.quantity,
+        unit_amount=line.unit_amount,
+        amount=line.amount,
+        discount_amount=line.discount_amount,
+        tax_amount=line.tax_amount,
+        period_start=line.period_start,
+        period_end=line.period_end,
+        explanation=line.explanation,
+    )
+
+
+def _credited(row: CreditNoteLine) -> Line:
+    """What a credit note takes off an invoice that isn't paid."""
+    return Line(
+        kind=LineKind.PRORATION_CREDIT,
+        reason=LineReason.SUBSCRIPTION_CHANGE,
+        description=row.description,
+        price_id=row.invoice_line.price_id,
+        quantity=-row.invoice_line.quantity,
+        unit_amount=row.invoice_line.unit_amount,
+        amount=-row.amount,
+        discount_amount=0,
+        tax_amount=-row.tax_amount,
+        period_start=row.period_start,
+        period_end=row.period_end,
+        explanation=row.explanation,
+        credit_note=True,
+    )
+
+
+def _sum(lines: Iterable[Line]) -> Sum:
+    found = tuple(lines)
+    subtotal, discount = sum(line.amount for line in found), sum(line.discount_amount for line in found)
+    tax = sum(line.tax_amount for line in found)
+    return Sum(found, subtotal, discount, tax, subtotal - discount + tax)

@@ -1,0 +1,285 @@
+"""Changes of subscriptions: the plan, the prices, the quantities; now, or scheduled and undone.
+
+What was due before is billed first. What was paid for time that won't be used is given back, what is new is charged for
+its part of the period, and both stand on the invoice as lines of their own. ``billing.change_preview`` runs the same
+code and takes it back.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+
+from billing import (
+    charges,
+    comparison,
+    drafting,
+    invoices,
+    items,
+    one_off,
+    payments,
+    phases,
+    selection,
+    standing,
+    switching,
+    turns,
+)
+from billing.comparison import Invoicing, Pair
+from billing.models import Charge, Customer, LineReason, Plan, Subscription, SubscriptionChange
+from billing.selection import ItemTerms, Selection
+from billing.standing import Status
+from gtm.shared import bulk, db, vendors
+from gtm.shared.errors import Conflict, Invalid
+from gtm.shared.models import Vendor
+
+Origin = SubscriptionChange.Origin
+NOW, PERIOD_END = "now", "period_end"
+MAX_AHEAD = timedelta(days=5 * 366)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What was asked for; None where the rules decide."""
+
+    plan: Plan | None = None
+    items: Sequence[ItemTerms] | None = None
+    interval: str | None = None
+    effective: str | datetime | None = None
+    prorate: bool = True
+    invoicing: Invoicing | None = None
+    origin: str = Origin.API
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What came of it: when it takes effect, and the charges for what it takes and gives back, if it has."""
+
+    subscription: Subscription
+    effective_at: datetime
+    charges: list[Charge]
+
+
+def change(
+    *,
+    subscription: Subscription,
+    plan: Plan | None = None,
+    items: Sequence[ItemTerms] | None = None,
+    interval: str | None = None,
+    effective: str | datetime | None = None,
+    prorate: bool = True,
+    invoicing: Invoicing | None = None,
+    origin: str = Origin.API,
+    reason: str = "",
+    at: datetime,
+    idempotency_id: uuid.UUID | None = None,
+) -> Subscription:
+    """Let the subscription consist of ``items`` (the whole new list), or of the plan's own ones, and charge the card.
+
+    ``effective`` is now, period_end or a time to come; without it an upgrade and a longer interval count now, a
+    downgrade and a shorter interval from the end of the period. ``prorate`` False leaves what is paid for as it is, and
+    charges what is new from the next period on. ``invoicing`` is now or next; without it quantities alone wait for the
+    next invoice. A second call with the same ``idempotency_id`` goes on where the first was interrupted. Raises Invalid
+    with the field's name; Conflict (``nothing_changes``, and others) where the subscription's state doesn't allow it.
+    Not in a transaction, because a card is charged.
+    """
+    wanted = Wanted(plan, items, interval, effective, prorate, invoicing, origin, reason)
+    known = idempotency_id is not None and SubscriptionChange.objects.filter(pk=idempotency_id).exists()
+    if not known:
+        _commit(subscription, wanted, at=at, idempotency_id=idempotency_id)
+    payments.collect_new(subscription=subscription, at=at)
+    return standing.loaded().get(pk=subscription.pk)
+
+
+@transaction.atomic(durable=True)
+def _commit(subscription: Subscription, wanted: Wanted, *, at: datetime, idempotency_id: uuid.UUID | None) -> None:
+    make(subscription, wanted, at=at, row_id=idempotency_id)
+
+
+def make(subscription: Subscription, wanted: Wanted, *, at: datetime, row_id: uuid.UUID | None = None) -> Made:
+    """Make the change in the caller's transaction, with what it invoices; no card is charged."""
+    subscription = _locked(subscription)
+    _require_changeable(subscription)
+    vendor = vendors.current()
+    _catch_up(subscription, vendor, at)
+    target = selection.retarget(
+        subscription=subscription,
+        plan=wanted.plan,
+        items=wanted.items,
+        interval=wanted.interval,
+        origin=wanted.origin,
+        at=at,
+    )
+    pairs = comparison.match(items.lines_of(items.terms_of(subscription)), items.lines_of(target.items))
+    effective_at = _effective_at(subscription, wanted, target, pairs, at)
+    ids = {"id": row_id} if row_id else {}
+    if effective_at > at:
+        return _schedule(subscription, wanted, target, effective_at, at=at, ids=ids)
+    same = target.plan_version == subscription.plan_version and all(pair.is_same for pair in pairs)
+    if same and not target.once:
+        raise Conflict("The subscription consists of this already.", code="nothing_changes")
+    return _switch(subscription, wanted, target, pairs, vendor, at=at, ids=ids)
+
+
+def _locked(subscription: Subscription) -> Subscription:
+    """The subscription under its lock, after those of its payer and its customer."""
+    db.lock(Customer, {subscription.payer_id, subscription.customer_id})
+    db.lock_one(subscription)
+    return standing.loaded().get(pk=subscription.pk)
+
+
+def _require_changeable(subscription: Subscription) -> None:
+    if subscription.status not in Subscription.LIVE:
+        what = subscription.get_status_display().lower()
+        raise Conflict(f"A subscription that is {what} can't be changed.", code="not_changeable")
+    payer = subscription.payer
+    if payer.parked_at is not None:
+        raise Conflict(f"Billing of this payer is held up: {payer.parked_reason}", code="payer_parked")
+
+
+def _catch_up(subscription: Subscription, vendor: Vendor, at: datetime) -> None:
+    """Bill what has been due by now and no run has come to: a change begins where the subscription stands."""
+    if subscription.next_bill_at is not None and subscription.next_bill_at <= at:
+        made = turns.take(subscriptions=[subscription], until=at, vendor=vendor)
+        bulk.insert(Charge, made)
+        _require_changeable(subscription)
+
+
+# --- when --------------------------------------------------------------------------------------
+def _effective_at(
+    subscription: Subscription, wanted: Wanted, target: Selection, pairs: Sequence[Pair[UUID]], at: datetime
+) -> datetime:
+    effective = wanted.effective or comparison.effective(
+        pairs, old=items.recurring(items.terms_of(subscription)), new=items.recurring(target.items)
+    )
+    found = at if effective == NOW else _later(subscription, effective, pairs, at)
+    if subscription.cancel_at is not None and found >= subscription.cancel_at:
+        raise Conflict("The subscription ends before then.", code="ends_before", attr="effective")
+    return found
+
+
+def _later(
+    subscription: Subscription, effective: str | datetime, pairs: Sequence[Pair[UUID]], at: datetime
+) -> datetime:
+    if effective == PERIOD_END:
+        return max(_period_end(subscription, pairs), at)
+    if not isinstance(effective, datetime):
+        raise Invalid("A change takes effect now, at period_end, or at a time.", attr="effective")
+    if effective < at:
+        raise Invalid("A change can't take effect in the past.", code="in_the_past", attr="effective")
+    if effective > at + MAX_AHEAD:
+        raise Invalid("A change lies within the next five years.", attr="effective")
+    return effective
+
+
+def _period_end(subscription: Subscription, pairs: Sequence[Pair[UUID]]) -> datetime:
+    """The end of what is paid for of the items that change; of the whole where something is only added."""
+    if subscription.status == Status.TRIALING and subscription.trial_end is not None:
+        return subscription.trial_end
+    going = {pair.old.price for pair in pairs if pair.old is not None and not pair.is_same}
+    live = charges.live_items(subscription)
+    ends = [item.current_period_end for item in live if item.price_id in going]
+    return max(ends or [item.current_period_end for item in live])
+
+
+# --- now ---------------------------------------------------------------------------------------
+def _switch(
+    subscription: Subscription,
+    wanted: Wanted,
+    target: Selection,
+    pairs: Sequence[Pair[UUID]],
+    vendor: Vendor,
+    *,
+    at: datetime,
+    ids: dict[str, uuid.UUID],
+) -> Made:
+    old = phases.content(subscription.plan_version, items.terms_of(subscription))
+    invoice_at, given = switching.switch(
+        subscription=subscription,
+        plan_version=target.plan_version,
+        wanted=target.items,
+        prorate=wanted.prorate,
+        effective_at=at,
+        invoicing=wanted.invoicing or comparison.invoicing(pairs),
+        origin=wanted.origin,
+        reason=wanted.reason,
+        vendor=vendor,
+        at=at,
+        **ids,
+    )
+    phases.changed_now(subscription, old=old, new=phases.content(target.plan_version, target.items), at=at)
+    taken = _charge(subscription, target, invoice_at, vendor, at)
+    context = drafting.context(vendor=vendor, at=at)
+    invoices.bill_pending(payers=[subscription.payer], subscriptions=[subscription], context=context)
+    return Made(subscription, at, [*given, *taken])
+
+
+def _charge(
+    subscription: Subscription, target: Selection, invoice_at: datetime, vendor: Vendor, at: datetime
+) -> list[Charge]:
+    """Charge for what the change has ended in arrears and begun in advance, and what it brings once."""
+    made = charges.due(subscriptions=[subscription], until=at, vendor=vendor)
+    for charge in made:
+        charge.invoice_at = invoice_at
+    made += one_off.of_subscription(
+        subscription=subscription, items=target.once, invoice_at=invoice_at, reason=LineReason.SUBSCRIPTION_CHANGE
+    )
+    bulk.insert(Charge, made)
+    charges.write_items([subscription])
+    standing.plan_changes(subscription)
+    standing.save(subscription, "next_change_at")
+    return made
+
+
+# --- later -------------------------------------------------------------------------------------
+def _schedule(
+    subscription: Subscription,
+    wanted: Wanted,
+    target: Selection,
+    effective_at: datetime,
+    *,
+    at: datetime,
+    ids: dict[str, uuid.UUID],
+) -> Made:
+    if target.once:
+        raise Invalid("A one-time price is charged at once.", code="one_time_price", attr="items")
+    phases.schedule(
+        subscription,
+        old=phases.content(subscription.plan_version, items.terms_of(subscription)),
+        new=phases.content(target.plan_version, target.items),
+        at=effective_at,
+        prorate=wanted.prorate,
+        origin=wanted.origin,
+        reason=wanted.reason,
+    )
+    _tell(subscription, "change_scheduled", effective_at, wanted.origin, wanted.reason, at=at, ids=ids)
+    return Made(subscription, effective_at, [])
+
+
+@transaction.atomic
+def undo(*, subscription: Subscription, origin: str = Origin.API, reason: str = "", at: datetime) -> Subscription:
+    """Drop the changes that are scheduled, but for what a contract has locked. Raises Conflict where there are none."""
+    subscription = _locked(subscription)
+    dropped = phases.drop(subscription)
+    _tell(subscription, "change_undone", dropped[0].starts_at, origin, reason, at=at, ids={})
+    return subscription
+
+
+def _tell(
+    subscription: Subscription,
+    kind: str,
+    effective_at: datetime,
+    origin: str,
+    reason: str,
+    *,
+    at: datetime,
+    ids: dict[str, uuid.UUID],
+) -> None:
+    standing.plan_changes(subscription)
+    standing.save(subscription, "next_change_at")
+    standing.record(subscription, kind=kind, at=at, effective_at=effective_at, origin=origin, reason=reason, **ids)
+    told = {"effective_at": effective_at.isoformat()}
+    standing.fact(subscription, kind, at=at, also=told, reason=f"requested_by_{origin}", publish=True)

@@ -1,0 +1,101 @@
+"""What a change does to the changes that are scheduled already, so that none of them is lost or undoes another.
+
+Each phase holds a complete list of items. A change of quantities, or of what comes beside, is replayed onto the phases
+after it; a change of the plan or of a price takes the place of the next one; a cancellation ends them all. What a
+contract has locked stays as it is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Generic
+
+from billing import comparison
+from billing.comparison import K, Line, Pair
+
+
+@dataclass(frozen=True, slots=True)
+class Content(Generic[K]):
+    """What a subscription consists of: a version of a plan, and a complete list of items."""
+
+    version: K
+    lines: tuple[Line[K], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled(Generic[K]):
+    """A phase to come; ``key`` names the row it is kept in, None while it has none."""
+
+    at: datetime
+    content: Content[K]
+    locked: bool = False
+    key: K | None = None
+
+
+def now(phases: Sequence[Scheduled[K]], *, old: Content[K], new: Content[K], at: datetime) -> list[Scheduled[K]]:
+    """The phases (in order) after ``old`` has become ``new`` at ``at``."""
+    pairs = comparison.match(old.lines, new.lines)
+    if is_switch(old, new, pairs):
+        return _without_next(phases, at)
+    return [_replayed(phase, old, pairs) for phase in phases]
+
+
+def later(phases: Sequence[Scheduled[K]], *, old: Content[K], new: Content[K], at: datetime) -> list[Scheduled[K]]:
+    """The phases after ``old``, which is what there is now, was asked to become ``new`` at a later time ``at``."""
+    pairs = comparison.match(old.lines, new.lines)
+    if is_switch(old, new, pairs):
+        kept = [phase for phase in _without_next(phases, at) if phase.locked or phase.at != at]
+        return _sorted([*kept, Scheduled(at, new)])
+    before, after = [one for one in phases if one.at <= at], [one for one in phases if one.at > at]
+    base = before[-1] if before else Scheduled(at, old)
+    changed = _content_replayed(base.content, old, pairs)
+    if changed == base.content:
+        return list(phases)
+    there = next((one for one in before if one.at == at), Scheduled(at, changed))
+    kept = [one for one in before if one.at != at]
+    return [*kept, replace(there, content=changed), *(_replayed(one, old, pairs) for one in after)]
+
+
+def truncated(phases: Sequence[Scheduled[K]], *, ends_at: datetime) -> list[Scheduled[K]]:
+    """The phases that still come where the subscription ends at ``ends_at``."""
+    return [one for one in phases if one.locked or one.at < ends_at]
+
+
+def is_switch(old: Content[K], new: Content[K], pairs: Sequence[Pair[K]]) -> bool:
+    """Whether the plan or one of the prices is another one, and not only quantities and what comes beside."""
+    replaced = [pair for pair in pairs if pair.old is not None and pair.new is not None and not pair.is_quantity]
+    return old.version != new.version or bool(replaced)
+
+
+def _without_next(phases: Sequence[Scheduled[K]], at: datetime) -> list[Scheduled[K]]:
+    replaced = next((one for one in phases if not one.locked and one.at >= at), None)
+    return [one for one in phases if one is not replaced]
+
+
+def _sorted(phases: Sequence[Scheduled[K]]) -> list[Scheduled[K]]:
+    return sorted(phases, key=lambda one: one.at)
+
+
+def _replayed(phase: Scheduled[K], old: Content[K], pairs: Sequence[Pair[K]]) -> Scheduled[K]:
+    return phase if phase.locked else replace(phase, content=_content_replayed(phase.content, old, pairs))
+
+
+def _content_replayed(base: Content[K], old: Content[K], pairs: Sequence[Pair[K]]) -> Content[K]:
+    """The same steps from ``base`` as from ``old``: so many more or less of what took over from what."""
+    became = {
+        pair.old.price: pair.new.price for pair in comparison.match(old.lines, base.lines) if pair.old and pair.new
+    }
+    quantities = {line.price: line.quantity for line in base.lines}
+    gone, more = set(), []
+    for pair in pairs:
+        if pair.old is None and pair.new is not None:
+            if base.version == old.version and pair.new.price not in quantities:
+                more.append(pair.new)
+        elif pair.old is not None and pair.new is None:
+            gone.add(pair.old.price)
+        elif pair.old is not None and pair.new is not None and pair.old.price in became:
+            price, step = became[pair.old.price], pair.new.quantity - pair.old.quantity
+            quantities[price] = max(quantities[price] + step, Decimal())
+    kept = [replace(line, quantity=quantities[line.price]) for line in base.lines if line.price not in gone]
+    return replace(base, lines=(*kept, *more)) if kept or more else base
