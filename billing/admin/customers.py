@@ -5,14 +5,16 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Count, Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from unfold.decorators import display
 
-from billing import customers, runs
-from billing.admin import addresses
+from billing import balances, customers, one_off, payments, runs
+from billing.admin import addresses, customer_steps
+from billing.admin.credit_notes import EntryRows, NoteRows
+from billing.admin.customer_steps import AdjustmentForm, InvoiceForm, MoneyForm
 from billing.models import Customer, Invoice, Member, PaymentMethod, Prompt, Subscription
 from gtm.shared import admin_columns as columns
-from gtm.shared.admin_base import OperationAdmin, ReadOnlyTable
+from gtm.shared.admin_base import OperationAdmin, ReadOnlyTable, page_of
 from gtm.shared.admin_fields import Choice, CountryField, LinesField, LocaleField, TimezoneField, currency_choices
 from gtm.shared.admin_filters import OnTestClock
 from gtm.shared.admin_steps import step
@@ -74,6 +76,11 @@ class InvoiceRows(ReadOnlyTable):
         return columns.linked(invoice)
 
 
+class CreditNoteRows(NoteRows):
+    tab = True
+    per_page = 20
+
+
 class PaymentMethodRows(ReadOnlyTable):
     model = PaymentMethod
     tab = True
@@ -104,7 +111,15 @@ class CustomerAdmin(OperationAdmin):
     list_filter = (OnTestClock, "collection_method", "currency", ("parked_at", admin.EmptyFieldListFilter))
     search_fields = ("name", "email", "external_id__exact")
     ordering = ("-created_at",)
-    inlines = (SubscriptionRows, InvoiceRows, PaymentMethodRows, MemberRows, PromptRows)
+    inlines = (
+        SubscriptionRows,
+        InvoiceRows,
+        CreditNoteRows,
+        EntryRows,
+        PaymentMethodRows,
+        MemberRows,
+        PromptRows,
+    )
     fieldsets = (
         (None, {"fields": (("name", "email"), "billing_emails", ("timezone", "preferred_locale"))}),
         ("Address", {"fields": addresses.ROWS}),
@@ -115,7 +130,7 @@ class CustomerAdmin(OperationAdmin):
         ),
         ("Your product", {"fields": ("external_id", "traits", "metadata"), "classes": ("collapse",)}),
     )
-    actions_detail = ("unpark",)
+    actions_detail = ("unpark", "record_money", "invoice_by_hand", "adjust_balance")
 
     def create(self, *, at: datetime, **values: Any) -> Customer:
         return customers.create(at=at, **values)
@@ -135,6 +150,47 @@ class CustomerAdmin(OperationAdmin):
     )
     def unpark(self, customer: Customer, *, at: datetime) -> None:
         runs.unpark(customer=customer, at=at)
+
+    @step(
+        "Record money",
+        explain=lambda customer: (
+            f"Money from {customer} came another way. It pays what is open, the oldest first; the rest is credit."
+        ),
+        done="The payment is recorded.",
+        form=MoneyForm,
+        applies=lambda customer: bool(customer.currency),
+        permission="money",
+    )
+    def record_money(self, customer: Customer, *, at: datetime, **asked: Any) -> None:
+        invoices = customer_steps.open_invoices(customer)
+        payments.record_manual(customer=customer, invoices=invoices, method="transfer", at=at, **asked)
+
+    @step(
+        "Invoice by hand",
+        explain="An invoice of lines that you write. Taxes are added by what is known of the customer.",
+        form=InvoiceForm,
+        permission="money",
+    )
+    def invoice_by_hand(self, customer: Customer, *, at: datetime, **asked: Any) -> HttpResponse:
+        invoice = one_off.create(customer=customer, at=at, **asked)
+        if invoice.next_payment_attempt is not None:
+            payments.collect_all(invoices=[invoice], at=at)
+        return HttpResponseRedirect(page_of(invoice, invoice.pk))
+
+    @step(
+        "Adjust balance",
+        explain="Credit pays the customer's next invoices by itself. It can be given and taken, never below nothing.",
+        done="The balance is adjusted.",
+        form=AdjustmentForm,
+        applies=lambda customer: bool(customer.currency),
+        permission="money",
+    )
+    def adjust_balance(self, customer: Customer, *, at: datetime, amount: int, reason: str) -> None:
+        balances.adjust(customer=customer, amount=amount, reason=reason, at=at)
+
+    def notes(self, request: HttpRequest, instance: Customer) -> list[str]:
+        held = instance.balances.filter(amount__gt=0)
+        return [f"{tandem.money(one.amount, one.currency)} stand to this customer's credit." for one in held]
 
     def warnings(self, request: HttpRequest, instance: Customer) -> list[str]:
         if instance.parked_at is None:

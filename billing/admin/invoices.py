@@ -1,7 +1,7 @@
 """Invoices to read, with what they are made of and what settles them; documents and charges."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -12,12 +12,13 @@ from django.utils import timezone
 from unfold import widgets
 from unfold.decorators import action, display
 
-from billing import documents, invoices, payments, wording
-from billing.models import Allocation, Charge, Document, Invoice, InvoiceLine, InvoiceTax
+from billing import credit_notes, documents, invoices, payments, settlement, wording
+from billing.admin.credit_notes import CreditForm, NoteRows, minor
+from billing.models import Allocation, Charge, Document, Invoice, InvoiceLine, InvoiceTax, SubscriptionChange
 from gtm.shared import admin_columns as columns
 from gtm.shared import db
 from gtm.shared.admin_base import ReadOnlyAdmin, ReadOnlyTable
-from gtm.shared.admin_fields import AmountField, to_major, to_minor
+from gtm.shared.admin_fields import AmountField, to_major
 from gtm.shared.admin_filters import OnTestClock
 from gtm.shared.admin_steps import StepForm, step
 from gtm.shared.templatetags import tandem
@@ -51,10 +52,10 @@ class TaxRows(ReadOnlyTable):
 
 class AllocationRows(ReadOnlyTable):
     model = Allocation
-    related = ("invoice", "payment")
+    related = ("invoice", "payment", "credit_note")
     verbose_name_plural = "settled by"
-    ordering = ("allocated_at",)
-    fields = ("kind", "payment", "allocated_at", "sum")
+    ordering = ("allocated_at", "id")
+    fields = ("kind", "payment", "credit_note", "allocated_at", "sum")
     sum = columns.money("amount", "Amount", currency="invoice__currency")
 
 
@@ -85,13 +86,21 @@ class TransferForm(StepForm):
         self.fields["paid_at"].initial = timezone.localdate().isoformat()
 
     def clean_amount(self) -> int:
-        due, currency = self.instance.amount_due, self.instance.currency  # type: ignore[attr-defined]
-        minor = to_minor(Decimal(self.cleaned_data["amount"]), currency)
-        if minor != minor.to_integral_value():
-            raise forms.ValidationError("There is no such small amount of this currency.")
-        if minor > due:
-            raise forms.ValidationError(f"Only {tandem.money(due, currency)} is still due.")
-        return int(minor)
+        return minor(self.cleaned_data["amount"], self.instance.currency)  # type: ignore[attr-defined]
+
+    def outcome(self) -> Sequence[str]:
+        assert isinstance(self.instance, Invoice)
+        due, currency = self.instance.amount_due, self.instance.currency
+        if (too_much := self.cleaned_data["amount"] - due) <= 0:
+            return ()
+        return [
+            f"Only {tandem.money(due, currency)} is still due.",
+            f"To the customer's balance: {tandem.money(too_much, currency)}",
+        ]
+
+
+class WriteOffForm(StepForm):
+    reason = forms.CharField(max_length=500, widget=widgets.UnfoldAdminTextInputWidget())
 
 
 class VoidForm(StepForm):
@@ -102,6 +111,11 @@ class VoidForm(StepForm):
         widget=widgets.UnfoldBooleanSwitchWidget(),
         help_text="Otherwise the customer's next invoice asks for the same again.",
     )
+
+
+def _creditable(invoice: Invoice) -> bool:
+    final = (Status.OPEN, Status.PAID, Status.UNCOLLECTIBLE)
+    return invoice.status in final and invoice.credit_note_total < invoice.total
 
 
 @admin.register(Invoice)
@@ -117,7 +131,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
     list_select_related = ("customer",)
     search_fields = ("number", "customer__name", "customer__email", "po_number", "external_id__exact")
     ordering = ("-created_at",)
-    inlines = (LineRows, TaxRows, AllocationRows, DocumentRows)
+    inlines = (LineRows, TaxRows, AllocationRows, NoteRows, DocumentRows)
     fieldsets = (
         (None, {"fields": (("number", "customer"), ("state", "paid"), ("issue_date", "due_date"))}),
         (
@@ -126,7 +140,8 @@ class InvoiceAdmin(ReadOnlyAdmin):
                 "fields": (
                     ("net_amount", "discount_amount"),
                     ("tax_amount", "total_amount"),
-                    ("paid_amount", "open_amount"),
+                    ("paid_amount", "from_balance"),
+                    ("credited_amount", "open_amount"),
                 )
             },
         ),
@@ -142,7 +157,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
         ),
         ("Parties, as they stand on it", {"fields": ("seller", "buyer"), "classes": ("collapse",)}),
     )
-    actions_detail = ("pdf", "mark_as_paid", "charge", "finalize", "void")
+    actions_detail = ("pdf", "mark_as_paid", "charge", "finalize", "credit", "void", "write_off")
     state = columns.status("status")
     paid = columns.status("payment_status", "Payment")
     net_amount = columns.money("subtotal", "Net")
@@ -150,6 +165,8 @@ class InvoiceAdmin(ReadOnlyAdmin):
     tax_amount = columns.money("tax_total", "Tax")
     total_amount = columns.money("total", "Total")
     paid_amount = columns.money("amount_paid", "Paid")
+    from_balance = columns.money("balance_applied", "From the balance")
+    credited_amount = columns.money("credit_note_total", "Credit notes")
     open_amount = columns.money("amount_due", "Still due")
 
     @action(description="PDF", permissions=["view"])
@@ -166,7 +183,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
         ),
         done="The payment is recorded.",
         form=TransferForm,
-        applies=lambda invoice: invoice.status == Status.OPEN,
+        applies=lambda invoice: settlement.open_amount(invoice) > 0,
         permission="money",
         main=True,
     )
@@ -193,6 +210,33 @@ class InvoiceAdmin(ReadOnlyAdmin):
     )
     def finalize(self, invoice: Invoice, *, at: datetime) -> None:
         invoices.finalize(invoice=invoice, at=at)
+
+    @step(
+        "Credit note",
+        explain=lambda invoice: (
+            f"What is given back of {invoice}, line by line and before tax. What is still open is reduced first."
+        ),
+        done="The credit note is issued.",
+        form=CreditForm,
+        applies=_creditable,
+        permission="money",
+    )
+    def credit(self, invoice: Invoice, *, at: datetime, **asked: Any) -> None:
+        credit_notes.issue(invoice=invoice, origin=SubscriptionChange.Origin.ADMIN, at=at, **asked)
+
+    @step(
+        "Write off",
+        explain=lambda invoice: (
+            f"The money of {invoice} isn't expected any more. Should it come all the same, it settles the invoice."
+        ),
+        done=lambda invoice: f"{invoice} is uncollectible.",
+        form=WriteOffForm,
+        applies=lambda invoice: invoice.status == Status.OPEN,
+        permission="money",
+        danger=True,
+    )
+    def write_off(self, invoice: Invoice, *, at: datetime, **asked: Any) -> None:
+        invoices.write_off(invoice=invoice, at=at, **asked)
 
     @step(
         "Void",

@@ -1,11 +1,17 @@
 """Payments to read, with each attempt at the gateway and the invoices that they settle."""
 
+from datetime import datetime
+from typing import Any
+
 from django.contrib import admin
 
+from billing import refunds
+from billing.admin.credit_notes import RefundForm, RefundRows
 from billing.models import Allocation, Payment, PaymentAttempt
 from gtm.shared import admin_columns as columns
 from gtm.shared.admin_base import ReadOnlyAdmin, ReadOnlyTable
 from gtm.shared.admin_filters import OnTestClock
+from gtm.shared.admin_steps import step
 
 
 class AttemptRows(ReadOnlyTable):
@@ -34,11 +40,28 @@ class PaymentAdmin(ReadOnlyAdmin):
     list_select_related = ("customer",)
     search_fields = ("customer__name", "customer__email", "reference", "gateway_reference__exact")
     ordering = ("-created_at",)
-    inlines = (AttemptRows, SettledRows)
+    inlines = (AttemptRows, SettledRows, RefundRows)
     fieldsets = (
-        (None, {"fields": (("customer", "legal_entity"), ("money", "state"), ("paid_at", "created_at"))}),
+        (None, {"fields": (("customer", "legal_entity"), ("money", "state"), ("refunded", "paid_at"))}),
         ("How", {"fields": (("method", "payment_method"), ("gateway", "gateway_reference"), "reference")}),
         ("What went wrong", {"fields": (("failure_code", "failure_message"), "attempt")}),
     )
     state = columns.status("status")
     money = columns.money("amount", "Amount")
+    refunded = columns.money("amount_refunded", "Refunded")
+    actions_detail = ("refund",)
+
+    @step(
+        "Pay credit out",
+        explain=lambda payment: (
+            f"What stands to the credit of {payment.customer} goes back to where this payment came from. "
+            "What an invoice asked for is given back by a credit note, which can refund it."
+        ),
+        done="The refund is made: see how it went below.",
+        form=RefundForm,
+        applies=lambda payment: payment.status == payment.Status.SUCCEEDED and payment.amount_refunded < payment.amount,
+        permission="money",
+        danger=True,
+    )
+    def refund(self, payment: Payment, *, at: datetime, **asked: Any) -> None:
+        refunds.create(payment=payment, at=at, **asked)

@@ -1,6 +1,6 @@
 """Steps: buttons on an object's page. Each asks first, saying what will happen, then calls its operation once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
 
@@ -12,10 +12,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from unfold.enums import ActionVariant
 
-from gtm.shared.admin_base import instant_of, page_of
+from gtm.shared.admin_base import digest, instant_of, page_of
 from gtm.shared.errors import DomainError
 
 P = ParamSpec("P")
+SHOWN = "_shown"  # a hidden field: which outcome the page has shown
 Words = str | Callable[[Any], str]
 
 
@@ -25,6 +26,17 @@ class StepForm(forms.Form):
     def __init__(self, *args: Any, instance: models.Model, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.instance = instance
+
+    def outcome(self) -> Sequence[str]:
+        """What the step will come to with what was entered, line by line. Shown first, it is taken when seen.
+
+        Raises DomainError where the step would.
+        """
+        return ()
+
+    def field_of(self, attr: str | None) -> str | None:
+        """The field that an error's ``attr`` is about; None for the form as a whole."""
+        return attr if attr in self.fields else None
 
 
 def step(
@@ -57,6 +69,8 @@ def step(
             if not getattr(page, f"has_{permission}_permission")(request, instance):
                 raise PermissionDenied
             asked = form(request.POST if request.method == "POST" else None, instance=instance)
+            if asked.is_valid() and (outcome := _unseen(request, asked)):
+                return _ask(page, request, instance, asked, label, _said(explain, instance), danger, outcome)
             if asked.is_valid():
                 answer = _take(page, method, instance, asked)
                 if asked.is_valid() and shown_in:
@@ -85,8 +99,18 @@ def _take(page: Any, method: Callable[..., Any], instance: Any, asked: StepForm)
     try:
         return method(page, instance, at=instant_of(instance), **asked.cleaned_data)
     except DomainError as error:
-        asked.add_error(error.attr if error.attr in asked.fields else None, error.detail)
+        asked.add_error(asked.field_of(error.attr), error.detail)
         return None
+
+
+def _unseen(request: HttpRequest, asked: StepForm) -> Sequence[str]:
+    """What the step will come to, unless that was shown already; what it refuses becomes an error of the form."""
+    try:
+        outcome = asked.outcome()
+    except DomainError as error:
+        asked.add_error(asked.field_of(error.attr), error.detail)
+        return ()
+    return () if request.POST.get(SHOWN) == digest(outcome) else outcome
 
 
 def _show(page: Any, request: HttpRequest, instance: Any, template: str, result: Any) -> HttpResponse:
@@ -102,7 +126,14 @@ def _tell(page: Any, request: HttpRequest, instance: Any, words: str) -> HttpRes
 
 
 def _ask(
-    page: Any, request: HttpRequest, instance: Any, asked: StepForm, label: str, words: str, danger: bool
+    page: Any,
+    request: HttpRequest,
+    instance: Any,
+    asked: StepForm,
+    label: str,
+    words: str,
+    danger: bool,
+    outcome: Sequence[str] = (),
 ) -> HttpResponse:
     context = page.admin_site.each_context(request) | {
         "title": label,
@@ -112,6 +143,8 @@ def _ask(
         "form": asked,
         "label": label,
         "is_danger": danger,
+        "outcome": outcome,
+        "shown": digest(outcome) if outcome else "",
         "back": page_of(page.model, instance.pk),
     }
     return TemplateResponse(request, "admin/step.html", context)

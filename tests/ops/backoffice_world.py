@@ -3,7 +3,7 @@
 from datetime import timedelta
 from decimal import Decimal
 
-from billing import catalog, customers, documents, subscriptions
+from billing import balances, catalog, customers, documents, subscriptions
 from billing.models import BillingRun, Customer, Invoice, LegalEntity, Plan
 from crm import pools, teams
 from crm.models import Account
@@ -62,12 +62,14 @@ def _catalogue(number: int) -> None:
 
 
 def _customer(number: int) -> Customer:
-    """With a card, a paid invoice, its document, and a member."""
+    """With a card, a paid invoice, its document, part of it refunded, credit, and a member."""
     customer = makers.customer(name=f"Customer {number}", email=f"billing@customer{number}.com")
     makers.card(customer)
     subscriptions.create(customer=customer, plan=Plan.objects.get(code=f"plan{number}"), at=JAN_1)
     invoice = Invoice.objects.get(customer=customer)
     documents.invoice_pdf(invoice=invoice, at=JAN_1)
+    makers.credited(invoice, 100, settle="refund")
+    balances.adjust(customer=customer, amount=100, reason="An outage", at=JAN_1)
     member = world.user(email=f"cora@customer{number}.com")
     customers.add_member(customer=customer, user=member, role="owner", at=JAN_1)
     return customer
