@@ -83,7 +83,7 @@ def place(item: SubscriptionItem, state: ItemState, *, ends_at: datetime | None)
 
 def replan(subscription: Subscription, *, vendor: Vendor) -> None:
     """Set (unsaved) when each item is due next, with the subscription's end as it is known now."""
-    ends_at = subscription.cancel_at
+    ends_at = subscription.stops_at
     for item in subscription.items.all():
         if item.ended_at is None:
             state = _state(subscription, item, vendor)
@@ -128,8 +128,8 @@ def _walk(subscription: Subscription, until: datetime, vendor: Vendor, renewing:
     for item in subscription.items.all():
         state = _state(subscription, item, vendor)
         if item.ended_at is None:
-            dues, moved = schedule.walk(state, until=until, ends_at=subscription.cancel_at, renewing=renewing)
-            place(item, moved, ends_at=subscription.cancel_at)
+            dues, moved = schedule.walk(state, until=until, ends_at=subscription.stops_at, renewing=renewing)
+            place(item, moved, ends_at=subscription.stops_at)
         else:
             dues = _close(item, item.ended_at, until)
         found += [ItemDue(subscription, item, due, state.anchor) for due in dues]
@@ -302,7 +302,7 @@ def _reason(item_due: ItemDue) -> LineReason:
     item, due = item_due.item, item_due.due
     if item.ended_at is not None:
         return LineReason.SUBSCRIPTION_CHANGE if due.at == item.ended_at else LineReason.SUBSCRIPTION_CYCLE
-    if item_due.subscription.cancel_at is not None and due.at == item_due.subscription.cancel_at:
+    if item_due.subscription.stops_at is not None and due.at == item_due.subscription.stops_at:
         return LineReason.SUBSCRIPTION_END
     if item.price.timing == Price.Timing.IN_ARREARS:
         return LineReason.SUBSCRIPTION_CYCLE

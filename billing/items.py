@@ -11,8 +11,6 @@ from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
 
-from django.db.models import prefetch_related_objects
-
 from billing import charges, comparison, meter_use, proration, rating, schedule, selection, standing
 from billing.comparison import Line, Pair
 from billing.models import Price, Subscription, SubscriptionItem
@@ -107,8 +105,7 @@ def write(subscription: Subscription, takeover: Takeover) -> None:
         item.touch()
     bulk.update(SubscriptionItem, touched, ["ended_at", "next_bill_at", "version", "updated_at"])
     SubscriptionItem.objects.bulk_create(takeover.opened)
-    subscription._prefetched_objects_cache.pop("items", None)  # type: ignore[attr-defined]
-    prefetch_related_objects([subscription], *standing.ITEMS)
+    standing.reload_items(subscription)
 
 
 def _require_free_meters(seam: _Seam, pairs: Iterable[Pair[UUID]]) -> None:
@@ -149,7 +146,7 @@ def _end(subscription: Subscription, cut: Cut, opened: Sequence[SubscriptionItem
         for one in [*due, *_waiting(subscription, item)]:
             one.next_bill_at = min(one.next_bill_at or cut.at, cut.at)
     elif item.next_bill_at is not None:
-        item.next_bill_at = min(item.current_period_end, subscription.cancel_at or item.current_period_end)
+        item.next_bill_at = min(item.current_period_end, subscription.stops_at or item.current_period_end)
 
 
 def _shares_period(item: SubscriptionItem, new: SubscriptionItem) -> bool:
@@ -182,7 +179,7 @@ def _open(seam: _Seam, pair: Pair[UUID]) -> SubscriptionItem:
         replaces=old,
         test_clock_id=seam.subscription.test_clock_id,
     )
-    charges.place(item, state, ends_at=seam.subscription.cancel_at)
+    charges.place(item, state, ends_at=seam.subscription.stops_at)
     return item
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Min, Prefetch, Q, QuerySet
+from django.db.models import Min, Prefetch, Q, QuerySet, prefetch_related_objects
 from django.db.models.functions import Coalesce
 
 from billing import charges, coupons, cycles, mrr, rating, schedule
@@ -27,6 +27,7 @@ ITEMS = (
     "items__price__meter",
 )
 SCHEDULE = ("current_period_start", "current_period_end", "next_bill_at")
+PAUSE = ("pause_at", "pause_mode", "paused_at", "resume_at", "next_change_at")
 
 
 def reschedule(subscription: Subscription) -> None:
@@ -121,6 +122,17 @@ def recover(subscription: Subscription, *, at: datetime) -> None:
     _move(subscription, Status.ACTIVE, kind="recovered", at=at)
 
 
+def pause(subscription: Subscription, **told: Any) -> None:
+    """Bill nothing more, and grant what the pause leaves."""
+    _move(subscription, Status.PAUSED, kind="paused", also=PAUSE, **told)
+
+
+def resume(subscription: Subscription, **told: Any) -> None:
+    """Let a paused subscription go on: in order, or behind as it was with what it still owes."""
+    to = Status.PAST_DUE if _owed(subscription).exists() else Status.ACTIVE
+    _move(subscription, to, kind="resumed", also=PAUSE, **told)
+
+
 def expire(subscription: Subscription, *, at: datetime, reason: str) -> None:
     """End a subscription that never began; others may redeem its coupons."""
     _move(subscription, Status.EXPIRED, kind="expired", at=at, reason=reason, ended_at=at)
@@ -183,12 +195,16 @@ def _move(
     note: str = "",
     origin: str = SubscriptionChange.Origin.SYSTEM,
     ended_at: datetime | None = None,
+    effective_at: datetime | None = None,
+    also: Sequence[str] = (),
+    row_id: uuid.UUID | None = None,
 ) -> None:
     """Change the status with its row and its fact. A ``note`` stays on the row: facts hold codes, and no free text."""
     previous = subscription.status
     subscription.status, subscription.ended_at = to, ended_at
-    save(subscription, "ended_at")
-    record(subscription, kind=kind, at=at, reason=note or reason, origin=origin)
+    save(subscription, "ended_at", *also)
+    ids = {"id": row_id} if row_id else {}
+    record(subscription, kind=kind, at=at, effective_at=effective_at, reason=note or reason, origin=origin, **ids)
     fact(subscription, kind, at=at, previous={"status": previous}, reason=reason, publish=True)
 
 
@@ -283,6 +299,12 @@ def loaded() -> QuerySet[Subscription]:
     return Subscription.objects.select_related(*related).prefetch_related(*ITEMS, discounts)
 
 
+def reload_items(subscription: Subscription) -> None:
+    """Read the items anew, as ``loaded`` does."""
+    subscription._prefetched_objects_cache.pop("items", None)  # type: ignore[attr-defined]
+    prefetch_related_objects([subscription], *ITEMS)
+
+
 def on_paid(subscriptions: Iterable[Subscription], *, invoice: Invoice, at: datetime) -> None:
     """An invoice was settled: what waited for it begins, what was behind with it alone is in order again."""
     for subscription in _with_status(subscriptions, Status.INCOMPLETE, Status.PAST_DUE):
@@ -323,9 +345,13 @@ def _waits_for_more(subscription: Subscription, voided: Invoice) -> bool:
 
 
 def _owes_more(subscription: Subscription, settled: Invoice) -> bool:
-    others = Invoice.objects.filter(
+    return _owed(subscription).exclude(pk=settled.pk).exists()
+
+
+def _owed(subscription: Subscription) -> QuerySet[Invoice]:
+    """The open invoices that a payment was tried for."""
+    return Invoice.objects.filter(
         status=Invoice.Status.OPEN,
         payment_status__in=[Invoice.PaymentStatus.FAILED, Invoice.PaymentStatus.REQUIRES_ACTION],
         lines__charge__subscription=subscription,
     )
-    return others.exclude(pk=settled.pk).exists()

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from django.db.models import OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
-from billing import charges, discounts, phases, standing, switching
+from billing import charges, discounts, interruptions, phases, standing, switching
 from billing.models import Charge, Phase, PlanVersion, Subscription, SubscriptionItem
 from billing.standing import Status
 from gtm.shared import bulk
@@ -19,7 +19,7 @@ from gtm.shared.models import Vendor
 
 TrialEnd = PlanVersion.TrialEnd
 _CANCEL_AT = Subscription.objects.filter(pk=OuterRef("subscription")).values("cancel_at")
-_SAVED = (*standing.SCHEDULE, "next_change_at", "status", "cancel_at", "ended_at", "version", "updated_at")
+_SAVED = (*standing.SCHEDULE, "next_change_at", "paused_at", "status", "cancel_at", "ended_at", "version", "updated_at")
 _INSTANT = timedelta(microseconds=1)
 
 
@@ -62,9 +62,10 @@ def _walk(
 
 # --- stops on the way --------------------------------------------------------------------------
 def _next_stop(subscription: Subscription, *, until: datetime) -> datetime | None:
-    """The next instant by ``until`` at which a scheduled change takes effect, unless something ends it before."""
-    at = subscription.next_change_at
-    if at is None or at > until or subscription.status not in Subscription.LIVE:
+    """The next instant by ``until`` at which a change, a pause or its end takes effect, unless something ends it."""
+    paused = subscription.status == Status.PAUSED
+    at = subscription.resume_at if paused else subscription.next_change_at
+    if at is None or at > until or not (paused or subscription.status in Subscription.LIVE):
         return None
     if subscription.cancel_at is not None and subscription.cancel_at <= at:
         return None
@@ -72,20 +73,30 @@ def _next_stop(subscription: Subscription, *, until: datetime) -> datetime | Non
 
 
 def _stop(subscription: Subscription, *, at: datetime, until: datetime, vendor: Vendor) -> None:
-    """Bill what closes by then, but for what begins then, and make the change."""
+    """Bill what closes by then, but for what begins then, and do what was scheduled."""
     before = {subscription.pk: subscription.status}
     made = _walk([subscription], until=at, vendor=vendor, renewing=False)
     bulk.insert(Charge, made)
     kind = _turn(subscription, charged=bool(made), at=at - _INSTANT)
     standing.save(subscription)
     standing.tell([subscription], kinds={subscription.pk: kind}, before=before, at=until)
-    phase = phases.waiting(subscription).get(starts_at=at)
+    if subscription.status == Status.PAUSED:
+        interruptions.end_due(subscription, when=at, vendor=vendor, at=until)
+        return
+    for phase in phases.waiting(subscription).filter(starts_at=at):
+        _switch(subscription, phase, until=until, vendor=vendor)
+    if subscription.pause_at == at:
+        interruptions.begin(subscription, when=at, vendor=vendor, at=until)
+    standing.plan_changes(subscription)
+
+
+def _switch(subscription: Subscription, phase: Phase, *, until: datetime, vendor: Vendor) -> None:
     switching.switch(
         subscription=subscription,
         plan_version=phase.plan_version,
         wanted=phases.terms_of(phase),
         prorate=phase.prorate,
-        effective_at=at,
+        effective_at=phase.starts_at,
         invoicing="now",
         origin=phase.origin,
         reason=phase.reason,
@@ -93,7 +104,6 @@ def _stop(subscription: Subscription, *, at: datetime, until: datetime, vendor: 
         at=until,
     )
     Phase.objects.filter(pk=phase.pk).update(applied_at=until)
-    standing.plan_changes(subscription)
 
 
 # --- statuses ----------------------------------------------------------------------------------
@@ -131,7 +141,7 @@ def _begin(subscription: Subscription, *, charged: bool, at: datetime) -> str:
 
 def _end_trial(subscription: Subscription) -> str:
     if subscription.plan_version.trial_end == TrialEnd.PAUSE:
-        subscription.status = Status.PAUSED
+        subscription.status, subscription.paused_at = Status.PAUSED, subscription.trial_end
         return "paused"
     subscription.status = Status.ACTIVE
     return "activated"

@@ -1,6 +1,5 @@
 """Subscriptions over the API."""
 
-from datetime import datetime
 from typing import Any
 
 import django_filters
@@ -12,6 +11,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing import subscriptions
+from billing.api.instants import WhenField
+from billing.api.pauses import Pauses
 from billing.api.scoping import of_customers
 from billing.models import (
     CollectionMethod,
@@ -90,6 +91,10 @@ class SubscriptionSerializer(ResourceSerializer):
             "cancel_at",
             "canceled_at",
             "ended_at",
+            "pause_at",
+            "pause_mode",
+            "paused_at",
+            "resume_at",
             "alignment",
             "collection_method",
             "payment_method",
@@ -138,18 +143,6 @@ class NewSubscriptionSerializer(StrictSerializer):
     metadata = fields.MetadataField(required=False)
 
 
-@extend_schema_field({"type": "string", "description": "`period_end`, `now`, or an instant with its offset."})
-class WhenField(serializers.Field):
-    def to_internal_value(self, data: Any) -> str | datetime:
-        if data in ("period_end", "now"):
-            return str(data)
-        try:
-            return fields.instant(data)
-        except (ValueError, OverflowError) as error:
-            detail = "Cancel at period_end, now, or at an instant with its offset."
-            raise serializers.ValidationError(detail, code="invalid") from error
-
-
 class CancellationSerializer(StrictSerializer):
     """``credit``: what was billed for the time after the end goes to the balance (``prorate``) or back (``refund``)."""
 
@@ -168,7 +161,7 @@ class SubscriptionFilter(ResourceFilter):
 _LATEST = Invoice.objects.filter(lines__subscription=OuterRef("pk")).order_by("-gathered_at", "-id").values("pk")[:1]
 
 
-class SubscriptionViewSet(Creates, ResourceViewSet):
+class SubscriptionViewSet(Pauses, Creates, ResourceViewSet):
     model = Subscription
     serializer_class = SubscriptionSerializer
     filterset_class = SubscriptionFilter

@@ -1,5 +1,7 @@
 """Subscriptions: items with their own anchor and period, and every change as an appended row."""
 
+from datetime import datetime
+
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -111,6 +113,12 @@ class Subscription(Resource):
 
     def __str__(self) -> str:
         return f"{self.plan_version.plan} ({self.get_status_display()})"
+
+    @property
+    def stops_at(self) -> datetime | None:
+        """Until when it is billed, as far as is known: a cancellation or a pause, whichever comes first."""
+        known = [at for at in (self.cancel_at, self.pause_at) if at is not None]
+        return min(known, default=None)
 
 
 class SubscriptionItem(Resource):

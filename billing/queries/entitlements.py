@@ -155,9 +155,14 @@ def _lapse(grant: Grant, at: datetime) -> str | None:
     """Why the grant gives nothing now; None where it holds."""
     if grant.expires_at is not None and grant.expires_at <= at:
         return GRANT_EXPIRED
-    if grant.subscription is None or grant.subscription.status in Subscription.LIVE:
+    if grant.subscription is None or _gives_access(grant.subscription):
         return None
     return f"subscription_{grant.subscription.status}"
+
+
+def _gives_access(subscription: Subscription) -> bool:
+    keeps = subscription.pause_mode == Subscription.PauseMode.KEEP_ACCESS
+    return subscription.status in Subscription.LIVE or (keeps and subscription.status == Subscription.Status.PAUSED)
 
 
 def _ends(grant: Grant) -> datetime | None:
