@@ -8,7 +8,7 @@ from django.contrib import admin
 from unfold import widgets
 from unfold.decorators import display
 
-from billing import cancellation, standing
+from billing import cancellation, pauses, standing
 from billing.models import Subscription, SubscriptionChange, SubscriptionItem
 from gtm.shared import admin_columns as columns
 from gtm.shared.admin_base import ReadOnlyAdmin, ReadOnlyTable
@@ -16,6 +16,7 @@ from gtm.shared.admin_fields import Choice
 from gtm.shared.admin_filters import OnTestClock
 from gtm.shared.admin_steps import StepForm, step
 
+_PAUSABLE = (Subscription.Status.ACTIVE, Subscription.Status.PAST_DUE)
 _CANCELABLE = {*Subscription.LIVE, Subscription.Status.PAUSED, Subscription.Status.UNPAID}
 
 
@@ -37,13 +38,41 @@ class ChangeRows(ReadOnlyTable):
     after = columns.money("mrr_after", "MRR after")
 
 
+def _reason() -> forms.CharField:
+    return forms.CharField(
+        max_length=500, required=False, widget=widgets.UnfoldAdminTextInputWidget(), help_text="Kept with the change."
+    )
+
+
 class CancelForm(StepForm):
     when = Choice(
         choices=[("period_end", "At the end of the period (of the trial)"), ("now", "Now")], initial="period_end"
     )
-    reason = forms.CharField(
-        max_length=500, required=False, widget=widgets.UnfoldAdminTextInputWidget(), help_text="Kept with the change."
+    credit = Choice(
+        choices=[
+            ("none", "Give nothing back"),
+            ("prorate", "Unused time to the balance"),
+            ("refund", "Unused time back to where it was paid from"),
+        ],
+        initial="none",
+        help_text="What is still unpaid is taken off its invoice first.",
     )
+    reason = _reason()
+
+
+class PauseForm(StepForm):
+    when = Choice(label="From", choices=[("now", "Now"), ("period_end", "The end of the period")], initial="now")
+    mode = Choice(label="Access", choices=Subscription.PauseMode.choices, initial=Subscription.PauseMode.NO_ACCESS)
+    resume_at = forms.DateTimeField(
+        required=False,
+        widget=widgets.UnfoldAdminTextInputWidget(attrs={"placeholder": "2026-03-01 09:00"}),
+        help_text="When it goes on by itself, in UTC; empty: when somebody resumes it.",
+    )
+    reason = _reason()
+
+
+class ResumeForm(StepForm):
+    reason = _reason()
 
 
 @admin.register(Subscription)
@@ -57,7 +86,16 @@ class SubscriptionAdmin(ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": (("customer", "payer"), ("plan_version", "state"))}),
         ("Time", {"fields": (("start_at", "trial_end"), ("current_period_start", "current_period_end"))}),
-        ("Next", {"fields": (("next_bill_at", "cancel_at"), ("canceled_at", "ended_at"))}),
+        (
+            "Next",
+            {
+                "fields": (
+                    ("next_bill_at", "cancel_at"),
+                    ("canceled_at", "ended_at"),
+                    ("pause_at", "paused_at", "resume_at"),
+                )
+            },
+        ),
         (
             "Payment",
             {
@@ -69,7 +107,7 @@ class SubscriptionAdmin(ReadOnlyAdmin):
             },
         ),
     )
-    actions_detail = ("cancel", "undo_cancellation")
+    actions_detail = ("pause", "resume", "cancel", "undo_cancellation")
     state = columns.status("status")
 
     @display(description="Plan", ordering="plan_version__plan__name")
@@ -77,9 +115,38 @@ class SubscriptionAdmin(ReadOnlyAdmin):
         return str(subscription.plan_version)
 
     @step(
+        "Pause",
+        explain=lambda it: (
+            f"{it.plan_version.plan} of {it.customer} isn't billed until it is resumed."
+            " What was paid for the time after the day of the pause goes to the balance."
+        ),
+        done="The pause is noted.",
+        form=PauseForm,
+        applies=lambda it: it.status in _PAUSABLE and it.pause_at is None and it.cancel_at is None,
+        permission="money",
+    )
+    def pause(self, subscription: Subscription, *, at: datetime, **asked: Any) -> None:
+        pauses.pause(subscription=subscription, at=at, origin=SubscriptionChange.Origin.ADMIN, **asked)
+
+    @step(
+        "Resume",
+        explain=lambda it: (
+            f"{it.plan_version.plan} of {it.customer} goes on: from a new first period, which is billed now."
+            if it.paused_at
+            else f"The pause of {it.plan_version.plan} of {it.customer} is dropped."
+        ),
+        done="The subscription goes on.",
+        form=ResumeForm,
+        applies=lambda it: it.status == Subscription.Status.PAUSED or it.pause_at is not None,
+        permission="money",
+    )
+    def resume(self, subscription: Subscription, *, at: datetime, **asked: Any) -> None:
+        pauses.resume(subscription=subscription, at=at, origin=SubscriptionChange.Origin.ADMIN, **asked)
+
+    @step(
         "Cancel",
         explain=lambda it: (
-            f"{it.plan_version.plan} of {it.customer} ends. Nothing is credited; usage until then is billed."
+            f"{it.plan_version.plan} of {it.customer} ends. The day it ends on and usage until then are billed."
         ),
         done="The cancellation is noted.",
         form=CancelForm,

@@ -135,6 +135,24 @@ class TestCancel:
         assert facts("billing.subscription.canceled") == ["billing.subscription.canceled"]
 
 
+class TestPause:
+    def test_it_is_paused_and_goes_on(self, client: Client) -> None:
+        one = subscription()
+        submit(client, address("billing_subscription_pause", one.pk), mode="keep_access", resume_at="")
+        one.refresh_from_db()
+        assert (one.status, one.pause_mode) == ("paused", "keep_access")
+        submit(client, address("billing_subscription_resume", one.pk))
+        one.refresh_from_db()
+        assert one.status == "active"
+        kinds = ("billing.subscription.paused", "billing.subscription.resumed")
+        assert facts(*kinds) == list(kinds)
+
+    def test_what_can_not_be_is_said_at_its_field(self, client: Client) -> None:
+        one = subscription()
+        page = submit(client, address("billing_subscription_pause", one.pk), resume_at="2020-01-01 00:00")
+        assert "resume_at" in errors(page)
+
+
 class TestCustomers:
     def test_one_that_is_held_up_says_why_and_goes_on(self, client: Client) -> None:
         customer = makers.customer()
