@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Context, Decimal, localcontext
 from fractions import Fraction
+from functools import lru_cache
 from math import ceil
 from typing import TypeAlias, TypeVar
 
@@ -70,6 +71,16 @@ def rate(terms: PriceTerms, quantity: Decimal, transactions: Sequence[Transactio
     column.
     """
     require_number(quantity, "quantity", digits=_QUANTITY_DIGITS)
+    return _rate(terms, quantity, transactions) if transactions else _rate_sum(terms, quantity)
+
+
+@lru_cache(maxsize=1024)
+def _rate_sum(terms: PriceTerms, quantity: Decimal) -> Rated:
+    """Many customers have the same plan, and most of them the same number of it."""
+    return _rate(terms, quantity, ())
+
+
+def _rate(terms: PriceTerms, quantity: Decimal, transactions: Sequence[Transaction]) -> Rated:
     with localcontext(_EXACT):
         exact, steps = _MODELS[terms.model](terms, quantity, transactions)
         if terms.minimum_amount is not None and exact < terms.minimum_amount:
@@ -90,6 +101,7 @@ def settled(exact: Decimal) -> Decimal:
     return exact.quantize(_FINEST, context=_EXACT) if isinstance(places, int) and places < -_PLACES else exact
 
 
+@lru_cache(maxsize=1024)
 def normalised_monthly(amount: int, interval: Interval) -> Fraction:
     """What an amount per interval is per month, exactly: a twelfth of a year's, 52 twelfths of a week's."""
     months = {"week": Fraction(12, 52), "month": Fraction(1), "quarter": Fraction(3), "year": Fraction(12)}

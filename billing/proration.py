@@ -132,6 +132,8 @@ def rate_segments(segments: Sequence[MeteredSegment]) -> list[Rated]:
     Each is at its own price. What is included is pooled, each price giving its share of it, and used in the order of
     time. One segment that is the whole period is priced as it would be by itself.
     """
+    if len(segments) == 1 and segments[0].part.is_whole:
+        return [pricing.rate(segments[0].terms, segments[0].quantity, segments[0].transactions)]
     terms = [scaled(segment.terms, segment.part.share) for segment in segments]
     units, free = _pooled(terms)
     found = []

@@ -10,7 +10,16 @@ _ZERO = Decimal()
 
 
 def terms_of(price: Price) -> PriceTerms:
-    """The arithmetic of a price, by which ``pricing.rate`` computes a line."""
+    """The arithmetic of a price, by which ``pricing.rate`` computes a line; kept with the row, once that is written."""
+    known: PriceTerms | None = price.__dict__.get("_terms")
+    if known is None:
+        known = _terms(price)
+        if not price._state.adding:
+            price.__dict__["_terms"] = known
+    return known
+
+
+def _terms(price: Price) -> PriceTerms:
     return PriceTerms(
         model=price.model,  # type: ignore[arg-type]  # the column's choices are the model's literals
         unit_amount=price.unit_amount,

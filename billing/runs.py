@@ -34,6 +34,7 @@ from gtm.shared.models import TestClock, write
 
 log = structlog.get_logger(__name__)
 LOST_AFTER = timedelta(minutes=10)
+BATCH = 500  # payers whose locks are held at once; larger ones are no faster
 _ABOUT_ONE = (
     DomainError,
     DatabaseError,
@@ -44,7 +45,7 @@ _ABOUT_ONE = (
 
 
 def bill_due(
-    *, at: datetime, test_clock: TestClock | None = None, batch: int = 100, collect: bool = True
+    *, at: datetime, test_clock: TestClock | None = None, batch: int = BATCH, collect: bool = True
 ) -> BillingRun:
     """Bill all that is due by ``at``:
 

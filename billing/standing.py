@@ -279,7 +279,7 @@ def fact(
             "plan": subscription.plan_version.plan.code,
             "plan_version": subscription.plan_version.number,
             "currency": subscription.currency,
-            "mrr": monthly_revenue(subscription),
+            "mrr": subscription.mrr,
             **(also or {}),
         },
         **columns,

@@ -6,8 +6,10 @@ the order of the inside form: Crockford's alphabet is in ASCII order and the wid
 
 import base64
 import os
+import struct
 import threading
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from uuid import UUID
 
@@ -20,21 +22,26 @@ _DIGITS = frozenset(_ALPHABET)
 
 _COUNTER_BITS = 42
 _RANDOM_BITS = 32
+_LOW_BITS = (1 << 30) - 1  # of the counter; the others stand above the variant
+_TIME_BITS = (1 << 48) - 1
+_VERSION, _VARIANT = 0x7 << 76, 0b10 << 62
 
 
 class _Sequence:
     """Milliseconds and a 42-bit counter that only ever move forward.
 
     The counter starts at a random point in the lower half of its range each millisecond. Where the clock stands still
-    or steps back, the counter goes on; where it overflows, a millisecond is borrowed from the future.
+    or steps back, the counter goes on; where it overflows, a millisecond is borrowed from the future. Random bits go
+    with each step, fetched for many at once.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._milliseconds = 0
         self._counter = 0
+        self._random_bits = _random_bits()
 
-    def advance(self) -> tuple[int, int]:
+    def advance(self) -> tuple[int, int, int]:
         milliseconds = time.time_ns() // 1_000_000
         with self._lock:
             if milliseconds > self._milliseconds:
@@ -43,7 +50,12 @@ class _Sequence:
                 self._counter += 1
                 if self._counter >> _COUNTER_BITS:
                     self._milliseconds, self._counter = self._milliseconds + 1, _random_start()
-            return self._milliseconds, self._counter
+            return self._milliseconds, self._counter, next(self._random_bits)
+
+
+def _random_bits() -> Iterator[int]:
+    while True:
+        yield from struct.unpack("=256I", os.urandom(256 * _RANDOM_BITS // 8))
 
 
 def _random_start() -> int:
@@ -64,11 +76,9 @@ os.register_at_fork(after_in_child=_restart)
 
 def uuid7() -> UUID:
     """A UUIDv7 (RFC 9562) greater than every one this process has made before."""
-    milliseconds, counter = _sequence.advance()
-    high, low = divmod(counter, 1 << 30)
-    value = (milliseconds & ((1 << 48) - 1)) << 80
-    value |= 0x7 << 76 | high << 64
-    value |= 0b10 << 62 | low << _RANDOM_BITS | int.from_bytes(os.urandom(_RANDOM_BITS // 8))
+    milliseconds, counter, bits = _sequence.advance()
+    high, low = counter >> 30, counter & _LOW_BITS
+    value = (milliseconds & _TIME_BITS) << 80 | _VERSION | high << 64 | _VARIANT | low << _RANDOM_BITS | bits
     return UUID(int=value)
 
 

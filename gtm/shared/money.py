@@ -31,7 +31,7 @@ def exponent(currency: str) -> int:
 
 def round_half_up(value: Decimal | Fraction | int) -> int:
     """The nearest integer, halves away from zero (unlike Python's round, which goes to the even neighbour)."""
-    exact = Fraction(value)
+    exact = value if isinstance(value, Fraction) else Fraction(value)
     magnitude = (2 * abs(exact.numerator) + exact.denominator) // (2 * exact.denominator)
     return magnitude if exact >= 0 else -magnitude
 

@@ -13,6 +13,7 @@ from calendar import monthrange
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from fractions import Fraction
+from functools import lru_cache
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -74,6 +75,7 @@ class Period:
         return self.start <= instant < self.end
 
 
+@lru_cache(maxsize=4096)
 def period(anchor: Anchor, interval: Interval, k: int) -> Period:
     """The k-th period. Raises ValueError for an index below 0 and for a period that ends after the year 9000."""
     _require(0 <= k <= MAX_INDEX, "index", f"must be 0 to {MAX_INDEX}")

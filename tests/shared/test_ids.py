@@ -34,7 +34,7 @@ class TestUuid7:
         monkeypatch.setattr(ids.time, "time_ns", lambda: 5_000_000)
         sequence.advance()
         sequence._counter = 2**42 - 1
-        milliseconds, counter = sequence.advance()
+        milliseconds, counter, _bits = sequence.advance()
         assert milliseconds == 6
         assert counter < 2**41
 
