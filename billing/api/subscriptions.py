@@ -3,7 +3,7 @@
 from typing import Any
 
 import django_filters
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import F, OuterRef, Prefetch, Q, QuerySet, Subquery
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing import subscriptions
+from billing.api.changes import INTERVALS, Changes, ItemTermsSerializer, PhaseSerializer, scheduled
 from billing.api.instants import WhenField
 from billing.api.pauses import Pauses
 from billing.api.scoping import of_customers
@@ -37,8 +38,6 @@ from gtm.shared.api.resources import (
     resource_fields,
 )
 
-INTERVALS = [choice for choice in Price.Interval.choices if choice[0] != Price.Interval.ONE_TIME]
-
 
 class SubscriptionItemSerializer(serializers.ModelSerializer):
     id = fields.PublicIdField("si")
@@ -54,13 +53,6 @@ class SubscriptionItemSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
-class ItemTermsSerializer(StrictSerializer):
-    """A price at a quantity; what a meter counts needs none."""
-
-    price = fields.ReferenceField(Price)
-    quantity = fields.QuantityField(required=False, default=1, min_value=0, max_value=10**9)
-
-
 class SubscriptionSerializer(ResourceSerializer):
     customer = fields.ReferenceField(Customer, read_only=True)
     payer = fields.ReferenceField(Customer, read_only=True)
@@ -68,7 +60,7 @@ class SubscriptionSerializer(ResourceSerializer):
     plan_version = fields.ReferenceField(PlanVersion, read_only=True)
     items = serializers.SerializerMethodField()
     payment_method = fields.ReferenceField(PaymentMethod, read_only=True)
-    phases = serializers.SerializerMethodField(help_text="Changes to come; none yet.")
+    phases = PhaseSerializer(many=True, read_only=True, help_text="Changes to come, the next first.")
     latest_invoice = fields.PublicIdField("inv", source="latest_invoice_id", allow_null=True)
     contract = serializers.SerializerMethodField()
     previous_subscription = fields.ReferenceField(Subscription, read_only=True)
@@ -113,10 +105,6 @@ class SubscriptionSerializer(ResourceSerializer):
         items = sorted(subscription.items.all(), key=lambda item: item.pk)
         return SubscriptionItemSerializer(items, many=True, context=self.context).data
 
-    @extend_schema_field({"type": "array", "items": {"type": "object"}})
-    def get_phases(self, subscription: Subscription) -> list[Any]:
-        return []
-
     @extend_schema_field({"type": "string", "nullable": True})
     def get_contract(self, subscription: Subscription) -> None:
         return None
@@ -158,10 +146,11 @@ class SubscriptionFilter(ResourceFilter):
     status = django_filters.ChoiceFilter(choices=Subscription.Status.choices)
 
 
+_CURRENT = SubscriptionItem.objects.filter(Q(ended_at=None) | Q(ended_at=F("subscription__ended_at")))
 _LATEST = Invoice.objects.filter(lines__subscription=OuterRef("pk")).order_by("-gathered_at", "-id").values("pk")[:1]
 
 
-class SubscriptionViewSet(Pauses, Creates, ResourceViewSet):
+class SubscriptionViewSet(Changes, Pauses, Creates, ResourceViewSet):
     model = Subscription
     serializer_class = SubscriptionSerializer
     filterset_class = SubscriptionFilter
@@ -169,12 +158,13 @@ class SubscriptionViewSet(Pauses, Creates, ResourceViewSet):
 
     def get_queryset(self) -> QuerySet[Subscription]:
         found = Subscription.objects.annotate(latest_invoice_id=Subquery(_LATEST))
-        shown = found.select_related("plan_version").prefetch_related("items")
+        shown = found.select_related("plan_version").prefetch_related(Prefetch("items", _CURRENT), scheduled())
         return of_customers(shown, self.principal, path="customer")
 
     def get_idempotency_mode(self) -> str:
-        """A card is charged outside of any transaction when a subscription starts."""
-        return idempotency.RESUMABLE if self.action == "create" else super().get_idempotency_mode()
+        """A card is charged outside of any transaction when a subscription starts or changes."""
+        charges = self.action in ("create", "change")
+        return idempotency.RESUMABLE if charges else super().get_idempotency_mode()
 
     @extend_schema(request=NewSubscriptionSerializer, responses={201: SubscriptionSerializer})
     def create(self, request: Request) -> Response:
