@@ -13,7 +13,7 @@ from fractions import Fraction
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from billing import pricing, proration, rating, schedule, wording
+from billing import minimums, pricing, proration, rating, schedule, wording
 from billing.models import Charge, Customer, LineKind, LineReason, Meter, Price, Subscription, SubscriptionItem
 from billing.price_terms import PriceTerms
 from billing.pricing import Rated, Transaction
@@ -108,11 +108,12 @@ def accrue(
 
 
 def due(
-    *, subscriptions: Iterable[Subscription], until: datetime, vendor: Vendor, renewing: bool = True
+    *, subscriptions: Sequence[Subscription], until: datetime, vendor: Vendor, renewing: bool = True
 ) -> list[Charge]:
     """Move the items (in memory) through all periods due by ``until`` and return the charges for them, unsaved."""
     dues = [item_due for subscription in subscriptions for item_due in _walk(subscription, until, vendor, renewing)]
-    return [_charge(item_due, quantity, rated) for item_due, (quantity, rated) in zip(dues, rate(dues), strict=True)]
+    made = [_charge(item_due, quantity, rated) for item_due, (quantity, rated) in zip(dues, rate(dues), strict=True)]
+    return [*made, *minimums.due(subscriptions=subscriptions, made=made, until=until, vendor=vendor)]
 
 
 def write_items(subscriptions: Iterable[Subscription]) -> None:
@@ -325,7 +326,8 @@ def pending(*, payers: Iterable[Customer], by: datetime, fresh: Iterable[Charge]
     queryset = Charge.objects.filter(status=Charge.Status.PENDING, payer__in=list(payers), invoice_at__lte=by)
     related = ("customer", "payer__legal_entity", "subscription", "item", "price", "credits_line__invoice")
     known = queryset.select_for_update(of=("self",)).select_related(*related).order_by("created_at", "id")
-    return sorted([*known, *(charge for charge in fresh if charge.invoice_at <= by)], key=attrgetter("invoice_at"))
+    new = [charge for charge in fresh if charge.status == Charge.Status.PENDING and charge.invoice_at <= by]
+    return sorted([*known, *new], key=attrgetter("invoice_at"))
 
 
 def successor(charge: Charge, *, invoice_at: datetime) -> Charge:
@@ -339,7 +341,8 @@ def successor(charge: Charge, *, invoice_at: datetime) -> Charge:
 
 
 def rate_again(charges: Iterable[Charge], *, vendor: Vendor) -> list[Charge]:
-    """Rate the usage of billed charges once more, and return those (unsaved) that differ now."""
+    """Rate the usage of billed charges once more, and what it leaves to a minimum; return (unsaved) what differs."""
+    charges = list(charges)
     used = [charge for charge in charges if charge.kind == LineKind.USAGE]
     changed = []
     for charge, (quantity, rated) in zip(used, rate([_due_of(charge, vendor) for charge in used]), strict=True):
@@ -347,7 +350,7 @@ def rate_again(charges: Iterable[Charge], *, vendor: Vendor) -> list[Charge]:
             charge.quantity, charge.amount = quantity, rated.amount
             charge.explanation = wording.stored(rated.steps)
             changed.append(charge)
-    return changed
+    return [*changed, *minimums.rate_again(charges, changed={charge.pk: charge for charge in changed})]
 
 
 def _due_of(charge: Charge, vendor: Vendor) -> ItemDue:

@@ -8,6 +8,7 @@ its last period is cut, so that all of them tile.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from uuid import UUID
 
 from gtm.shared import periods
 from gtm.shared.periods import Anchor, Interval, Period
@@ -17,15 +18,20 @@ _LENGTHS = {"week": 7, "month": 30, "quarter": 91, "year": 365}  # in days or so
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """An item, or an era: on [since, until) (None: open) its periods are counted from the anchor."""
+    """An item, or an era that one begins: on [since, until) (None: open) its periods are counted from the anchor."""
 
     since: datetime
     until: datetime | None
     anchor: Anchor
     interval: Interval
+    item_id: UUID | None = None
 
     def holds(self, instant: datetime) -> bool:
         return self.since <= instant and (self.until is None or instant < self.until)
+
+    def whole(self, index: int) -> Period:
+        """The period of that index with nothing cut off: the denominator of a share of it."""
+        return periods.whole_period(self.anchor, self.interval, index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +59,6 @@ class Cycles:
         found = periods.period_at(era.anchor, era.interval, instant)
         end = found.end if era.until is None else min(found.end, era.until)
         return Period(max(found.start, min(era.since, instant)), end, found.index)
-
-    def whole(self, instant: datetime) -> Period:
-        """The period that holds the instant with nothing cut off: the denominator of a share of it."""
-        era = self.era(instant)
-        return periods.whole_period(era.anchor, era.interval, self.at(instant).index)
 
     def end_of(self, count: int, *, after: datetime) -> datetime:
         """When the last of ``count`` periods ends, of which the first is the next that starts at ``after`` or later.

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from billing import balances, discounts, drafting, entities, invoicing, numbering, settlement, standing
+from billing import balances, discounts, drafting, entities, invoicing, numbering, settlement, standing, true_ups
 from billing import charges as charging
 from billing import credits as giving_back
 from billing import drafts as written
@@ -264,6 +264,7 @@ def _rate_again(drafts: Sequence[Draft], context: Context) -> None:
         drafting.total(draft, context=context, book=book)
     _write_again(late, list(changed.values()))
     discounts.settle(book, at=context.at)
+    true_ups.settle_again(charges=list(changed.values()), at=context.at)
 
 
 def _drafts(invoices: Sequence[Invoice]) -> list[Draft]:

@@ -76,7 +76,7 @@ def prorated(rated: Rated, part: Part) -> Rated:
     if part.is_whole:
         return rated
     exact = Fraction(rated.exact) * part.share
-    step = Step("proration", {**_part_params(part), "amount": str(rated.amount)})
+    step = Step("proration", {**part_params(part), "amount": str(rated.amount)})
     return Rated(amount=round_half_up(exact), exact=rated.exact, steps=(*rated.steps, step))
 
 
@@ -98,7 +98,7 @@ def unused_net(
 def shares_step(code: str, part: Period, *, whole: Period, amount: int, unit: ProrationUnit, timezone: str) -> Step:
     """The step that says how much of the time of an amount (minor units) a part of it is."""
     length, full = (periods.length(period, unit=unit, timezone=timezone) for period in (part, whole))
-    return Step(code, {**_part_params(Part(length, full, unit)), "amount": str(amount)})
+    return Step(code, {**part_params(Part(length, full, unit)), "amount": str(amount)})
 
 
 def scaled(terms: PriceTerms, share: Fraction) -> PriceTerms:
@@ -177,11 +177,12 @@ def _explained(rated: Rated, part: Part) -> Rated:
     """With the part said first, and with numbers that a person can read."""
     if part.is_whole:
         return rated
-    said = Step("part", _part_params(part))
+    said = Step("part", part_params(part))
     return replace(rated, steps=(said, *(Step(step.code, _shown(step.params)) for step in rated.steps)))
 
 
-def _part_params(part: Part) -> Params:
+def part_params(part: Part) -> Params:
+    """The part as an explanation holds it."""
     return {"part": _text(part.length), "whole": _text(part.whole), "unit": part.unit}
 
 

@@ -26,7 +26,7 @@ ITEMS = (
     "items__price__plan",
     "items__price__meter",
 )
-SCHEDULE = ("current_period_start", "current_period_end", "next_bill_at")
+SCHEDULE = ("current_period_start", "current_period_end", "next_bill_at", "minimum_since")
 PAUSE = ("pause_at", "pause_mode", "paused_at", "resume_at", "next_change_at")
 
 
@@ -63,7 +63,15 @@ def _next_bill_at(subscription: Subscription, items: list[SubscriptionItem]) -> 
     bill_times = [item.next_bill_at for item in subscription.items.all()]
     discount_ends = [discount.ends_at for discount in open_discounts(subscription)]
     changes = (trial_end, subscription.cancel_at, subscription.next_change_at)
-    return schedule.next_due([*bill_times, *discount_ends, *changes])
+    return schedule.next_due([*bill_times, *discount_ends, *changes, _minimum_due(subscription)])
+
+
+def _minimum_due(subscription: Subscription) -> datetime | None:
+    """When the window of its minimum ends: with its period, which a change of interval may have ended already."""
+    since, start = subscription.minimum_since, subscription.current_period_start
+    if not subscription.minimum_amount or since is None or start is None:
+        return None
+    return subscription.current_period_end if since >= start else start
 
 
 def has_begun(subscription: Subscription, items: list[SubscriptionItem]) -> bool:

@@ -68,6 +68,7 @@ Origin = SubscriptionChange.Origin
 PAYMENT_WINDOW = timedelta(hours=24)
 MAX_AHEAD = timedelta(days=5 * 366)
 MAX_TRIAL_DAYS = 730
+MAX_MINIMUM = 10**15
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +224,8 @@ def had_trial(payer: Customer, plan: Plan) -> bool:
 
 def _check_parties(order: _Order) -> None:
     terms, payer = order.terms, order.payer
+    if not 0 <= (terms["minimum_amount"] or 0) <= MAX_MINIMUM:
+        raise Invalid("A minimum is 0 or more, and no more than an invoice can hold.", attr="minimum_amount")
     if order.customer.test_clock_id != payer.test_clock_id:
         raise Invalid("The customer and the payer stand on different test clocks.", attr="payer")
     if payer.parked_at is not None:
@@ -281,6 +284,7 @@ def _insert(order: _Order, vendor: Vendor) -> Subscription:
         currency=order.selection.currency,
         start_at=order.start_at,
         trial_end=order.trial_end,
+        minimum_since=order.anchor_at if order.terms["minimum_amount"] else None,
         test_clock_id=order.customer.test_clock_id,
         **order.terms,
     )

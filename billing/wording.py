@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 
 from billing.models import Price
 from billing.pricing import Step
-from gtm.shared.templatetags.tandem import quantity, unit_price
+from gtm.shared.templatetags.tandem import money, quantity, unit_price
 
 Values = Mapping[str, Any]
 
@@ -134,6 +134,11 @@ def _unused(step: Values, currency: str) -> str:
     return _("Unused: %(days)s of %(of)s seconds of %(amount)s") % values
 
 
+def _commitment(step: Values, currency: str) -> str:
+    values = {name: money(int(step[name]), currency) for name in ("committed", "rated", "amount")}
+    return _("At least %(committed)s is due for this period, of which %(rated)s was charged: %(amount)s more") % values
+
+
 def _proration(step: Values, currency: str) -> str:
     values = {"days": quantity(step["part"]), "of": quantity(step["whole"]), "amount": _rate(step["amount"], currency)}
     unit = (
@@ -155,6 +160,7 @@ _SENTENCES: dict[str, Callable[[Values, str], str]] = {
     "percentage": _percentage,
     "transactions": _transactions,
     "minimum": _minimum,
+    "commitment": _commitment,
     "part": _part,
     "proration": _proration,
     "unused": _unused,

@@ -38,6 +38,7 @@ def _span(item: SubscriptionItem, subscription: Subscription, unit: str) -> Span
         until=item.ended_at,
         anchor=Anchor(item.anchor_at, item.timezone, unit, subscription.alignment),  # type: ignore[arg-type]  # choices
         interval=Interval(item.price.interval, item.price.interval_count),  # type: ignore[arg-type]  # it recurs
+        item_id=item.pk,
     )
 
 

@@ -60,7 +60,7 @@ class TestAt:
         assert ended.at(day(2, 20)) == Period(day(2, 15), day(3, 15), 1)
 
     def test_the_whole_period_knows_no_cuts(self) -> None:
-        assert LONGER.whole(day(3, 19)) == Period(day(3, 15), day(4, 15), 2)
+        assert LONGER.era(day(3, 19)).whole(2) == Period(day(3, 15), day(4, 15), 2)
 
     @given(
         st.lists(

@@ -10,8 +10,9 @@ from django.test.utils import CaptureQueriesContext
 
 from billing import discounts, invoices, runs, subscriptions
 from billing.models import DiscountUse, Invoice, Plan, Subscription, SubscriptionChange
+from gtm.shared import vendors
 from gtm.shared.errors import Conflict
-from gtm.shared.models import Event, Vendor
+from gtm.shared.models import Event
 from tests.billing import makers
 from tests.world import JAN_1
 
@@ -23,7 +24,7 @@ JAN_15, FEB_1, MAR_1, APR_1, MAY_1 = (
 
 @pytest.fixture(params=["day", "second"])
 def unit(request: pytest.FixtureRequest) -> str:
-    Vendor.objects.update(proration_unit=request.param)
+    vendors.change(proration_unit=request.param)
     return str(request.param)
 
 
