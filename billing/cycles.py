@@ -49,13 +49,12 @@ class Cycles:
     def at(self, instant: datetime) -> Period:
         """The period that holds ``instant``, as the era's bounds cut it; before the first one, the trial or the first.
 
-        The trial has the index of the period that follows it.
+        A trial, and what a pause leaves of its last day, have the index of the period that follows.
         """
         era = self.era(instant)
         if instant < era.anchor.at:
             first = periods.period(era.anchor, era.interval, 0)
-            start = min(self.start_at, first.start)
-            return Period(start, first.start) if start < first.start else first
+            return Period(era.since, first.start) if era.since < first.start else first
         found = periods.period_at(era.anchor, era.interval, instant)
         end = found.end if era.until is None else min(found.end, era.until)
         return Period(max(found.start, min(era.since, instant)), end, found.index)

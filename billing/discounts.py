@@ -137,11 +137,22 @@ def _write_ends(
     ended: Sequence[Discount], subscriptions: dict[uuid.UUID, Subscription], *, kind: str, at: datetime
 ) -> None:
     zone = vendors.current().reporting_zone
-    standing.append(
+    rows = [
         standing.change(subscriptions[one.subscription_id], kind=kind, effective_at=one.ended_at, at=at, zone=zone)
         for one in ended
-    )
+    ]
+    standing.append(rows)
     outbox.publish_many(coupons.ended_fact(one, reason=one.end_reason, at=at) for one in ended)
+    outbox.publish_many(_moved_facts(rows, at=at))
+
+
+def _moved_facts(rows: Iterable[SubscriptionChange], *, at: datetime) -> list[Event]:
+    """That subscriptions earn something else now, where they do."""
+    return [
+        standing.fact(row.subscription, "changed", at=at, previous={"mrr": row.mrr_before}, reason=row.kind)
+        for row in rows
+        if row.mrr_after != row.mrr_before
+    ]
 
 
 def _locked(subscription: Subscription) -> Subscription:
@@ -155,7 +166,8 @@ def _replan(subscription: Subscription, *, kind: str, origin: str, reason: str, 
     """Plan the subscription with its discounts as they are now, and say what that does to revenue."""
     changed = standing.loaded().get(pk=subscription.pk)
     standing.save(changed)
-    standing.record(changed, kind=kind, origin=origin, reason=reason, at=at)
+    row = standing.record(changed, kind=kind, origin=origin, reason=reason, at=at)
+    outbox.publish_many(_moved_facts([row], at=at))
 
 
 def _today(subscription: Subscription, at: datetime) -> datetime:

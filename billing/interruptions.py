@@ -66,6 +66,8 @@ def end(
     bulk.update(SubscriptionItem, ended, ["ended_at", "next_bill_at", "version", "updated_at"])
     SubscriptionItem.objects.bulk_create(opened)
     standing.reload_items(subscription)
+    if subscription.minimum_since is not None:
+        subscription.minimum_since = max(item.anchor_at for item in opened)
     subscription.paused_at = subscription.resume_at = None
     subscription.pause_mode = ""
     standing.plan_changes(subscription)

@@ -87,7 +87,7 @@ def _windows(
     if cycles is None or since is None:
         return
     for window in commitment.windows(
-        cycles, since=since, until=_reached(subscription, until), ends_at=subscription.cancel_at
+        cycles, since=since, until=_reached(subscription, until), ends_at=subscription.stops_at
     ):
         assert window.era.item_id is not None
         yield Ended(subscription, window, prices[window.era.item_id])
@@ -127,7 +127,7 @@ def _close(ended: Ended, rated: int) -> Charge:
 
 
 def _reason(subscription: Subscription, window: Window) -> LineReason:
-    at_end = subscription.cancel_at is not None and window.period.end == subscription.cancel_at
+    at_end = subscription.stops_at is not None and window.period.end == subscription.stops_at
     return LineReason.SUBSCRIPTION_END if at_end else LineReason.SUBSCRIPTION_CYCLE
 
 

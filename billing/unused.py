@@ -13,7 +13,16 @@ from typing import Any
 from billing import charges, drafting, invoices, pricing, proration, rating, settlement, wording
 from billing.credit_notes import LineCredit
 from billing.credits import By, give_back
-from billing.models import Charge, Invoice, InvoiceLine, LineKind, LineReason, Subscription, SubscriptionItem
+from billing.models import (
+    Charge,
+    DiscountUse,
+    Invoice,
+    InvoiceLine,
+    LineKind,
+    LineReason,
+    Subscription,
+    SubscriptionItem,
+)
 from gtm.shared import bulk
 from gtm.shared.models import Vendor
 from gtm.shared.periods import Anchor, Period
@@ -43,6 +52,7 @@ def credit(
     if _finalize_drafts(lines, vendor, at):
         lines = _lines(by_item)
     given = [one for line in lines if (one := _credit(line, by_item[_item_of(line)], vendor)) is not None]
+    _free_discounts([line for line in lines if line.amount == line.discount_amount], by_item, vendor)
     return give_back(credits=given, settle=settle, invoice_at=invoice_at, reason=reason, origin=origin, at=at)
 
 
@@ -130,7 +140,7 @@ def _item_of(line: InvoiceLine) -> uuid.UUID:
 
 def _credit(line: InvoiceLine, stop: Stop, vendor: Vendor) -> LineCredit | None:
     served = _served(line.period_start, line.period_end)
-    unused = Period(min(max(stop.from_, served.start), served.end), served.end)
+    unused = _unused(served, stop)
     net = line.amount - line.discount_amount
     amount = _unused_net(net, served, unused, stop, vendor)
     if amount <= 0:
@@ -138,6 +148,31 @@ def _credit(line: InvoiceLine, stop: Stop, vendor: Vendor) -> LineCredit | None:
     return LineCredit(
         line=line, amount=amount, period=unused, explanation=_explain("unused", unused, served, net, stop, vendor)
     )
+
+
+def _free_discounts(lines: Sequence[InvoiceLine], by_item: Mapping[uuid.UUID, Stop], vendor: Vendor) -> None:
+    """Nothing is credited of lines that discounts took whole; what they took of the unused time is free again."""
+    by_key = {line.pk: line for line in lines}
+    uses = DiscountUse.objects.filter(invoice_line__in=by_key, amount__gt=0).order_by("pk") if by_key else []
+    freed = [(use, _freed(use, by_key[use.invoice_line_id], by_item, vendor)) for use in uses]
+    bulk.insert(
+        DiscountUse,
+        [
+            DiscountUse(
+                discount_id=use.discount_id,
+                invoice_line_id=use.invoice_line_id,
+                period_start=use.period_start,
+                amount=-amount,
+            )
+            for use, amount in freed
+            if amount
+        ],
+    )
+
+
+def _freed(use: DiscountUse, line: InvoiceLine, by_item: Mapping[uuid.UUID, Stop], vendor: Vendor) -> int:
+    stop, served = by_item[_item_of(line)], _served(line.period_start, line.period_end)
+    return _unused_net(use.amount, served, _unused(served, stop), stop, vendor)
 
 
 def _cut_pending(by_item: Mapping[uuid.UUID, Stop], vendor: Vendor) -> None:
@@ -164,6 +199,11 @@ def _used(charge: Charge, stop: Stop, vendor: Vendor) -> Charge | None:
     rest = charges.successor(charge, invoice_at=charge.invoice_at)
     rest.amount, rest.period_end, rest.explanation = rated.amount, used.end, wording.stored(rated.steps)
     return rest
+
+
+def _unused(served: Period, stop: Stop) -> Period:
+    """What of it lies after the stop."""
+    return Period(min(max(stop.from_, served.start), served.end), served.end)
 
 
 def _unused_net(net: int, served: Period, unused: Period, stop: Stop, vendor: Vendor) -> int:
