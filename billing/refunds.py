@@ -212,8 +212,8 @@ def send_pending(*, test_clock: TestClock | None = None) -> int:
 def _send_one(refund: Refund) -> bool:
     try:
         return send(refund=refund, at=db.now_for(refund)).status != Status.PENDING
-    except DomainError as refusal:  # its clock has begun to advance, or its gateway is away: the others go on
-        log.info("refund_not_sent", refund=refund.public_id, code=refusal.code)
+    except (DomainError, OSError) as error:  # its clock has begun to advance, or its gateway is away: the others go on
+        log.info("refund_not_sent", refund=refund.public_id, error=type(error).__name__)
         return False
 
 

@@ -8,12 +8,23 @@ from django.db.models import Prefetch, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from billing import wording
-from billing.models import Customer, Invoice, Member, PaymentMethod, Price, Prompt, Subscription, SubscriptionItem
+from billing.models import (
+    CreditNote,
+    Customer,
+    CustomerBalance,
+    Invoice,
+    Member,
+    PaymentMethod,
+    Price,
+    Prompt,
+    Subscription,
+    SubscriptionItem,
+)
 from gtm.shared import ids
 from gtm.shared.models import User
 from gtm.shared.templatetags.tandem import price as format_price
 
-SWITCHABLE, URGED = 20, 10
+SWITCHABLE, URGED, SHOWN = 20, 10, 50
 
 
 def membership(user: User, customer: str) -> Member | None:
@@ -80,6 +91,18 @@ def invoice(customer: Customer, public_id: str) -> Invoice | None:
 def unpaid(customer: Customer) -> list[Invoice]:
     """Open invoices, the oldest first, as many as a page can urge."""
     return list(invoices(customer).filter(status=Invoice.Status.OPEN).order_by("due_date", "id")[:URGED])
+
+
+def credit_notes(customer: Customer) -> list[CreditNote]:
+    """Newest first, as many as a page shows."""
+    found = CreditNote.objects.filter(customer=customer).select_related("invoice")
+    return list(found.order_by("-created_at", "-id")[:SHOWN])
+
+
+def credit(customer: Customer) -> int:
+    """Minor units that stand to the customer's credit and pay its next invoices."""
+    held = CustomerBalance.objects.filter(customer=customer, currency=customer.currency)
+    return held.values_list("amount", flat=True).first() or 0
 
 
 def open_total(customer: Customer) -> int:

@@ -63,6 +63,8 @@ def invoices(request: HttpRequest, member: Member) -> HttpResponse:
         "invoices": [parts.invoice_row(member, invoice) for invoice in found],
         "page": found,
         "open_total": queries.open_total(customer),
+        "credit": queries.credit(customer),
+        "credit_notes": [parts.credit_note_row(member, note) for note in queries.credit_notes(customer)],
         "currency": customer.currency,
     }
     return page(request, "billing/portal/invoices.html", member, context)

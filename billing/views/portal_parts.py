@@ -14,12 +14,13 @@ from django.views.decorators.cache import never_cache
 
 from billing import wording
 from billing.models import (
+    Allocation,
     CollectionMethod,
+    CreditNote,
     Customer,
     Invoice,
     InvoiceLine,
     Member,
-    Payment,
     PaymentMethod,
     Prompt,
     Subscription,
@@ -121,6 +122,17 @@ def invoice_row(member: Member, invoice: Invoice) -> dict[str, Any]:
     }
 
 
+def credit_note_row(member: Member, note: CreditNote) -> dict[str, Any]:
+    return {
+        "number": note.number,
+        "issue_date": note.issue_date,
+        "invoice": note.invoice.number,
+        "invoice_url": reverse("portal_invoice", args=[member.customer.public_id, note.invoice.public_id]),
+        "total": note.total,
+        "currency": note.currency,
+    }
+
+
 def invoice_parts(invoice: Invoice) -> dict[str, Any]:
     """The inside of one invoice: parties, lines, taxes, payments."""
     return {
@@ -132,8 +144,8 @@ def invoice_parts(invoice: Invoice) -> dict[str, Any]:
             for tax in invoice.taxes.all()
         ],
         "payments": [
-            {"at": row.allocated_at, "text": _paid_by(row.payment), "amount": row.amount}
-            for row in invoice.allocations.all()
+            {"at": row.allocated_at, "text": _settled_by(row), "amount": row.amount}
+            for row in sorted(invoice.allocations.all(), key=lambda one: one.pk)
         ],
         "bank": [(_("Bank details"), invoice.seller["bank_details"])] if invoice.seller.get("bank_details") else [],
     }
@@ -162,8 +174,15 @@ def _party(copied: dict[str, Any]) -> dict[str, Any]:
     return {"name": copied.get("name"), "lines": [line for line in lines if line], "tax_id": tax_id}
 
 
-def _paid_by(payment: Payment | None) -> str:
-    return _("Paid by card") if payment is not None and payment.method == "card" else _("Paid")
+def _settled_by(allocation: Allocation) -> str:
+    if allocation.payment is not None and allocation.payment.method == "card":
+        return _("Paid by card")
+    other = {
+        Allocation.Kind.BALANCE: _("From your balance"),
+        Allocation.Kind.CREDIT_NOTE: _("Credit note"),
+        Allocation.Kind.REVERSAL: _("Taken back"),
+    }
+    return other.get(Allocation.Kind(allocation.kind), _("Paid"))
 
 
 def usage_rows(customer: Customer, states: list[EntitlementState]) -> list[dict[str, Any]]:

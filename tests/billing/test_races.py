@@ -12,17 +12,30 @@ from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 
-from billing import balances, credit_notes, invoices, payments
+from billing import balances, credit_notes, invoices, payments, refunds
+from billing import credits as giving_back
 from billing.credit_notes import LineCredit
-from billing.models import Allocation, BalanceEntry, CreditNote, CustomerBalance, Invoice, InvoiceLine
+from billing.models import (
+    Allocation,
+    BalanceEntry,
+    CreditNote,
+    Customer,
+    CustomerBalance,
+    Invoice,
+    InvoiceLine,
+    Refund,
+    Subscription,
+)
+from gtm.shared import db
 from gtm.shared.errors import Conflict, Invalid
 from tests.billing.cases.payer import Payer
 from tests.billing.lives import local
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROUNDS = 200
+QUICK = 20
 START = local("2024-01-01")
 WEEK = timedelta(days=7)
 Call = Callable[[], Any]
@@ -121,3 +134,43 @@ def test_what_stands_to_the_credit_pays_once(race) -> None:
     assert applied == [*[700] * rounds, 250, *[0] * (rounds - 1)]
     assert CustomerBalance.objects.get().amount == 0
     assert sum(BalanceEntry.objects.values_list("amount", flat=True)) == 0
+
+
+def test_what_stands_to_the_credit_is_refunded_once(race) -> None:
+    (invoice, *_others) = open_invoices(10)
+    at = START + 30 * WEEK
+    payer = invoice.customer
+    by_hand = {"customer": payer, "method": "cheque", "paid_at": at, "at": at}
+    sent = [payments.record_manual(invoices=[], amount=100, **by_hand) for _round in range(QUICK)]
+    balances.adjust(customer=payer, amount=-50 * QUICK, reason="Half of it is spent.", at=at)
+    answers = race([(partial(refunds.create, payment=one, amount=50, at=at),) * 2 for one in sent])
+    assert sum(answer.count("") for answer in answers) == QUICK
+    assert CustomerBalance.objects.get().amount == 0
+    assert Refund.objects.count() == QUICK
+
+
+def test_credits_and_payments_of_invoices_that_share_subscriptions(race) -> None:
+    """Giving back locks a payer's things in one order, and so does settling: nobody waits in a circle."""
+    found = open_invoices(2 * QUICK)
+    at = START + 30 * WEEK
+    lines = {line.invoice_id: line for line in InvoiceLine.objects.select_related("invoice__customer")}
+
+    def give_back(invoice: Invoice) -> None:
+        with transaction.atomic():
+            db.lock(Customer, [invoice.customer_id])
+            db.lock(Subscription, [lines[invoice.pk].subscription_id])
+            given = [LineCredit(lines[invoice.pk], 1000)]
+            terms = {"invoice_at": at, "reason": "subscription_end", "origin": "api", "at": at}
+            giving_back.give_back(credits=given, settle="balance", **terms)
+
+    def pay(first: Invoice, second: Invoice) -> None:
+        terms = {"method": "cheque", "amount": 1500, "paid_at": at, "at": at}
+        payments.record_manual(customer=first.customer, invoices=[second, first], **terms)
+
+    pairs = list(zip(found[::2], found[1::2], strict=True))
+    answers = race([(partial(give_back, first), partial(pay, first, second)) for first, second in pairs])
+    assert {one for answer in answers for one in answer} <= {"", "nothing_due"}
+    owed = sum(one.amount_due for one in Invoice.objects.all())
+    held = sum(CustomerBalance.objects.values_list("amount", flat=True))
+    paid = sum(1500 for _given, refused in answers if not refused)
+    assert held - owed == paid + 1000 * len(pairs) - 1000 * len(found)

@@ -188,6 +188,15 @@ class TestPages:
         for words in (invoice.number or "-", "Vendor GmbH", "Acme", "$49.00", "Paid by card"):
             assert words in page
 
+    def test_credit_notes_and_what_stands_to_the_credit_are_beside_the_invoices(
+        self, client: Client, acme: Customer, cora: User
+    ) -> None:
+        note = makers.credited(Invoice.objects.get(), 500, at=db.now())
+        client.force_login(cora)
+        page = client.get(reverse("portal_invoices", args=[acme.public_id])).content.decode()
+        assert note.number in page
+        assert "Your credit, which pays your next invoices: <strong>$5.00</strong>" in page
+
     def test_its_document_is_a_pdf(self, client: Client, acme: Customer, cora: User) -> None:
         client.force_login(cora)
         invoice = Invoice.objects.get()
@@ -372,7 +381,7 @@ class TestQueries:
         [
             ("portal_overview", 14),
             ("portal_usage", 8),
-            ("portal_invoices", 8),
+            ("portal_invoices", 10),
             ("portal_plan", 7),
             ("portal_details", 5),
             ("portal_card", 5),
