@@ -5,10 +5,12 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.http import HttpRequest
 from unfold import widgets
 from unfold.decorators import display
 
-from billing import cancellation, pauses, standing
+from billing import cancellation, changes, pauses, standing
+from billing.admin.changes import ChangeForm, PhaseRows, what_comes
 from billing.models import Subscription, SubscriptionChange, SubscriptionItem
 from gtm.shared import admin_columns as columns
 from gtm.shared.admin_base import ReadOnlyAdmin, ReadOnlyTable
@@ -24,7 +26,17 @@ class ItemRows(ReadOnlyTable):
     model = SubscriptionItem
     related = ("price",)
     verbose_name_plural = "items"
-    fields = ("price", "amount", "period_index", "current_period_start", "current_period_end", "billed_until")
+    ordering = ("started_at", "pk")
+    fields = (
+        "price",
+        "amount",
+        "period_index",
+        "current_period_start",
+        "current_period_end",
+        "billed_until",
+        "started_at",
+        "ended_at",
+    )
     amount = columns.number("quantity", "Quantity")
 
 
@@ -82,7 +94,7 @@ class SubscriptionAdmin(ReadOnlyAdmin):
     list_select_related = ("customer", "plan_version__plan")
     search_fields = ("customer__name", "customer__email", "external_id__exact")
     ordering = ("-created_at",)
-    inlines = (ItemRows, ChangeRows)
+    inlines = (ItemRows, PhaseRows, ChangeRows)
     fieldsets = (
         (None, {"fields": (("customer", "payer"), ("plan_version", "state"))}),
         ("Time", {"fields": (("start_at", "trial_end"), ("current_period_start", "current_period_end"))}),
@@ -107,12 +119,41 @@ class SubscriptionAdmin(ReadOnlyAdmin):
             },
         ),
     )
-    actions_detail = ("pause", "resume", "cancel", "undo_cancellation")
+    actions_detail = ("change_items", "undo_change", "pause", "resume", "cancel", "undo_cancellation")
     state = columns.status("status")
 
     @display(description="Plan", ordering="plan_version__plan__name")
     def name(self, subscription: Subscription) -> str:
         return str(subscription.plan_version)
+
+    def notes(self, request: HttpRequest, instance: Subscription) -> list[str]:
+        return what_comes(instance)
+
+    @step(
+        "Change plan",
+        explain=lambda it: (
+            f"{it.plan_version.plan} of {it.customer} becomes something else. You see first what it costs."
+        ),
+        done="The change is made, or scheduled.",
+        form=ChangeForm,
+        applies=lambda it: it.status in Subscription.LIVE,
+        permission="money",
+        main=True,
+    )
+    def change_items(self, subscription: Subscription, *, at: datetime, **asked: Any) -> None:
+        changes.change(subscription=subscription, at=at, origin=SubscriptionChange.Origin.ADMIN, **asked)
+
+    @step(
+        "Undo the scheduled change",
+        explain=lambda it: (
+            f"{it.plan_version.plan} of {it.customer} stays as it is now. What a contract says stays too."
+        ),
+        done="What was scheduled is dropped.",
+        applies=lambda it: it.phases.filter(applied_at=None, locked=False).exists(),
+        permission="money",
+    )
+    def undo_change(self, subscription: Subscription, *, at: datetime) -> None:
+        changes.undo(subscription=subscription, at=at, origin=SubscriptionChange.Origin.ADMIN)
 
     @step(
         "Pause",
