@@ -5,13 +5,17 @@ charged for its part of the period; the usage of a period that was cut is rated 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from itertools import count
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
+from uuid import UUID
+
+from django.db.models import Max, Sum
 
 from billing import minimums, pricing, proration, rating, schedule, wording
 from billing.models import Charge, Customer, LineKind, LineReason, Meter, Price, Subscription, SubscriptionItem
@@ -33,6 +37,7 @@ POSITION = (
     "current_period_end",
     "next_bill_at",
 )
+NaturalKey: TypeAlias = tuple[UUID | None, str, int]
 _WHOLE = Part(Fraction(1), Fraction(1), "day")
 _ADDS_UP = (Meter.Aggregation.COUNT, Meter.Aggregation.SUM)
 
@@ -330,30 +335,61 @@ def pending(*, payers: Iterable[Customer], by: datetime, fresh: Iterable[Charge]
     return sorted([*known, *new], key=attrgetter("invoice_at"))
 
 
-def successor(charge: Charge, *, invoice_at: datetime) -> Charge:
+def successor(charge: Charge, *, invoice_at: datetime, revision: int | None = None) -> Charge:
     """The same amount for the same period once more (unsaved), under the next revision of its natural key."""
     copied = {
         field.attname: getattr(charge, field.attname)
         for field in Charge._meta.concrete_fields
         if field.name not in {"id", "created_at", "status", "invoice_line", "invoice_at", "revision"}
     }
-    return Charge(**copied, revision=charge.revision + 1, invoice_at=invoice_at)
+    return Charge(**copied, revision=revision or charge.revision + 1, invoice_at=invoice_at)
+
+
+def natural_key(charge: Charge) -> NaturalKey:
+    """What a charge is for; with its revision it is unique."""
+    return charge.item_id, charge.kind, charge.period_index
+
+
+def next_revisions(charges: Iterable[Charge]) -> dict[NaturalKey, Iterator[int]]:
+    """The revisions that are free for further charges, by natural key."""
+    known = list(charges)
+    used = Charge.objects.filter(item__in={one.item_id for one in known if one.item_id})
+    newest = used.values_list("item", "kind", "period_index").annotate(Max("revision"))
+    found = {(item, kind, index): revision for item, kind, index, revision in newest}
+    return {key: count(found.get(key, one.revision) + 1) for one in known for key in [natural_key(one)]}
 
 
 def rate_again(charges: Iterable[Charge], *, vendor: Vendor) -> list[Charge]:
-    """Rate the usage of billed charges once more, and what it leaves to a minimum; return (unsaved) what differs."""
+    """Rate the usage of drafts once more, and what it leaves to a minimum; return (unsaved) the charges that differ.
+
+    What other lines bill of the same period stays theirs: late usage on a line of its own, where an invoice was void.
+    """
     charges = list(charges)
-    used = [charge for charge in charges if charge.kind == LineKind.USAGE]
+    used = [charge for charge in charges if charge.kind == LineKind.USAGE and charge.reason != LineReason.LATE_USAGE]
+    others = _others(used)
     changed = []
-    for charge, (quantity, rated) in zip(used, rate([_due_of(charge, vendor) for charge in used]), strict=True):
-        if (quantity, rated.amount) != (charge.quantity, charge.amount):
-            charge.quantity, charge.amount = quantity, rated.amount
+    for charge, (quantity, rated) in zip(used, rate([due_of(charge, vendor) for charge in used]), strict=True):
+        other_quantity, other_amount = others.get(natural_key(charge), (0, 0))
+        now = max(quantity - other_quantity, Decimal()), max(rated.amount - other_amount, 0)
+        if now != (charge.quantity, charge.amount):
+            charge.quantity, charge.amount = now
             charge.explanation = wording.stored(rated.steps)
             changed.append(charge)
     return [*changed, *minimums.rate_again(charges, changed={charge.pk: charge for charge in changed})]
 
 
-def _due_of(charge: Charge, vendor: Vendor) -> ItemDue:
+def _others(used: Sequence[Charge]) -> dict[NaturalKey, tuple[Decimal, int]]:
+    """What further charges there are of the same periods; there are none of what is charged for the first time."""
+    repeated = {charge.item_id for charge in used if charge.revision}
+    if not repeated:
+        return {}
+    found = Charge.objects.filter(item__in=repeated, kind=LineKind.USAGE).exclude(status=Charge.Status.REPLACED)
+    others = found.exclude(pk__in=[charge.pk for charge in used]).values_list("item", "kind", "period_index")
+    sums = others.annotate(Sum("quantity"), Sum("amount"))
+    return {(item, kind, index): (quantity, amount) for item, kind, index, quantity, amount in sums}
+
+
+def due_of(charge: Charge, vendor: Vendor) -> ItemDue:
     """The period that a written charge is for."""
     assert charge.item is not None
     assert charge.subscription is not None

@@ -5,7 +5,7 @@ from datetime import datetime
 from django.db import connection
 from django.db.models import Min
 
-from billing import coupons, payments, refunds, runs, subscriptions
+from billing import coupons, late_hours, payments, refunds, runs, subscriptions
 from billing.models import (
     Allocation,
     BalanceEntry,
@@ -49,6 +49,7 @@ def next_due(*, clock: TestClock) -> datetime | None:
     times = [
         subscribed.aggregate(at=Min("next_bill_at"))["at"],
         runs.left_over(test_clock=clock).aggregate(at=Min("invoice_at"))["at"],
+        clock.frozen_time if late_hours.charged(test_clock=clock).exists() else None,
         drafts.aggregate(at=Min("finalize_at"))["at"],
         payments.awaiting_collection(test_clock=clock).aggregate(at=Min("next_payment_attempt"))["at"],
         first + subscriptions.PAYMENT_WINDOW if first else None,

@@ -11,7 +11,18 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from billing import balances, discounts, drafting, entities, invoicing, numbering, settlement, standing, true_ups
+from billing import (
+    balances,
+    discounts,
+    drafting,
+    entities,
+    invoicing,
+    late_hours,
+    numbering,
+    settlement,
+    standing,
+    true_ups,
+)
 from billing import charges as charging
 from billing import credits as giving_back
 from billing import drafts as written
@@ -25,6 +36,7 @@ from billing.models import (
     InvoiceLine,
     InvoiceTax,
     LineKind,
+    LineReason,
     Subscription,
     SubscriptionChange,
 )
@@ -75,6 +87,7 @@ def bill_pending(
     waiting = [draft for draft in drafts if grace and draft.has_usage]
     due = [draft for draft in drafts if not (grace and draft.has_usage)]
     ready, nothing = _worth_a_document(due, context)
+    _watch(due, context)
     _write_drafts(waiting, finalize_at=context.at + grace, at=context.at)
     _write_parts(ready)
     _write_charges([*waiting, *ready], fresh, waived=[charge for draft in nothing for charge in draft.charges])
@@ -170,6 +183,7 @@ def finalize_all(
         return
     drafts = _drafts(invoices)
     _rate_again(drafts, context)
+    _watch(drafts, context)
     _take_off(drafts, context)
     worth, nothing = (drafts, []) if nothing_too else _worth_a_document(drafts, context)
     _let_begin(nothing, subscriptions, context)
@@ -191,6 +205,18 @@ def _take_off(drafts: Sequence[Draft], context: Context) -> None:
             taken += [charge for charge, _line in without]
     if taken:
         giving_back.settle_without_room(charges=taken, origin=SubscriptionChange.Origin.SYSTEM, at=context.at)
+
+
+def _watch(drafts: Sequence[Draft], context: Context) -> None:
+    """Have usage rated once more that is final before its stragglers have settled."""
+    late_hours.watch(
+        charge
+        for draft in drafts
+        for charge in draft.charges
+        if charge.kind == LineKind.USAGE
+        and charge.reason != LineReason.LATE_USAGE
+        and (draft.invoice.gathered_at >= context.at or late_hours.is_unsettled(charge, at=context.at))
+    )
 
 
 def _drop(drafts: Sequence[Draft], context: Context) -> None:

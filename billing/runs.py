@@ -18,7 +18,7 @@ from django.db import DatabaseError, OperationalError, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from billing import drafting, invoices, payments, settlement, turns, unused
+from billing import drafting, invoices, late_hours, late_usage, payments, settlement, turns, unused
 from billing.models import (
     BillingRun,
     Charge,
@@ -57,7 +57,7 @@ def bill_due(
     _close_killed(test_clock)
     run = BillingRun(test_clock=test_clock, cutoff=at)
     try:
-        for bill in (_bill_batch, _gather_batch, _finalize_batch):
+        for bill in (_late_batch, _bill_batch, _gather_batch, _finalize_batch):
             while bill(run, batch):
                 _progress(run)
     except Exception as error:
@@ -90,6 +90,23 @@ def _progress(run: BillingRun) -> None:
 def collect_waiting(*, at: datetime, test_clock: TestClock | None = None) -> None:
     """Charge the cards of open invoices that have not been tried, one by one and under no lock."""
     payments.collect_all(invoices=payments.to_collect(at=at, test_clock=test_clock), at=at)
+
+
+# --- late usage --------------------------------------------------------------------------------
+def _late_batch(run: BillingRun, batch: int) -> bool:
+    """Rate again what usage came late for, before renewals, so that it stands on them; whether that got on.
+
+    Notes that somebody is writing just now are left to the next run.
+    """
+    dealt_with, parked = 0, run.parked
+
+    def rate_late(run: BillingRun, payers: Sequence[Customer]) -> None:
+        nonlocal dealt_with
+        if payers:
+            dealt_with += late_usage.rate_again(payers=payers, test_clock=run.test_clock, at=run.cutoff)
+
+    _do_batch(run, late_hours.charged(test_clock=run.test_clock), "payer", "period_end", batch, rate_late)
+    return dealt_with > 0 or run.parked > parked
 
 
 # --- subscriptions -----------------------------------------------------------------------------

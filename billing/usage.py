@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import msgspec
 from django.db import connection, transaction
 
-from billing import metering
+from billing import late_hours, metering
 from billing.models import Customer, Meter, Subscription
 from billing.partitions import make_partitions
 from billing.usage_events import (
@@ -55,6 +55,7 @@ def record(*, events: Sequence[UsageInput], at: datetime) -> Recorded:
     again = [first[event_id] for event_id in stored] + repeated
     digests = {event_id: first[event_id][1].digest for event_id in new} | stored
     reused = [_reused(index, row) for index, row in again if digests[row.id] != row.digest]
+    _note_late([first[event_id][1] for event_id in new], book)
     _tell({first[event_id][1].customer for event_id in new}, book, at)
     rejected = sorted([*rejected, *reused], key=lambda one: one.index)
     return Recorded(accepted=len(new), duplicates=len(again) - len(reused), rejected=rejected)
@@ -122,6 +123,7 @@ def _customers(references: set[str], at: datetime) -> dict[str, CustomerScope]:
             test_clock_id=clock_id,
             now=frozen_time or at,
             latest=max(frozen_time or at, at) + AHEAD,
+            on_time_since=frozen_time or at - late_hours.ON_TIME,
             clock_is_advancing=status == TestClock.Status.ADVANCING,
         )
         scopes |= {name: scope for name in (by_id.get(key), by_external_id.get(external_id)) if name}
@@ -208,6 +210,13 @@ def _write(rows: Sequence[EventRow]) -> set[str]:
     with connection.cursor() as cursor:
         cursor.execute(_INGEST, [msgspec.json.encode(rows).decode()])
         return {event_id for (event_id,) in cursor.fetchall()}
+
+
+def _note_late(rows: Iterable[EventRow], book: _Book) -> None:
+    """Note the events that may belong to a period that was charged for. Without any that old it asks nothing."""
+    old = [(row, scope) for row in rows if row.at < (scope := book.scopes[row.customer]).on_time_since]
+    if old:
+        late_hours.note(late_hours.Used(row.customer, scope.test_clock_id, row.name, row.at) for row, scope in old)
 
 
 def _digests(event_ids: list[str]) -> dict[str, str]:

@@ -135,7 +135,11 @@ def _explain(error: Exception) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class CustomerScope:
-    """What ingest knows of a customer. ``now`` is its clock's time, ``latest`` what its events may not lie beyond."""
+    """What ingest knows of a customer.
+
+    ``now`` is its clock's time, ``latest`` what its events may not lie beyond. Since ``on_time_since`` no period that
+    was charged for holds an event, or its invoice still waits for it.
+    """
 
     id: uuid.UUID
     version: int
@@ -143,6 +147,7 @@ class CustomerScope:
     test_clock_id: uuid.UUID | None
     now: datetime
     latest: datetime
+    on_time_since: datetime
     clock_is_advancing: bool
 
 

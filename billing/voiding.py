@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Max
 
 from billing import balances, drafting, settlement, standing
 from billing import charges as charging
@@ -99,13 +98,7 @@ def _ends_with_it(charge: Charge, *, waive: bool) -> bool:
 
 def _successors(replaced: Sequence[Charge], *, at: datetime) -> list[Charge]:
     """The same amounts once more, each under the next free revision of its natural key."""
-    known = Charge.objects.filter(item__in={charge.item_id for charge in replaced}).order_by()
-    newest = known.values_list("item", "kind", "period_index").annotate(newest=Max("revision"))
-    taken = {(item, kind, index): revision for item, kind, index, revision in newest}
-    made = []
-    for charge in replaced:
-        key = (charge.item_id, charge.kind, charge.period_index)
-        successor = charging.successor(charge, invoice_at=at)
-        taken[key] = successor.revision = taken.get(key, charge.revision) + 1
-        made.append(successor)
-    return made
+    revisions = charging.next_revisions(replaced)
+    return [
+        charging.successor(one, invoice_at=at, revision=next(revisions[charging.natural_key(one)])) for one in replaced
+    ]

@@ -5,9 +5,11 @@ and become sentences only when shown, so that an invoice from last year can be r
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -149,12 +151,29 @@ def _proration(step: Values, currency: str) -> str:
     return unit % values
 
 
+def _late(step: Values, currency: str) -> str:
+    values = {
+        "from": date_format(date.fromisoformat(step["from"])),
+        "to": date_format(date.fromisoformat(step["to"])),
+        "billed": quantity(step["billed"]),
+        "now": quantity(step["now"]),
+    }
+    return _("Usage from %(from)s to %(to)s was %(now)s; %(billed)s was billed before") % values
+
+
+def _billed_before(step: Values, currency: str) -> str:
+    values = {"total": _rate(step["total"], currency), "amount": _rate(step["amount"], currency)}
+    return _("%(total)s in all, less the %(amount)s that was billed before") % values
+
+
 _SENTENCES: dict[str, Callable[[Values, str], str]] = {
     "flat": _flat,
     "per_unit": _per_unit,
     "package": _package,
     "tier": _tier,
     "volume_tier": _volume_tier,
+    "late": _late,
+    "billed_before": _billed_before,
     "included": _included,
     "flat_amount": _flat_amount,
     "percentage": _percentage,

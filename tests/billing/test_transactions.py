@@ -17,7 +17,7 @@ from billing.queries.transactions import Asked
 from billing.queries.usage import Window
 from billing.usage import UsageInput
 from tests.billing import makers
-from tests.billing.metered import Life
+from tests.billing.metered import MeteredLife
 
 D = Decimal
 MARCH = datetime(2026, 3, 1, tzinfo=UTC)
@@ -157,9 +157,9 @@ class TestThroughTheApi:
     EVENTS = (5000, 10000, 25000, 40000)
 
     def billed(self, amounts: tuple[int, ...], **price: Any) -> Any:
-        life = Life(**price)
-        life.send(*[(f"e{n}", f"2026-01-{n + 2:02}T10:00:00Z", amount) for n, amount in enumerate(amounts)])
-        life.advance("2026-02-01T02:00:00Z")
+        life = MeteredLife.begin_metered(**price)
+        life.report(*[(f"e{n}", f"2026-01-{n + 2:02}T10:00:00Z", amount) for n, amount in enumerate(amounts)])
+        life.until("2026-02-01T02:00:00Z")
         (line,) = life.lines()
         return line
 
@@ -190,10 +190,10 @@ class TestThroughTheApi:
         assert (line["amount"], line["quantity"]) == (amount, 1009000)
 
     def test_what_comes_while_the_invoice_is_a_draft_is_on_it(self) -> None:
-        life = Life(**self.LAGO)
-        life.send(("a", "2026-01-10T10:00:00Z", 5000))
-        life.advance("2026-02-01T00:30:00Z")
-        life.send(("b", "2026-01-20T10:00:00Z", 10000))
-        life.advance("2026-02-01T02:00:00Z")
+        life = MeteredLife.begin_metered(**self.LAGO)
+        life.report(("a", "2026-01-10T10:00:00Z", 5000))
+        life.until("2026-02-01T00:30:00Z")
+        life.report(("b", "2026-01-20T10:00:00Z", 10000))
+        life.until("2026-02-01T02:00:00Z")
         (line,) = life.lines()
         assert (line["amount"], line["quantity"]) == (265 + 330, 15000)

@@ -98,6 +98,15 @@ class TestRecord:
         assert of_one == of_many <= 8
         assert queries(500, "many") <= 7  # repeats
 
+    def test_it_asks_one_query_more_where_an_event_is_older_than_half_an_hour(self, acme: Customer) -> None:
+        def queries(*ages: int) -> int:
+            events = [makers.usage_event(acme, f"{age}", timestamp=AT - timedelta(minutes=age)) for age in ages]
+            with CaptureQueriesContext(connection) as captured:
+                record(*events)
+            return len(captured)
+
+        assert queries(0, 1, 29) + 1 == queries(2, 31, 600)
+
 
 class TestDuplicates:
     def test_it_counts_the_same_event_once(self, acme: Customer) -> None:
