@@ -16,6 +16,7 @@ from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import Event
 
 Kind = BalanceEntry.Kind
+MOST = 10**17  # minor units: far from where the column ends
 _LINKS = ("invoice", "credit_note", "payment", "refund")
 
 
@@ -35,6 +36,8 @@ def add(*, customer: Customer, currency: str, kind: str, amount: int, at: dateti
     balance = _locked(customer, currency)
     if balance.amount + amount < 0:
         raise BalanceTooLow(f"Only {balance.amount} {currency} (minor units) stand to the credit.", attr="amount")
+    if balance.amount + amount > MOST:
+        raise Invalid("So much can't stand to anybody's credit.", attr="amount")
     entry = _entry(balance, customer, kind=kind, amount=amount, at=at, **links)
     entry.save()
     balance.save(update_fields=["amount"])

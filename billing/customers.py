@@ -14,7 +14,7 @@ from stdnum.eu import vat
 from stdnum.exceptions import InvalidChecksum, ValidationError
 
 from billing import gateways
-from billing.models import Customer, Invoice, Member, PaymentMethod, Subscription, TaxRate
+from billing.models import Customer, CustomerBalance, Invoice, Member, PaymentMethod, Subscription, TaxRate
 from gtm.shared import countries, db, money, outbox, periods, saving
 from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import User, write
@@ -96,7 +96,9 @@ def change(*, customer: Customer, at: datetime, **changes: Any) -> Customer:
 
 def _has_bought(customer: Customer) -> bool:
     theirs = Q(customer=customer) | Q(payer=customer)
-    return Subscription.objects.filter(theirs).exists() or Invoice.objects.filter(customer=customer).exists()
+    if Subscription.objects.filter(theirs).exists() or Invoice.objects.filter(customer=customer).exists():
+        return True
+    return CustomerBalance.objects.filter(customer=customer, amount__gt=0).exists()
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -28,12 +28,12 @@ from billing.models import (
     Price,
     Subscription,
 )
+from billing.price_terms import PriceTerms
 from billing.selection import MAX_QUANTITY, ItemTerms, quantity_of
 from billing.tax import STANDARD
 from gtm.shared import bulk, db, money, outbox, saving, vendors
 from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import write
-from gtm.shared.money import round_half_up
 
 MAX_LINES = 500
 MAX_AMOUNT = 10**15
@@ -222,11 +222,13 @@ def _check_price(price: Price, currency: str, attr: str) -> None:
 def _amount(line: LineTerms) -> tuple[int, list[dict[str, Any]]]:
     """What the line comes to in minor units, and why."""
     if line.price is not None:
-        rated = pricing.rate(rating.terms_of(line.price), Decimal(line.quantity))
-        return rated.amount, wording.stored(rated.steps)
-    if line.unit_amount is not None:
-        return round_half_up(Decimal(line.unit_amount) * Decimal(line.quantity)), []
-    return line.amount or 0, []
+        terms = rating.terms_of(line.price)
+    elif line.unit_amount is not None:
+        terms = PriceTerms(model="per_unit", unit_amount=Decimal(line.unit_amount))
+    else:
+        terms = PriceTerms(model="flat", unit_amount=Decimal(line.amount or 0))
+    rated = pricing.rate(terms, Decimal(line.quantity))
+    return rated.amount, wording.stored(rated.steps)
 
 
 def _terms_of(line: InvoiceLine) -> LineTerms:

@@ -32,6 +32,7 @@ from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import Event, TestClock, write
 
 log = structlog.get_logger(__name__)
+MOST = 10**15  # minor units at once
 STALE_AFTER = timedelta(minutes=2)
 Status, Attempt = Payment.Status, PaymentAttempt.Status
 
@@ -307,6 +308,8 @@ def record_manual(
 def _require_payable(customer: Customer, invoices: Sequence[Invoice], amount: int) -> None:
     if amount <= 0:
         raise Invalid("An amount is more than 0.", attr="amount")
+    if amount > MOST:
+        raise Invalid("So much can't be recorded at once.", attr="amount")
     if not invoices and not customer.currency:
         raise Invalid("This customer has no currency yet.", attr="invoices")
     if any(invoice.customer_id != customer.pk for invoice in invoices):

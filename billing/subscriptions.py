@@ -366,7 +366,11 @@ def _expire(subscription: Subscription, *, at: datetime) -> bool:
 def awaiting_payment(*, test_clock: TestClock | None) -> QuerySet[Subscription]:
     """Subscriptions that were invoiced for the first time and wait for the money: all of it, none on its way."""
     invoice = "charges__invoice_line__invoice"
-    begun = Q(**{f"{invoice}__payment_status": Invoice.PaymentStatus.PENDING}) | Q(**{f"{invoice}__amount_paid__gt": 0})
+    begun = (
+        Q(**{f"{invoice}__payment_status": Invoice.PaymentStatus.PENDING})
+        | Q(**{f"{invoice}__amount_paid__gt": 0})
+        | Q(**{f"{invoice}__amount_credited__gt": 0})
+    )
     return Subscription.objects.filter(
         status=Status.INCOMPLETE, test_clock=test_clock, **{f"{invoice}__finalized_at__isnull": False}
     ).exclude(begun)

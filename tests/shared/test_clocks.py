@@ -4,11 +4,24 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 
 from billing import clock as billing_clock
-from billing import documents, runs, subscriptions
-from billing.models import Customer, Document, Invoice, NumberSeries, Payment, SandboxCharge, Subscription, UsageRollup
+from billing import credits as giving_back
+from billing import documents, invoices, runs, subscriptions
+from billing.credit_notes import LineCredit
+from billing.models import (
+    BalanceEntry,
+    Customer,
+    Document,
+    Invoice,
+    NumberSeries,
+    Payment,
+    Refund,
+    SandboxCharge,
+    Subscription,
+    UsageRollup,
+)
 from gtm import clocks, tasks
 from gtm.shared import db, outbox
 from gtm.shared.errors import Conflict, Invalid
@@ -153,6 +166,22 @@ class TestDelete:
         assert Customer.objects.count() == NumberSeries.objects.count() == UsageRollup.objects.count() == 1
         assert not Document.objects.exists()
         assert not Event.objects.exclude(test_clock=None).exists()
+
+    def test_takes_credits_refunds_and_what_they_settled_with_it(self, clock):
+        customer = subscribed(clock).customer
+        paid = Invoice.objects.get(test_clock=clock)
+        makers.credited(paid, 1000, settle="refund")
+        makers.credited(paid, 1000)
+        with transaction.atomic():
+            terms = {"settle": "line", "reason": "subscription_change", "origin": "api"}
+            given = [LineCredit(paid.lines.get(), 500)]
+            giving_back.give_back(credits=given, invoice_at=JAN_1, at=JAN_1, **terms)
+        invoices.void(invoice=makers.invoiced(customer, 5000), at=JAN_1)
+        clocks.advance(clock=clock, to=APRIL)
+        assert Refund.objects.get().status == "succeeded"
+        clocks.delete(clock=clock)
+        assert not Invoice.objects.exists()
+        assert not BalanceEntry.objects.exists()
 
     def test_of_what_was_never_used_is_nothing_special(self, clock):
         clocks.delete(clock=clock)
