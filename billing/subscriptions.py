@@ -151,16 +151,39 @@ def create(
             "metadata": metadata or {},
             **({"id": idempotency_id} if idempotency_id else {}),
         }
-        subscription = _start(customer, payer, wanted, terms, at=at)
+        subscription = _commit(customer, payer, wanted, terms, at=at)
     payments.collect_new(subscription=subscription, at=at)
     return standing.loaded().get(pk=subscription.pk)
 
 
+def on_invoice(
+    *,
+    customer: Customer,
+    plan_version: PlanVersion,
+    interval: str,
+    items: Sequence[ItemTerms] | None = None,
+    coupons: Sequence[Coupon] = (),
+    origin: str,
+    at: datetime,
+) -> Subscription:
+    """Start one in the caller's transaction, to be paid by invoice: no card is charged. Raises as ``create`` does."""
+    wanted = _Wanted(None, plan_version, items, interval, origin, at, None, coupons)
+    terms = {"collection_method": CollectionMethod.SEND_INVOICE, "payment_method": None, "minimum_amount": None}
+    return _start(customer, customer, wanted, terms, at=at)
+
+
 @transaction.atomic(durable=True)
+def _commit(
+    customer: Customer, payer: Customer, wanted: _Wanted, terms: dict[str, Any], *, at: datetime
+) -> Subscription:
+    """Commit the subscription with its first invoice before any card is charged."""
+    return _start(customer, payer, wanted, terms, at=at)
+
+
 def _start(
     customer: Customer, payer: Customer, wanted: _Wanted, terms: dict[str, Any], *, at: datetime
 ) -> Subscription:
-    """Write the subscription with its first invoice, and commit before any card is charged."""
+    """Write the subscription with its first invoice."""
     locked = {one.pk: one for one in db.lock(Customer, {customer.pk, payer.pk})}
     customer, payer = locked[customer.pk], locked[payer.pk]
     if "id" in terms and (known := Subscription.objects.filter(pk=terms["id"]).first()) is not None:

@@ -14,10 +14,12 @@ from django.shortcuts import redirect, render
 from django.utils.formats import date_format
 from unfold.decorators import action, display
 
-from billing import catalog
+from billing import catalog, simulation
 from billing.admin.plan_forms import EntitlementForm, EntitlementFormSet, PlanForm, PriceForm, PriceFormSet
+from billing.admin.simulation import SimulationForm
 from billing.models import Entitlement, Plan, PlanVersion, Price, Subscription
 from billing.queries import shop
+from billing.simulation import Scenario
 from gtm.shared import db, vendors
 from gtm.shared.admin_base import (
     OperationAdmin,
@@ -122,7 +124,7 @@ class PlanAdmin(OperationAdmin):
         ),
         ("Trial", {"fields": (("trial_days", "trial_end"), "trial_requires_payment_method")}),
     )
-    actions_detail = ("preview", "publish", "withdraw", "archive")
+    actions_detail = ("preview", "simulate", "publish", "withdraw", "archive")
     change_form_outer_after_template = "billing/admin/_plan_versions.html"
 
     # --- operations --------------------------------------------------------------------------------
@@ -164,6 +166,18 @@ class PlanAdmin(OperationAdmin):
     )
     def archive(self, plan: Plan, *, at: datetime) -> None:
         catalog.archive(plan=plan, at=at)
+
+    @step(
+        "Simulate",
+        explain=lambda plan: (
+            f"The invoices to come for somebody who buys {plan} today, by the engine that bills. Nothing is written."
+        ),
+        form=SimulationForm,
+        permission="view",
+        shown_in="billing/admin/simulation.html",
+    )
+    def simulate(self, plan: Plan, *, at: datetime, **asked: Any) -> simulation.Simulation:
+        return simulation.simulate(Scenario(plan_version=plan.current_version, **asked), at=at)
 
     @action(
         description="Preview as the customer sees it",
