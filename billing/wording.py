@@ -13,9 +13,9 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from billing.models import Price
+from billing.models import Coupon, Discount, Price
 from billing.pricing import Step
-from gtm.shared.templatetags.tandem import money, quantity, unit_price
+from gtm.shared.templatetags.tandem import day_text, money, quantity, unit_price
 
 Values = Mapping[str, Any]
 
@@ -184,6 +184,27 @@ _SENTENCES: dict[str, Callable[[Values, str], str]] = {
     "proration": _proration,
     "unused": _unused,
 }
+
+
+# --- discounts ---------------------------------------------------------------------------------
+def discount(applied: Discount) -> str:
+    """``SUMMER20: 20 % off, until 3 May``; the discount's coupon and customer are read along."""
+    text = offer(applied.coupon)
+    if applied.ends_at is None:
+        return text
+    day = day_text(applied.ends_at, applied.customer.timezone)
+    return _("%(offer)s, until %(day)s") % {"offer": text, "day": day}
+
+
+def offer(coupon: Coupon) -> str:
+    """``WELCOME: $10.00 off each billing period``."""
+    values = {"code": coupon.code, "percent": quantity(coupon.percent_off)}
+    if coupon.amount_off is None:
+        return _("%(code)s: %(percent)s %% off") % values
+    values["amount"] = money(coupon.amount_off, coupon.currency)
+    if coupon.duration == Coupon.Duration.ONCE:
+        return _("%(code)s: %(amount)s off once") % values
+    return _("%(code)s: %(amount)s off each billing period") % values
 
 
 # --- prices as they are advertised -------------------------------------------------------------

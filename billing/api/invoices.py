@@ -1,5 +1,6 @@
 """Invoices over the API, and what can be done with them."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -28,10 +29,37 @@ from billing.models import (
     PaymentMethod,
     Subscription,
 )
+from billing.queries import invoice_discounts
 from gtm.shared import db, ids
 from gtm.shared.api import fields, idempotency
 from gtm.shared.api.filters import ReferenceFilter, ResourceFilter
 from gtm.shared.api.resources import ResourceSerializer, ResourceViewSet, StrictSerializer, resource_fields
+
+_TAKEN = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {
+            "discount": {"type": "string"},
+            "coupon": {"type": "string"},
+            "description": {"type": "string"},
+            "amount": {"type": "integer"},
+        },
+    },
+}
+
+
+def _taken(lines: Iterable[InvoiceLine]) -> list[dict[str, Any]]:
+    """What each discount took off the lines together."""
+    return [
+        {
+            "discount": used.discount.public_id,
+            "coupon": used.discount.coupon.code,
+            "description": wording.discount(used.discount),
+            "amount": used.amount,
+        }
+        for used in invoice_discounts.taken(lines)
+    ]
 
 
 class InvoiceLineSerializer(serializers.ModelSerializer):
@@ -49,6 +77,7 @@ class InvoiceLineSerializer(serializers.ModelSerializer):
     unit_amount = fields.RateField(read_only=True, allow_null=True)
     amount = fields.MoneyField(read_only=True)
     discount_amount = fields.MoneyField(read_only=True)
+    discounts = serializers.SerializerMethodField(help_text="What each discount took off the line.")
     tax_amount = fields.MoneyField(read_only=True)
     taxes = serializers.SerializerMethodField(help_text="Rate, amount, treatment, reason and evidence of each tax.")
     period_start = fields.UtcDateTimeField(read_only=True, allow_null=True)
@@ -72,6 +101,7 @@ class InvoiceLineSerializer(serializers.ModelSerializer):
             "unit_amount",
             "amount",
             "discount_amount",
+            "discounts",
             "tax_amount",
             "taxes",
             "period_start",
@@ -80,6 +110,10 @@ class InvoiceLineSerializer(serializers.ModelSerializer):
             "explanation",
         )
         read_only_fields = fields
+
+    @extend_schema_field(_TAKEN)
+    def get_discounts(self, line: InvoiceLine) -> list[dict[str, Any]]:
+        return _taken([line])
 
     @extend_schema_field({"type": "array", "items": {"type": "object", "additionalProperties": {}}})
     def get_taxes(self, line: InvoiceLine) -> Any:
@@ -112,6 +146,7 @@ class InvoiceSerializer(ResourceSerializer):
     seller = fields.JsonObjectField(read_only=True)
     buyer = fields.JsonObjectField(read_only=True)
     lines = serializers.SerializerMethodField()
+    discounts = serializers.SerializerMethodField(help_text="What each discount took off the invoice, and in words.")
     taxes = serializers.SerializerMethodField()
     pdf_url = serializers.SerializerMethodField()
     hosted_url = serializers.SerializerMethodField()
@@ -148,6 +183,7 @@ class InvoiceSerializer(ResourceSerializer):
             "seller",
             "buyer",
             "lines",
+            "discounts",
             "taxes",
             "pdf_url",
             "hosted_url",
@@ -162,6 +198,10 @@ class InvoiceSerializer(ResourceSerializer):
     @extend_schema_field(InvoiceLineSerializer(many=True))
     def get_lines(self, invoice: Invoice) -> Any:
         return InvoiceLineSerializer(_lines(invoice), many=True, context=self.context).data
+
+    @extend_schema_field(_TAKEN)
+    def get_discounts(self, invoice: Invoice) -> list[dict[str, Any]]:
+        return _taken(invoice.lines.all())
 
     @extend_schema_field(InvoiceTaxSerializer(many=True))
     def get_taxes(self, invoice: Invoice) -> Any:
@@ -222,7 +262,7 @@ class InvoiceViewSet(ResourceViewSet):
     write_roles = ()  # money is the founders' and finance's
 
     def get_queryset(self) -> QuerySet[Invoice]:
-        shown = Invoice.objects.prefetch_related("lines", "taxes")
+        shown = Invoice.objects.prefetch_related(invoice_discounts.with_lines(), "taxes")
         return of_customers(shown, self.principal, path="customer")
 
     def get_idempotency_mode(self) -> str:

@@ -12,6 +12,8 @@ from rest_framework.response import Response
 
 from billing import subscriptions
 from billing.api.changes import INTERVALS, Changes, ItemTermsSerializer, PhaseSerializer, scheduled
+from billing.api.coupons import CouponField, Discounts, DiscountSerializer
+from billing.api.coupons import shown as shown_discounts
 from billing.api.instants import WhenField
 from billing.api.pauses import Pauses
 from billing.api.scoping import of_customers
@@ -60,6 +62,7 @@ class SubscriptionSerializer(ResourceSerializer):
     plan_version = fields.ReferenceField(PlanVersion, read_only=True)
     items = serializers.SerializerMethodField()
     payment_method = fields.ReferenceField(PaymentMethod, read_only=True)
+    discounts = DiscountSerializer(many=True, read_only=True, help_text="Its coupons, those that are over too.")
     phases = PhaseSerializer(many=True, read_only=True, help_text="Changes to come, the next first.")
     latest_invoice = fields.PublicIdField("inv", source="latest_invoice_id", allow_null=True)
     contract = serializers.SerializerMethodField()
@@ -93,6 +96,7 @@ class SubscriptionSerializer(ResourceSerializer):
             "net_terms_days",
             "po_number",
             "minimum_amount",
+            "discounts",
             "phases",
             "latest_invoice",
             "contract",
@@ -127,6 +131,10 @@ class NewSubscriptionSerializer(StrictSerializer):
     payment_method = fields.ReferenceField(PaymentMethod, required=False, allow_null=True)
     net_terms_days = fields.IntegerField(required=False, allow_null=True, min_value=0, max_value=365)
     po_number = serializers.CharField(required=False, allow_blank=True, max_length=100)
+    minimum_amount = fields.MoneyField(
+        required=False, allow_null=True, min_value=0, max_value=subscriptions.MAX_MINIMUM
+    )
+    coupon = CouponField(required=False, allow_null=True)
     external_id = serializers.CharField(required=False, allow_null=True, max_length=200)
     metadata = fields.MetadataField(required=False)
 
@@ -150,7 +158,7 @@ _CURRENT = SubscriptionItem.objects.filter(Q(ended_at=None) | Q(ended_at=F("subs
 _LATEST = Invoice.objects.filter(lines__subscription=OuterRef("pk")).order_by("-gathered_at", "-id").values("pk")[:1]
 
 
-class SubscriptionViewSet(Changes, Pauses, Creates, ResourceViewSet):
+class SubscriptionViewSet(Changes, Pauses, Discounts, Creates, ResourceViewSet):
     model = Subscription
     serializer_class = SubscriptionSerializer
     filterset_class = SubscriptionFilter
@@ -158,7 +166,9 @@ class SubscriptionViewSet(Changes, Pauses, Creates, ResourceViewSet):
 
     def get_queryset(self) -> QuerySet[Subscription]:
         found = Subscription.objects.annotate(latest_invoice_id=Subquery(_LATEST))
-        shown = found.select_related("plan_version").prefetch_related(Prefetch("items", _CURRENT), scheduled())
+        shown = found.select_related("plan_version").prefetch_related(
+            Prefetch("items", _CURRENT), scheduled(), shown_discounts()
+        )
         return of_customers(shown, self.principal, path="customer")
 
     def get_idempotency_mode(self) -> str:
@@ -175,8 +185,9 @@ class SubscriptionViewSet(Changes, Pauses, Creates, ResourceViewSet):
         return SubscriptionSerializer
 
     def perform_create(self, data: dict[str, Any]) -> Subscription:
-        items = data.pop("items", None)
+        items, coupon = data.pop("items", None), data.pop("coupon", None)
         return subscriptions.create(
+            coupons=[coupon] if coupon else [],
             items=[ItemTerms(**item) for item in items] if items is not None else None,
             at=db.now_for(data["customer"]),
             idempotency_id=self.request.idempotency_key_id,  # type: ignore[attr-defined]  # set by the view

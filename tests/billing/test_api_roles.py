@@ -28,6 +28,8 @@ def test_money_is_moved_by_founders_and_finance_alone():
         f"invoices/{invoice.public_id}/void",
         f"invoices/{invoice.public_id}/collection",
         f"subscriptions/{subscription.public_id}/cancellation",
+        f"subscriptions/{subscription.public_id}/discounts",
+        "coupons",
         f"invoices/{invoice.public_id}/write_off",
         "invoices",
         "credit_notes",
