@@ -83,9 +83,8 @@ def create(
         return known
     _require_billable(customer, collection_method or customer.collection_method)
     currency = _currency(customer, currency, lines)
-    charges = _charges(customer, lines, currency, at=at)
     draft = drafting.by_hand(
-        charges,
+        _charges(customer, lines, currency, at=at),
         context=drafting.context(vendor=vendors.current(), at=at),
         collection_method=collection_method,
         net_terms_days=net_terms_days,
@@ -93,11 +92,15 @@ def create(
     )
     draft.invoice.id = invoice_id or draft.invoice.id
     customers.fix_currency(customer, currency, at=at)
+    _insert(draft, external_id=external_id, metadata=metadata or {}, at=at)
+    return invoices.finalize(invoice=draft.invoice, at=at) if finalize else draft.invoice
+
+
+def _insert(draft: Draft, *, external_id: str | None, metadata: dict[str, Any], at: datetime) -> None:
     draft.invoice.save(force_insert=True)
-    saving.change(draft.invoice, external_id=external_id, metadata=metadata or {})
+    saving.change(draft.invoice, external_id=external_id, metadata=metadata)
     _write_parts(draft)
     outbox.publish_many([drafting.fact(draft.invoice, "created", at=at)])
-    return invoices.finalize(invoice=draft.invoice, at=at) if finalize else draft.invoice
 
 
 @transaction.atomic
