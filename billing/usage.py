@@ -70,9 +70,9 @@ class _Book:
     """All that the events of one call refer to, read with a query for each kind."""
 
     def __init__(self, events: Sequence[UsageInput], at: datetime) -> None:
-        self.customers = _customers({event.customer for event in events}, at)
+        self.customers = scopes({event.customer for event in events}, at)
         self.subscriptions = _subscriptions({event.subscription for event in events if event.subscription})
-        self.meters = _meters({event.name for event in events})
+        self.meters = looking_at({event.name for event in events})
         self.scopes = {scope.id: scope for scope in self.customers.values()}
 
     def rows(self, events: Sequence[UsageInput]) -> tuple[list[_Indexed], list[Rejected]]:
@@ -102,7 +102,7 @@ class _Book:
         return subscription
 
 
-def _customers(references: set[str], at: datetime) -> dict[str, CustomerScope]:
+def scopes(references: set[str], at: datetime) -> dict[str, CustomerScope]:
     """The customers by the references that name them."""
     by_id, by_external_id = _named(references, Customer.PREFIX)
     with connection.cursor() as cursor:
@@ -160,7 +160,7 @@ def _named(references: Iterable[str], prefix: str) -> tuple[dict[uuid.UUID, str]
     return by_id, by_external_id
 
 
-def _meters(names: set[str]) -> dict[str, list[MeterTerms]]:
+def looking_at(names: set[str]) -> dict[str, list[MeterTerms]]:
     """The meters that look at a property of these events: those that count or take the quantity can read any event."""
     plain_names = [name for name in names if "\0" not in name]
     looking = Meter.objects.filter(event_name__in=plain_names, archived_at=None).exclude(property="")

@@ -12,4 +12,5 @@ HANDLERS: dict[str, tuple[str, ...]] = {
     "billing.subscription.expired": ("crm.handlers.subscription_changed",),
     "billing.subscription.renewed": ("signals.handlers.subscription_renewed",),
     "billing.usage.recorded": ("signals.handlers.usage_recorded",),
+    "billing.usage.corrected": ("signals.handlers.usage_recorded",),
 }

@@ -8,8 +8,16 @@ from billing.api.customers import CustomerViewSet
 from billing.api.invoices import InvoiceViewSet
 from billing.api.payments import PaymentViewSet
 from billing.api.subscriptions import SubscriptionViewSet
-from billing.api.usage import CustomerUsageView, UsageEventsView
+from billing.api.usage import (
+    CustomerUsageView,
+    UsageEventAmendmentView,
+    UsageEventsView,
+    UsageEventView,
+    UsageEventVoidView,
+)
 from gtm.shared.api.resources import Router
+
+_EVENT = r"(?P<id>[\s\S]+)"  # as integrators chose it, slashes and all
 
 router = Router()
 router.register("customers", CustomerViewSet)
@@ -30,5 +38,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^customers/(?P<id>[^/]+)/payments/?$", PaymentViewSet.as_view({"post": "record"})),
     re_path(r"^customers/(?P<id>[^/]+)/usage/?$", CustomerUsageView.as_view(), name="customer-usage"),
     re_path(r"^usage_events/?$", UsageEventsView.as_view(), name="usage-events"),
+    re_path(rf"^usage_events/{_EVENT}/void/?$", UsageEventVoidView.as_view(), name="usage-event-void"),
+    re_path(rf"^usage_events/{_EVENT}/amendment/?$", UsageEventAmendmentView.as_view(), name="usage-event-amendment"),
+    re_path(rf"^usage_events/{_EVENT}$", UsageEventView.as_view(), name="usage-event"),
     *router.urls,
 ]

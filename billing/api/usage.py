@@ -9,9 +9,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing import usage
+from billing import usage, usage_corrections
 from billing.models import Customer, Meter
-from billing.queries import usage_series
+from billing.queries import reported, usage_series
+from billing.queries.reported import Reported
 from gtm.shared import db
 from gtm.shared.api import fields, references
 from gtm.shared.api.filters import refuse_unknown
@@ -72,6 +73,85 @@ class UsageEventsView(ApiView):
         refused = [msgspec.structs.replace(one, index=positions[one.index]) for one in recorded.rejected]
         rejected = sorted([*unreadable, *refused], key=lambda one: one.index)
         return Response(msgspec.to_builtins(msgspec.structs.replace(recorded, rejected=rejected)))
+
+
+class ReportedSerializer(serializers.Serializer):
+    """An event as it counts now. One that was voided counts nowhere; it is shown as it was."""
+
+    id = serializers.CharField()
+    customer = fields.PublicIdField("cus", source="customer_id")
+    name = serializers.CharField()
+    timestamp = fields.UtcDateTimeField()
+    user = serializers.CharField()
+    quantity = fields.QuantityField()
+    properties = fields.JsonObjectField()
+    subscription = fields.PublicIdField("sub", source="subscription_id", allow_null=True)
+    received_at = fields.UtcDateTimeField()
+    voided_at = fields.UtcDateTimeField(allow_null=True)
+
+
+class VoidSerializer(StrictSerializer):
+    reason = serializers.CharField(required=False, allow_blank=True, default="", max_length=500)
+
+
+class AmendmentSerializer(VoidSerializer):
+    """What the event says from now on; what is left out stays. `properties` are all of them."""
+
+    quantity = fields.QuantityField(required=False, min_value=0)
+    properties = fields.JsonObjectField(required=False)
+    timestamp = fields.UtcDateTimeField(required=False)
+
+
+class UsageEventView(ApiView):
+    """One event, by the id that it was reported with."""
+
+    usage_scope = True
+    write_roles = ()
+
+    @extend_schema(operation_id="usage_events_retrieve", responses=ReportedSerializer)
+    def get(self, request: Request, id: str) -> Response:  # noqa: A002 -- the address's name
+        """The event as it counts now, with `voided_at` where it doesn't."""
+        return Response(ReportedSerializer(_reported(self, id)).data)
+
+
+class UsageEventVoidView(ApiView):
+    """Takes an event back that was wrong."""
+
+    write_roles = ()
+
+    @extend_schema(operation_id="usage_events_void", request=VoidSerializer, responses=ReportedSerializer)
+    def post(self, request: Request, id: str) -> Response:  # noqa: A002 -- the address's name
+        """Let an event count no more, for good. A period that was invoiced is rated again; the id stays taken."""
+        data = _valid(VoidSerializer, request)
+        event = usage_corrections.void(event_id=_reported(self, id).id, at=db.now(), **data)
+        return Response(ReportedSerializer(event).data)
+
+
+class UsageEventAmendmentView(ApiView):
+    """Corrects an event that was wrong."""
+
+    write_roles = ()
+
+    @extend_schema(operation_id="usage_events_amendment", request=AmendmentSerializer, responses=ReportedSerializer)
+    def post(self, request: Request, id: str) -> Response:  # noqa: A002 -- the address's name
+        """Let an event say another quantity, other properties or another time, as if it had always said so."""
+        data = _valid(AmendmentSerializer, request)
+        event = usage_corrections.amend(event_id=_reported(self, id).id, at=db.now(), **data)
+        return Response(ReportedSerializer(event).data)
+
+
+def _valid(serializer_class: type[StrictSerializer], request: Request) -> dict[str, Any]:
+    serializer = serializer_class(data=request.data, context={"request": request})
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)
+
+
+def _reported(view: ApiView, event_id: str) -> Reported:
+    """The event of a customer that the caller may see. Raises NotFound."""
+    event = reported.find(event_id)
+    if event is None or not references.visible(Customer, view.principal).filter(pk=event.customer_id).exists():
+        raise NotFound("Not found.")
+    return event
 
 
 class _Instant(fields.UtcDateTimeField):
