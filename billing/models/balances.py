@@ -44,6 +44,9 @@ class Refund(Resource):
             models.CheckConstraint(condition=Q(amount__gt=0), name="billing_refund_is_positive"),
         ]
 
+    def __str__(self) -> str:
+        return self.public_id
+
 
 class CustomerBalance(Row):
     """What stands to a payer's credit in a currency: the sum of its entries, under a lock and never below zero."""
@@ -97,3 +100,6 @@ class BalanceEntry(Row):
             models.CheckConstraint(condition=~Q(amount=0), name="billing_balanceentry_moves_something"),
             models.CheckConstraint(condition=Q(balance_after__gte=0), name="billing_balanceentry_not_below_zero"),
         ]
+
+    def __str__(self) -> str:
+        return self.public_id

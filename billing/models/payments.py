@@ -59,6 +59,9 @@ class Payment(Resource):
             ),
         ]
 
+    def __str__(self) -> str:
+        return self.public_id
+
 
 class PaymentAttempt(Row):
     """Commits before each gateway call; its id is the idempotency key. At most one live attempt per invoice."""
