@@ -196,6 +196,7 @@ def _switch(
     at: datetime,
     ids: dict[str, uuid.UUID],
 ) -> Made:
+    _require_card(subscription, target)
     old = phases.content(subscription.plan_version, items.terms_of(subscription))
     invoice_at, given = switching.switch(
         subscription=subscription,
@@ -215,6 +216,18 @@ def _switch(
     context = drafting.context(vendor=vendor, at=at)
     invoices.bill_pending(payers=[subscription.payer], subscriptions=[subscription], context=context)
     return Made(subscription, at, [*given, *taken])
+
+
+def _require_card(subscription: Subscription, target: Selection) -> None:
+    """Whoever is charged automatically has a card before it costs more; a trial costs nothing yet."""
+    before, after = (items.recurring(terms) for terms in (items.terms_of(subscription), target.items))
+    dearer = comparison.total_monthly(after) > comparison.total_monthly(before)
+    if subscription.status != Status.TRIALING and (dearer or target.once):
+        payments.require_method(
+            payer=subscription.payer,
+            collection_method=subscription.collection_method,
+            payment_method=subscription.payment_method,
+        )
 
 
 def _charge(

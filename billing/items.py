@@ -18,6 +18,7 @@ from billing.mrr import RecurringItem
 from billing.schedule import ItemState
 from billing.selection import ItemTerms
 from gtm.shared import bulk
+from gtm.shared.errors import Conflict
 from gtm.shared.models import Vendor
 from gtm.shared.periods import Anchor
 
@@ -84,7 +85,8 @@ def take_over(
     """What becomes of the live items where the subscription consists of ``wanted`` from ``at`` on.
 
     Without ``prorate`` what is billed stays so, and what is new is billed from the next period on; usage is at its own
-    price at once. Raises Conflict where another subscription has one of the meters.
+    price at once. Raises Conflict where another subscription has one of the meters, and for a new interval that a
+    cancellation would cut short.
     """
     live = {item.price_id: item for item in charges.live_items(subscription)}
     seam = _Seam(subscription, at, prorate, vendor, live, {one.price.pk: one.price for one in wanted})
@@ -92,6 +94,7 @@ def take_over(
     changed = [pair for pair in pairs if not pair.is_same]
     _require_free_meters(seam, changed)
     opened = [_open(seam, pair) for pair in changed if pair.new]
+    _require_room(subscription, opened)
     ended = [_cut(seam, live[pair.old.price], opened) for pair in changed if pair.old]
     return Takeover(ended, opened)
 
@@ -114,6 +117,16 @@ def _require_free_meters(seam: _Seam, pairs: Iterable[Pair[UUID]]) -> None:
     if added:
         customer = seam.subscription.customer
         meter_use.require_free(customer=customer, meters=added, beside=seam.subscription, attr="items")
+
+
+def _require_room(subscription: Subscription, opened: Iterable[SubscriptionItem]) -> None:
+    """Nobody pays for a new interval in advance that ends before its time."""
+    for item in opened:
+        anew = item.period_index == 0 and item.current_period_start == item.anchor_at
+        in_advance = item.price.timing == Price.Timing.IN_ADVANCE
+        if anew and in_advance and subscription.cancel_at and item.current_period_end > subscription.cancel_at:
+            detail = "The subscription ends before the new period does: undo its cancellation first."
+            raise Conflict(detail, code="ends_before", attr="items")
 
 
 def _boundary(seam: _Seam, item: SubscriptionItem) -> datetime:

@@ -6,8 +6,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from billing import charges, drafting, interruptions, invoices, payments, standing, turns
-from billing.models import Charge, CollectionMethod, Customer, PaymentMethod, Subscription, SubscriptionChange
-from billing.payments import NoPaymentMethod
+from billing.models import Charge, Customer, Subscription, SubscriptionChange
 from billing.standing import Status
 from gtm.shared import bulk, db, vendors
 from gtm.shared.errors import Conflict, Invalid
@@ -142,20 +141,17 @@ def _begin(subscription: Subscription, vendor: Vendor, *, origin: str, reason: s
 
 
 def _end(subscription: Subscription, *, origin: str, reason: str, at: datetime, row_id: uuid.UUID | None) -> None:
-    _require_card(subscription)
+    payments.require_method(
+        payer=subscription.payer,
+        collection_method=subscription.collection_method,
+        payment_method=subscription.payment_method,
+    )
     vendor = vendors.current()
     interruptions.end(subscription, when=at, origin=origin, reason=reason, vendor=vendor, at=at, row_id=row_id)
     bulk.insert(Charge, charges.due(subscriptions=[subscription], until=at, vendor=vendor))
     charges.write_items([subscription])
     standing.save(subscription)
     _bill(subscription, vendor, at)
-
-
-def _require_card(subscription: Subscription) -> None:
-    if subscription.collection_method != CollectionMethod.CHARGE_AUTOMATICALLY or subscription.payment_method_id:
-        return
-    if not PaymentMethod.objects.filter(customer=subscription.payer, is_default=True).exists():
-        raise NoPaymentMethod("A payment method is needed to charge automatically.", attr="payment_method")
 
 
 def _bill(subscription: Subscription, vendor: Vendor, at: datetime) -> None:

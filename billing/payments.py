@@ -93,6 +93,14 @@ def _require_free_meters(invoices: Sequence[Invoice]) -> None:
         meter_use.require_free_for(subscription)
 
 
+def require_method(*, payer: Customer, collection_method: str, payment_method: PaymentMethod | None) -> None:
+    """Raise NoPaymentMethod where a card is to be charged and there is none."""
+    if collection_method != CollectionMethod.CHARGE_AUTOMATICALLY or payment_method is not None:
+        return
+    if not PaymentMethod.objects.filter(customer=payer, is_default=True).exists():
+        raise NoPaymentMethod("A payment method is needed to charge automatically.", attr="payment_method")
+
+
 def _method_for(invoice: Invoice) -> PaymentMethod:
     own = invoice.payment_method
     default = PaymentMethod.objects.filter(customer=invoice.customer_id, is_default=True, detached_at=None).first()

@@ -43,7 +43,6 @@ from billing.models import (
     SubscriptionChange,
     SubscriptionItem,
 )
-from billing.payments import NoPaymentMethod
 from billing.selection import ItemTerms, Selection, default_items
 from billing.standing import Status
 from gtm.shared import db, periods, saving, vendors
@@ -269,14 +268,15 @@ def _check_meters(order: _Order) -> None:
 
 def _check_card(order: _Order) -> None:
     """Whoever is to be charged automatically has a card, unless nothing will cost, or nothing does yet."""
-    if order.terms["collection_method"] != CollectionMethod.CHARGE_AUTOMATICALLY or order.terms["payment_method"]:
-        return
     waits = order.start_at > order.at
     tries = order.trial_end is not None and not order.selection.plan_version.trial_requires_payment_method
     if waits or tries or not any(costs(item) for item in (*order.selection.items, *order.selection.once)):
         return
-    if not PaymentMethod.objects.filter(customer=order.payer, is_default=True).exists():
-        raise NoPaymentMethod("A payment method is needed to charge automatically.", attr="payment_method")
+    payments.require_method(
+        payer=order.payer,
+        collection_method=order.terms["collection_method"],
+        payment_method=order.terms["payment_method"],
+    )
 
 
 def costs(item: ItemTerms) -> bool:
