@@ -16,7 +16,7 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing import credit_notes, payments, runs
+from billing import changes, credit_notes, payments, runs
 from billing.credit_notes import LineCredit
 from billing.models import (
     Charge,
@@ -25,15 +25,16 @@ from billing.models import (
     Invoice,
     InvoiceLine,
     LineKind,
+    Price,
     Subscription,
     SubscriptionItem,
 )
 from gtm.shared import periods
-from gtm.shared.errors import Conflict, Invalid
+from gtm.shared.errors import DomainError
 from gtm.shared.models import Event
 from gtm.shared.periods import Anchor, Interval, Period
 from tests.billing import replay
-from tests.billing.cases.payer import Payer
+from tests.billing.cases.payer import Payer, items_of
 from tests.billing.lives import local
 
 pytestmark = pytest.mark.django_db
@@ -49,6 +50,7 @@ class Life:
     chance: random.Random
     subscription: Subscription
     at: datetime
+    plans: list[tuple[Price, Price]]
     done: list[str] = field(default_factory=list)
 
     def live(self) -> bool:
@@ -57,13 +59,21 @@ class Life:
 
 
 def begin(chance: random.Random, unit: str) -> Life:
+    """Three plans, of which the last has a longer interval; each prices the same meter."""
     payer = Payer.begin(unit, zone=chance.choice(ZONES), tax=chance.choice(["", "19%", "7.7%"]))
     interval, count = chance.choice([("month", 1), ("month", 2), ("week", 3), ("quarter", 1)])
-    price = payer.price("seat", chance.randrange(1, 99_999), model="per_unit", interval=interval, interval_count=count)
-    usage = payer.metered("calls", plan=price.plan, unit_amount="0.7", included_units=100)
+    seats = [
+        payer.price("small", chance.randrange(1, 99_999), model="per_unit", interval=interval, interval_count=count),
+        payer.price("large", chance.randrange(1, 99_999), model="per_unit", interval=interval, interval_count=count),
+        payer.price("long", chance.randrange(1, 999_999), model="per_unit", interval="year"),
+    ]
+    first = payer.metered("calls", plan=seats[0].plan, unit_amount="0.7", included_units=100)
+    more = {"meter": first.meter, "model": "per_unit", "timing": "in_arrears"}
+    calls = [first, *[payer.price(f"calls-{seat.code}", 2, plan=seat.plan, **more) for seat in seats[1:]]]
     alignment = chance.choice(["anniversary", "calendar"])
-    subscription = payer.start((price, chance.randrange(1, 9)), usage, at=START, alignment=alignment)
-    return Life(payer, chance, subscription, START)
+    plans = list(zip(seats, calls, strict=True))
+    subscription = payer.start((seats[0], chance.randrange(1, 9)), calls[0], at=START, alignment=alignment)
+    return Life(payer, chance, subscription, START, plans)
 
 
 # --- what may happen ---------------------------------------------------------------------------
@@ -73,8 +83,17 @@ def pass_time(life: Life) -> None:
 
 
 def use(life: Life) -> None:
-    (price,) = [item.price for item in life.subscription.items.all() if item.price.meter_id]
-    life.payer.use(price, life.chance.randrange(500), at=life.at)
+    life.payer.use(life.plans[0][1], life.chance.randrange(500), at=life.at)
+
+
+def change(life: Life) -> None:
+    """To any of the plans at any quantity; now, at the end of the period, some day, or as the rules have it."""
+    seats, calls = life.chance.choice(life.plans)
+    some_day = life.at + timedelta(hours=life.chance.randrange(1, 24 * 60))
+    effective = life.chance.choice([None, "now", "now", "period_end", some_day])
+    terms = {"effective": effective, "invoicing": life.chance.choice([None, "now", "next"]), "at": life.at}
+    items = items_of([(seats, life.chance.randrange(1, 9)), calls])
+    changes.change(subscription=life.subscription, plan=seats.plan, items=items, **terms)
 
 
 def pay_all(life: Life) -> None:
@@ -103,20 +122,16 @@ def credit(life: Life) -> None:
         credit_notes.issue(invoice=line.invoice, lines=[LineCredit(line, amount)], at=life.at, **terms)
 
 
-def cancel(life: Life) -> None:
-    life.payer.cancel(life.subscription, at=life.at, when=life.chance.choice(["now", "period_end"]), credit="prorate")
-
-
-ACTIONS: list[Callable[[Life], None]] = [pass_time, pass_time, use, pay_all, pay_some, credit]
+ACTIONS: list[Callable[[Life], None]] = [pass_time, pass_time, change, change, use, pay_all, pay_some, credit]
 
 
 def step(life: Life) -> None:
     action = life.chance.choice(ACTIONS)
     life.done.append(action.__name__)
     try:
-        with transaction.atomic():
+        with undone(keep=True):
             action(life)
-    except (Conflict, Invalid) as refusal:
+    except DomainError as refusal:
         life.done[-1] += f" refused: {refusal.code}"
 
 
@@ -169,11 +184,7 @@ def cost(item: SubscriptionItem, payer: Payer) -> Fraction:
     """What the item's time came to, period by period of its grid, each by its share."""
     anchor = Anchor(item.anchor_at, item.timezone, payer.unit, item.subscription.alignment)  # type: ignore[arg-type]
     interval = Interval(item.price.interval, item.price.interval_count)  # type: ignore[arg-type]
-    begun, end = item.started_at or item.anchor_at, item.ended_at
-    assert end is not None
-    if payer.unit == "day":  # the day of an end is billed, but not that of a change, which begins with the new row
-        following = periods.start_of_day(periods.local_date(end, item.timezone) + timedelta(days=1), item.timezone)
-        end = end if item.replaced_by.exists() else following
+    begun, end = item.started_at or item.anchor_at, end_of(item, payer)
     total, k = Fraction(), 0
     while (period := periods.period(anchor, interval, k)).start < end:
         part = Period(max(period.start, begun), max(min(period.end, end), max(period.start, begun)))
@@ -184,14 +195,24 @@ def cost(item: SubscriptionItem, payer: Payer) -> Fraction:
     return total
 
 
+def end_of(item: SubscriptionItem, payer: Payer) -> datetime:
+    """Until when an item is paid for: the day of an end for good is, that of a change belongs to what follows."""
+    assert item.ended_at is not None
+    followed = item.subscription.items.filter(started_at=item.ended_at, pk__gt=item.pk).exists()
+    if payer.unit == "second" or followed or item.ended_at != item.subscription.ended_at:
+        return item.ended_at
+    following = periods.local_date(item.ended_at, item.timezone) + timedelta(days=1)
+    return periods.start_of_day(following, item.timezone)
+
+
 @contextmanager
-def undone() -> Iterator[None]:
-    """Whatever is written meanwhile is rolled back."""
+def undone(*, keep: bool = False) -> Iterator[None]:
+    """Whatever is written meanwhile is rolled back; with ``keep`` only where it is refused."""
     block = transaction.atomic()
     block._from_testcase = True  # type: ignore[attr-defined]  # as Django's own tests say that durable blocks may nest
     with block:
         yield
-        transaction.set_rollback(True)
+        transaction.set_rollback(not keep)
 
 
 @given(seed=st.integers(0, 2**32), unit=st.sampled_from(["day", "second"]), steps=st.integers(1, 12))
