@@ -3,12 +3,13 @@
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from billing import charges, drafting, entitlements, invoices, phases, runs, standing, unused
 from billing.models import Customer, Subscription, SubscriptionChange
 from billing.queries import billing_periods
 from billing.standing import Status
-from gtm.shared import db, vendors
+from gtm.shared import db, statuses, vendors
 from gtm.shared.errors import Conflict, DomainError, Invalid
 
 Origin, Credit = SubscriptionChange.Origin, Subscription.Credit
@@ -41,7 +42,8 @@ def cancel(
     if standing.is_ahead(subscription):
         return _withdraw(subscription, when, origin=origin, reason=reason, at=at)
     if subscription.status not in (*Subscription.LIVE, Status.PAUSED, Status.UNPAID):
-        raise Conflict(f"A subscription that is {subscription.get_status_display().lower()} can't be canceled.")
+        values = {"status": statuses.describe(subscription.status)[0].lower()}
+        raise Conflict(_("A subscription that is %(status)s can't be canceled.") % values)
     subscription.cancel_at = _end_of(subscription, when, at)
     subscription.canceled_at, subscription.cancel_credit = at, credit
     phases.truncate(subscription, ends_at=subscription.cancel_at)
@@ -126,7 +128,7 @@ def undo_cancellation(
     """Let a subscription go on that was to end. Raises Conflict where none is scheduled, or it took effect."""
     subscription = _locked(subscription)
     if subscription.cancel_at is None or subscription.status in Subscription.ENDED:
-        raise Conflict("No cancellation is scheduled.", code="not_scheduled")
+        raise Conflict(_("No cancellation is scheduled."), code="not_scheduled")
     subscription.cancel_at = subscription.canceled_at = None
     subscription.cancel_credit = Credit.NONE
     _replan(subscription)

@@ -9,6 +9,7 @@ from babel import Locale, UnknownLocaleError
 from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
 from stdnum import get_cc_module
 from stdnum.eu import vat
 from stdnum.exceptions import InvalidChecksum, ValidationError
@@ -237,8 +238,8 @@ def _check_money(customer: Customer) -> None:
 
 def _check_tax(customer: Customer) -> None:
     if customer.tax_id and not _looks_like_a_tax_id(customer.tax_id, customer.place):
-        detail = f"{customer.tax_id!r} does not have the form of a VAT id of {customer.place}."
-        raise Invalid(detail, attr="tax_id")
+        values = {"id": repr(customer.tax_id), "country": customer.place}
+        raise Invalid(_("%(id)s does not have the form of a VAT id of %(country)s.") % values, attr="tax_id")
     known = set(TaxRate.objects.filter(code__in=customer.tax_rates).values_list("code", flat=True))
     if unknown := sorted(set(customer.tax_rates) - known):
         raise Invalid(f"There is no tax rate {unknown[0]!r}.", attr="tax_rates", code="not_found")

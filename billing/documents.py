@@ -11,18 +11,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import translation
 
-from billing import einvoice, einvoice_cii, einvoice_rules, einvoice_ubl
+from billing import einvoice, einvoice_cii, einvoice_rules, einvoice_ubl, entities
 from billing.einvoice import EInvoice, NotExpressible, Source
-from billing.models import CollectionMethod, CreditNote, Document, Invoice, Payment
+from billing.models import CollectionMethod, CreditNote, Document, Invoice, LegalEntity, Payment
 from billing.papers import credit_note as note_words
 from billing.papers import invoice as invoice_words
 from billing.papers import receipt as receipt_words
 from billing.papers import sources, typesetting
-from gtm.shared import vendors
+from gtm.shared import languages, vendors
 from gtm.shared.errors import Conflict
 
 log = structlog.get_logger(__name__)
@@ -95,10 +94,13 @@ def why_no_e_invoice(subject: Invoice | CreditNote) -> str:
     return ""
 
 
-def language_of(locale: str | None) -> str:
-    """The reader's language where there is a catalogue for it, else English."""
-    wanted = str(locale or "en").replace("_", "-").partition("-")[0].lower()
-    return wanted if wanted in dict(settings.LANGUAGES) else "en"
+def why_no_e_invoices_of(entity: LegalEntity) -> str:
+    """For the vendor's staff: what a legal entity lacks for its taxed invoices to be e-invoices."""
+    try:
+        einvoice.require_seller(sources.seller(entities.as_seller(entity)))
+    except NotExpressible as reason:
+        return reason.detail
+    return ""
 
 
 # --- all that have none ------------------------------------------------------------------------
@@ -153,7 +155,7 @@ def _invoice(invoice: Invoice, at: datetime) -> _Paper:
         kind=INVOICE,
         links={"invoice": invoice},
         filename=f"{invoice.number}.pdf",
-        locale=language_of(invoice.buyer.get("locale")),
+        locale=languages.supported(invoice.buyer.get("locale")),
         data=lambda: invoice_words.data(invoice, vendor=vendors.current(), at=at),
         source=lambda: _source(invoice, settled),
         settled=settled,
@@ -165,7 +167,7 @@ def _credit_note(note: CreditNote) -> _Paper:
         kind=CREDIT_NOTE,
         links={"credit_note": note},
         filename=f"{note.number}.pdf",
-        locale=language_of(note.buyer.get("locale")),
+        locale=languages.supported(note.buyer.get("locale")),
         data=lambda: note_words.data(note, vendor=vendors.current()),
         source=lambda: _source(note, 0),
     )
@@ -176,7 +178,7 @@ def _receipt(payment: Payment, at: datetime) -> _Paper:
         kind=RECEIPT,
         links={"payment": payment},
         filename=f"{payment.public_id}.pdf",
-        locale=language_of(payment.customer.preferred_locale),
+        locale=languages.supported(payment.customer.preferred_locale),
         data=lambda: receipt_words.data(payment, vendor=vendors.current(), at=at),
     )
 

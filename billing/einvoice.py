@@ -242,6 +242,11 @@ def build(source: Source) -> EInvoice:
     )
 
 
+def require_seller(trader: Trader) -> None:
+    """Raises NotExpressible for what a seller lacks to be named on an e-invoice with VAT."""
+    _seller(trader, [Category("S", Decimal(1))])
+
+
 # --- lines and their taxes ---------------------------------------------------------------------
 def _line(line: SourceLine, source: Source) -> Line:
     """Prices are never negative in the standard: what is given back has a negative quantity."""

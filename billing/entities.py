@@ -4,6 +4,8 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from stdnum import bic, iban
+from stdnum.exceptions import ValidationError
 
 from billing.models import Customer, LegalEntity
 from gtm.shared import countries, db, outbox, periods, saving, vendors
@@ -100,9 +102,11 @@ def _make_default(entity: LegalEntity) -> None:
 
 
 def _check(entity: LegalEntity, *, at: datetime) -> None:
+    entity.iban, entity.bic = ("".join(number.split()).upper() for number in (entity.iban, entity.bic))
     saving.clean(entity)
     if not entity.name:
         raise Invalid("An entity needs the name that stands on its documents.", attr="name", code="required")
+    _check_account(entity)
     if entity.country and not countries.is_country(entity.country):
         raise Invalid(f"{entity.country!r} is not a country code of ISO 3166.", attr="country")
     try:
@@ -112,3 +116,15 @@ def _check(entity: LegalEntity, *, at: datetime) -> None:
     if entity.closed_through is not None and entity.closed_through >= periods.local_date(at, entity.timezone):
         detail = "Books are closed through a day that is over: nothing could be invoiced today."
         raise Invalid(detail, attr="closed_through")
+
+
+def _check_account(entity: LegalEntity) -> None:
+    """The numbers that customers send money to: a mistyped one is refused."""
+    for attr, check in (("iban", iban), ("bic", bic)):
+        number = getattr(entity, attr)
+        if not number:
+            continue
+        try:
+            check.validate(number)
+        except ValidationError as error:
+            raise Invalid(f"{number!r} is no {attr.upper()}: check each letter and digit.", attr=attr) from error

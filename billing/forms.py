@@ -4,12 +4,13 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.utils.translation import gettext_lazy as _
 
 from billing.gateways.sandbox import CARDS
 from billing.models import Checkout, Customer
-from gtm.shared import countries
+from gtm.shared import countries, languages
 from gtm.shared.models import User
 
 CARD_LABELS = {
@@ -126,6 +127,12 @@ class BillingDetailsForm(forms.Form):
     po_number = forms.CharField(
         label=_("PO number"), max_length=100, required=False, help_text=_("Printed on your invoices.")
     )
+    preferred_locale = forms.ChoiceField(
+        label=_("Language"),
+        required=False,
+        help_text=_("Of your invoices and of mail about them."),
+        choices=settings.LANGUAGES,
+    )
 
     ADDRESS = ("line1", "line2", "postal_code", "city", "state")
 
@@ -138,12 +145,14 @@ class BillingDetailsForm(forms.Form):
             "country": customer.place,
             "tax_id": customer.tax_id,
             "po_number": customer.po_number,
+            "preferred_locale": languages.supported(customer.preferred_locale),
         }
 
     def changes(self) -> dict[str, Any]:
         """The fields of ``customers.change``."""
         data = self.cleaned_data
         address = {name: data[name] for name in self.ADDRESS if data[name]} | {"country": data["country"]}
-        return {name: data[name] for name in ("name", "email", "country", "tax_id", "po_number")} | {
-            "billing_address": address
-        }
+        names = ["name", "email", "country", "tax_id", "po_number"]
+        if data["preferred_locale"] not in ("", self.initial.get("preferred_locale")):  # de-AT stays what it is
+            names.append("preferred_locale")
+        return {name: data[name] for name in names} | {"billing_address": address}

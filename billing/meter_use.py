@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Collection
 
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from billing.models import Customer, Invoice, Subscription, SubscriptionItem
 from gtm.shared.errors import Conflict
@@ -27,7 +28,7 @@ def require_free(
     if beside is not None:
         theirs = theirs.exclude(subscription=beside)
     if theirs.filter(_LIVE | _WILL_BEGIN | _IS_BEING_PAID).exists():
-        detail = "This customer's usage is billed by another subscription already."
+        detail = _("This customer's usage is billed by another subscription already.")
         raise Conflict(detail, code="meter_in_use", attr=attr)
 
 

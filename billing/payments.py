@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 import structlog
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from billing import balances, entities, gateways, meter_use, settlement, standing
 from billing.gateways import ChargeResult
@@ -106,15 +107,15 @@ def _method_for(invoice: Invoice) -> PaymentMethod:
     default = PaymentMethod.objects.filter(customer=invoice.customer_id, is_default=True, detached_at=None).first()
     method = own if own is not None and own.detached_at is None else default
     if method is None:
-        raise NoPaymentMethod("There is no payment method to charge.", attr="payment_method")
+        raise NoPaymentMethod(_("There is no payment method to charge."), attr="payment_method")
     return method
 
 
 def _require_due(invoice: Invoice) -> None:
     if settlement.open_amount(invoice) <= 0:
-        raise Conflict("Nothing is due on this invoice.", code="nothing_due")
+        raise Conflict(_("Nothing is due on this invoice."), code="nothing_due")
     if PaymentAttempt.objects.filter(invoice=invoice, status=Attempt.LIVE).exists():
-        raise Conflict("A payment of this invoice is under way.", code="payment_in_progress")
+        raise Conflict(_("A payment of this invoice is under way."), code="payment_in_progress")
 
 
 def _payment_for(invoice: Invoice, method: PaymentMethod) -> Payment:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from billing.views import checkout, portal, pricing
+from billing.views import checkout, portal, portal_documents, pricing
 
 urlpatterns = [
     path("pricing/", pricing.show, name="pricing"),
@@ -10,7 +10,10 @@ urlpatterns = [
     path("portal/<str:customer>/plan/", portal.plan, name="portal_plan"),
     path("portal/<str:customer>/invoices/", portal.invoices, name="portal_invoices"),
     path("portal/<str:customer>/invoices/<str:invoice>/", portal.invoice, name="portal_invoice"),
-    path("portal/<str:customer>/invoices/<str:invoice>/pdf/", portal.pdf, name="portal_invoice_pdf"),
+    path("portal/<str:customer>/invoices/<str:invoice>/pdf/", portal_documents.pdf, name="portal_invoice_pdf"),
+    path("portal/<str:customer>/invoices/<str:invoice>/xml/", portal_documents.ubl, name="portal_invoice_xml"),
+    path("portal/<str:customer>/payments/<str:payment>/receipt/", portal_documents.receipt, name="portal_receipt"),
+    path("portal/<str:customer>/credit-notes/<str:note>/pdf/", portal_documents.credit_note, name="portal_credit_note"),
     path("portal/<str:customer>/invoices/<str:invoice>/pay/", portal.pay, name="portal_pay"),
     path("portal/<str:customer>/card/", portal.card, name="portal_card"),
     path("portal/<str:customer>/subscriptions/<str:subscription>/cancellation/", portal.cancel, name="portal_cancel"),

@@ -5,6 +5,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import include, path, re_path
+from django.views.i18n import set_language
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from billing.models import Customer
@@ -32,6 +33,7 @@ urlpatterns = [
     path("account/", include("allauth.urls")),
     path("admin/", admin.site.urls),
     path("help/", include(manual.urlpatterns)),
+    path("language/", set_language, name="set_language"),
     path("", include("billing.urls")),
     path("", include("crm.urls")),
     path("", include("gtm.health")),

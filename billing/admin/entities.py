@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from unfold import widgets
 
-from billing import entities
+from billing import documents, entities
 from billing.admin import addresses
 from billing.models import LegalEntity
 from gtm.shared.admin_base import OperationAdmin
@@ -35,7 +35,18 @@ class LegalEntityAdmin(OperationAdmin):
     fieldsets = (
         (None, {"fields": (("name", "code"), ("timezone", "email"), "is_default")}),
         ("Address", {"fields": addresses.ROWS}),
-        ("On documents", {"fields": ("tax_ids", "bank_details", ("invoice_prefix", "credit_note_prefix"))}),
+        (
+            "On documents",
+            {
+                "fields": (
+                    "tax_ids",
+                    "registration_number",
+                    ("iban", "bic"),
+                    "bank_details",
+                    ("invoice_prefix", "credit_note_prefix"),
+                )
+            },
+        ),
         ("Books", {"fields": ("closed_through",)}),
     )
 
@@ -49,4 +60,6 @@ class LegalEntityAdmin(OperationAdmin):
         return () if obj is None else ("code",)
 
     def notes(self, request: HttpRequest, instance: LegalEntity) -> list[str]:
-        return ["Documents that were issued keep the address and the registrations they were issued with."]
+        kept = "Documents that were issued keep the address and the registrations they were issued with."
+        gap = documents.why_no_e_invoices_of(instance)
+        return [kept, *([f"Its invoices are printed without an e-invoice inside. {gap}"] if gap else [])]

@@ -7,20 +7,21 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from unfold import widgets
-from unfold.decorators import action, display
+from unfold.decorators import display
 
 from billing import credit_notes, documents, invoices, payments, settlement, wording
 from billing.admin.credit_notes import CreditForm, NoteRows, minor
 from billing.models import Allocation, Charge, Document, Invoice, InvoiceLine, InvoiceTax, SubscriptionChange
+from billing.views import files
 from gtm.shared import admin_columns as columns
 from gtm.shared import db
 from gtm.shared.admin_base import ReadOnlyAdmin, ReadOnlyTable
 from gtm.shared.admin_fields import AmountField, to_major
 from gtm.shared.admin_filters import OnTestClock
-from gtm.shared.admin_steps import StepForm, step
+from gtm.shared.admin_steps import StepForm, handout, step
 from gtm.shared.templatetags import tandem
 
 Status = Invoice.Status
@@ -152,12 +153,13 @@ class InvoiceAdmin(ReadOnlyAdmin):
                     ("collection_method", "payment_method"),
                     ("net_terms_days", "po_number"),
                     ("legal_entity", "test_clock"),
+                    "e_invoice",
                 )
             },
         ),
         ("Parties, as they stand on it", {"fields": ("seller", "buyer"), "classes": ("collapse",)}),
     )
-    actions_detail = ("pdf", "mark_as_paid", "charge", "finalize", "credit", "void", "write_off")
+    actions_detail = ("pdf", "xml", "ubl", "mark_as_paid", "charge", "finalize", "credit", "void", "write_off")
     state = columns.status("status")
     paid = columns.status("payment_status", "Payment")
     net_amount = columns.money("subtotal", "Net")
@@ -169,12 +171,23 @@ class InvoiceAdmin(ReadOnlyAdmin):
     credited_amount = columns.money("credit_note_total", "Credit notes")
     open_amount = columns.money("amount_due", "Still due")
 
-    @action(description="PDF", permissions=["view"])
-    def pdf(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        invoice = self.get_object(request, object_id)
-        if invoice is None or invoice.status == Status.DRAFT:
-            raise Http404
-        return _download(documents.invoice_pdf(invoice=invoice, at=db.time_of(invoice)))
+    @handout("PDF", applies=lambda invoice: invoice.status != Status.DRAFT)
+    def pdf(self, invoice: Invoice) -> HttpResponse:
+        return files.pdf(documents.invoice_pdf(invoice=invoice, at=db.time_of(invoice)))
+
+    @handout("XML", applies=lambda invoice: invoice.status not in {Status.DRAFT, Status.VOID})
+    def xml(self, invoice: Invoice) -> HttpResponse:
+        return _e_invoice(invoice, "cii")
+
+    @handout("UBL", applies=lambda invoice: invoice.status not in {Status.DRAFT, Status.VOID})
+    def ubl(self, invoice: Invoice) -> HttpResponse:
+        return _e_invoice(invoice, "ubl")
+
+    @display(description="E-invoice")
+    def e_invoice(self, invoice: Invoice) -> str:
+        if invoice.status == Status.DRAFT:
+            return tandem.ABSENT
+        return documents.why_no_e_invoice(invoice) or "Inside the PDF (EN 16931)"
 
     @step(
         "Mark as paid",
@@ -253,32 +266,34 @@ class InvoiceAdmin(ReadOnlyAdmin):
         invoices.void(invoice=invoice, at=at, **asked)
 
 
-def _download(document: Document) -> HttpResponse:
-    disposition = f'inline; filename="{document.filename}"'
-    return HttpResponse(
-        bytes(document.content), content_type="application/pdf", headers={"Content-Disposition": disposition}
-    )
+def _e_invoice(invoice: Invoice, syntax: str) -> HttpResponse:
+    content = documents.e_invoice(subject=invoice, syntax=syntax, at=db.time_of(invoice))
+    return files.xml(content, f"{invoice.number}-{syntax}.xml")
 
 
 @admin.register(Document)
 class DocumentAdmin(ReadOnlyAdmin):
-    list_display = ("filename", "invoice", "locale", "rendered_at")
-    list_select_related = ("invoice",)
+    list_display = ("filename", "kind", "about", "locale", "rendered_at")
+    list_filter = ("kind",)
+    list_select_related = ("invoice", "credit_note", "payment")
     search_fields = ("filename",)
     ordering = ("-rendered_at",)
-    fields = ("filename", ("invoice", "locale"), ("rendered_at", "sha256"))
+    fields = ("filename", ("kind", "about"), ("locale", "rendered_at"), "sha256")
     actions_detail = ("download",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Document]:
         found: QuerySet[Document] = super().get_queryset(request).defer("content")
         return found
 
-    @action(description="Open the PDF", permissions=["view"])
-    def download(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        document = self.get_object(request, object_id)
-        if document is None:
-            raise Http404
-        return _download(document)
+    @display(description="About")
+    def about(self, document: Document) -> str:
+        if document.payment is not None:
+            return columns.linked(document.payment, document.payment.public_id)
+        return columns.linked(document.invoice) if document.invoice else str(document.credit_note)
+
+    @handout("Open the PDF")
+    def download(self, document: Document) -> HttpResponse:
+        return files.pdf(document)
 
 
 @admin.register(Charge)

@@ -4,14 +4,17 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
+from django.http import HttpResponse
 
-from billing import refunds
+from billing import documents, refunds
 from billing.admin.credit_notes import RefundForm, RefundRows
 from billing.models import Allocation, Payment, PaymentAttempt
+from billing.views import files
 from gtm.shared import admin_columns as columns
+from gtm.shared import db
 from gtm.shared.admin_base import ReadOnlyAdmin, ReadOnlyTable
 from gtm.shared.admin_filters import OnTestClock
-from gtm.shared.admin_steps import step
+from gtm.shared.admin_steps import handout, step
 
 
 class AttemptRows(ReadOnlyTable):
@@ -49,7 +52,7 @@ class PaymentAdmin(ReadOnlyAdmin):
     state = columns.status("status")
     money = columns.money("amount", "Amount")
     refunded = columns.money("amount_refunded", "Refunded")
-    actions_detail = ("refund",)
+    actions_detail = ("receipt", "refund")
 
     @step(
         "Pay credit out",
@@ -65,3 +68,7 @@ class PaymentAdmin(ReadOnlyAdmin):
     )
     def refund(self, payment: Payment, *, at: datetime, **asked: Any) -> None:
         refunds.create(payment=payment, at=at, **asked)
+
+    @handout("Receipt", applies=lambda payment: payment.status == Payment.Status.SUCCEEDED)
+    def receipt(self, payment: Payment) -> HttpResponse:
+        return files.pdf(documents.receipt(payment=payment, at=db.time_of(payment)))

@@ -7,7 +7,6 @@ from typing import Any
 import django_filters
 from django.db.models import QuerySet
 from django.http import HttpResponse
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers, status
 from rest_framework.decorators import action
@@ -16,6 +15,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
 from billing import documents, invoices, one_off, payments, wording
+from billing.api.files import PDF, XML
 from billing.api.one_off import InvoiceChangeSerializer, NewInvoiceSerializer
 from billing.api.scoping import of_customers
 from billing.models import (
@@ -30,6 +30,7 @@ from billing.models import (
     Subscription,
 )
 from billing.queries import invoice_discounts
+from billing.views import files
 from gtm.shared import db, ids
 from gtm.shared.api import fields, idempotency
 from gtm.shared.api.filters import ReferenceFilter, ResourceFilter
@@ -289,15 +290,32 @@ class InvoiceViewSet(ResourceViewSet):
         data = self.validated(InvoiceChangeSerializer, partial=True)
         return self.answer(one_off.change(invoice=invoice, at=db.now_for(invoice), **data))
 
-    @extend_schema(request=None, responses={(200, "application/pdf"): OpenApiTypes.BINARY})
+    @extend_schema(request=None, responses=PDF)
     @action(detail=True, methods=["get"])
     def pdf(self, request: Request, id: str) -> HttpResponse:  # noqa: A002 -- the address's name
-        """The document, as it was rendered once. 409 for a draft."""
+        """The document, as it was rendered once, with its e-invoice inside. 409 for a draft."""
         invoice = self.get_object()
-        document = documents.invoice_pdf(invoice=invoice, at=db.now())
-        response = HttpResponse(bytes(document.content), content_type="application/pdf")
-        response["Content-Disposition"] = f'inline; filename="{document.filename}"'
-        return response
+        return files.pdf(documents.invoice_pdf(invoice=invoice, at=db.time_of(invoice)))
+
+    @extend_schema(request=None, responses=XML)
+    @action(detail=True, methods=["get"])
+    def xml(self, request: Request, id: str) -> HttpResponse:  # noqa: A002 -- the address's name
+        """The e-invoice (EN 16931) as Cross Industry Invoice: what the PDF holds as factur-x.xml.
+
+        409 for a draft, and where the standard can't express the invoice, with the reason.
+        """
+        return self._e_invoice("cii")
+
+    @extend_schema(request=None, responses=XML)
+    @action(detail=True, methods=["get"])
+    def ubl(self, request: Request, id: str) -> HttpResponse:  # noqa: A002 -- the address's name
+        """The e-invoice (EN 16931) as UBL 2.1. 409 as for `xml`."""
+        return self._e_invoice("ubl")
+
+    def _e_invoice(self, syntax: str) -> HttpResponse:
+        invoice = self.get_object()
+        content = documents.e_invoice(subject=invoice, syntax=syntax, at=db.time_of(invoice))
+        return files.xml(content, f"{invoice.number}-{syntax}.xml")
 
     @extend_schema(request=None, responses=InvoiceSerializer)
     @action(detail=True, methods=["post"], idempotency_mode=idempotency.RESUMABLE)

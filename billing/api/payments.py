@@ -4,16 +4,19 @@ from typing import Any
 
 import django_filters
 from django.db.models import QuerySet
-from django.http import Http404
+from django.http import Http404, HttpResponse
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers, status
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing import payments
+from billing import documents, payments
+from billing.api.files import PDF
 from billing.api.invoices import ManualPaymentSerializer
 from billing.api.scoping import of_customers
 from billing.models import Customer, Invoice, Payment, PaymentMethod
+from billing.views import files
 from gtm.shared import db, ids
 from gtm.shared.api import fields, references
 from gtm.shared.api.filters import ReferenceFilter, ResourceFilter
@@ -81,6 +84,13 @@ class PaymentViewSet(ResourceViewSet):
 
     def get_queryset(self) -> QuerySet[Payment]:
         return of_customers(Payment.objects.prefetch_related("allocations"), self.principal, path="customer")
+
+    @extend_schema(request=None, responses=PDF)
+    @action(detail=True, methods=["get"])
+    def receipt(self, request: Request, id: str) -> HttpResponse:  # noqa: A002 -- the address's name
+        """The receipt as a PDF, as it was rendered once. 409 unless the payment succeeded."""
+        payment = self.get_object()
+        return files.pdf(documents.receipt(payment=payment, at=db.time_of(payment)))
 
     @extend_schema(request=CustomerPaymentSerializer, responses={201: PaymentSerializer})
     def record(self, request: Request, id: str) -> Response:  # noqa: A002 -- the address's name

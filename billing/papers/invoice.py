@@ -5,6 +5,7 @@ from datetime import date, datetime
 from uuid import UUID
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from billing.models import Allocation, CollectionMethod, Coupon, DiscountUse, Invoice, InvoiceLine
 from billing.papers import parts
@@ -62,7 +63,8 @@ def terms(invoice: Invoice) -> str:
     """30 days net; a card is charged at once."""
     if invoice.collection_method == CollectionMethod.CHARGE_AUTOMATICALLY:
         return _("Charged to the payment method on file")
-    return _("%(days)s days net") % {"days": invoice.net_terms_days}
+    days = invoice.net_terms_days
+    return ngettext("%(days)s day net", "%(days)s days net", days) % {"days": days}
 
 
 def _headline(invoice: Invoice, at: datetime) -> Data:
@@ -160,9 +162,14 @@ def _payment(invoice: Invoice) -> list[Data]:
     """How it was settled so far, and how the rest is to be paid."""
     settled = [_allocation(one, invoice) for one in _allocations(invoice)]
     sections = [parts.section(_("Payments and credits"), settled)] if settled else []
-    if invoice.status == Invoice.Status.OPEN and invoice.collection_method == CollectionMethod.SEND_INVOICE:
+    if is_by_transfer(invoice):
         sections.append(_transfer(invoice))
     return sections
+
+
+def is_by_transfer(invoice: Invoice) -> bool:
+    """Whether it is open and the buyer sends the money."""
+    return invoice.status == Invoice.Status.OPEN and invoice.collection_method == CollectionMethod.SEND_INVOICE
 
 
 def _allocations(invoice: Invoice) -> list[Allocation]:
@@ -174,12 +181,13 @@ def _allocation(allocation: Allocation, invoice: Invoice) -> str:
     values = {
         "day": day_text(allocation.allocated_at, invoice.legal_entity.timezone),
         "amount": parts.signed(allocation.amount, invoice.currency),
-        "how": _how(allocation),
+        "how": how(allocation),
     }
     return _("%(day)s: %(amount)s, %(how)s") % values
 
 
-def _how(allocation: Allocation) -> str:
+def how(allocation: Allocation) -> str:
+    """Visa •••• 4242, Credit note CN-2026-000001, From your balance."""
     if allocation.credit_note is not None:
         return _("Credit note %(number)s") % {"number": allocation.credit_note.number}
     if allocation.payment is not None and allocation.kind == Allocation.Kind.PAYMENT:
@@ -194,8 +202,13 @@ def _how(allocation: Allocation) -> str:
 
 
 def _transfer(invoice: Invoice) -> Data:
+    lines = [line for line in str(invoice.seller.get("bank_details", "")).splitlines() if line.strip()]
+    return parts.section(_("How to pay"), lines, transfer_facts(invoice))
+
+
+def transfer_facts(invoice: Invoice) -> list[list[str]]:
+    """Where to send how much with which reference, as far as it is known."""
     seller = invoice.seller
-    lines = [line for line in str(seller.get("bank_details", "")).splitlines() if line.strip()]
     known = [
         (_("Account holder"), seller["name"] if seller.get("iban") else ""),
         ("IBAN", iban_text(seller.get("iban", ""))),
@@ -204,7 +217,7 @@ def _transfer(invoice: Invoice) -> Data:
         (_("Amount"), money(invoice.amount_due, invoice.currency)),
         (_("Payment terms"), terms(invoice)),
     ]
-    return parts.section(_("How to pay"), lines, [[label, value] for label, value in known if value])
+    return [[label, value] for label, value in known if value]
 
 
 def iban_text(iban: str) -> str:

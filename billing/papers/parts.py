@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from billing import wording
 from billing.models import Customer, PaymentMethod
+from billing.tax import EU_COUNTRIES
 from gtm.shared import countries
 from gtm.shared.models import Vendor
 from gtm.shared.periods import zone
@@ -19,6 +20,7 @@ LETTER_COUNTRIES = frozenset({"US", "CA", "MX", "PH", "CL", "CO", "VE"})
 POSTAL_CODE_LAST = frozenset(
     {"AU", "BR", "CA", "GB", "ID", "IE", "IN", "JP", "KR", "MY", "NZ", "PK", "SG", "TH", "US", "VN"}
 )
+VAT_PREFIXES = EU_COUNTRIES | {"EL", "XI", "GB"}
 TEST = "TEST"
 
 
@@ -44,8 +46,8 @@ def frame(
         "title": title,
         "number": number,
         "issued": [issued.year, issued.month, issued.day],
-        "seller": _seller(seller),
-        "buyer": _buyer(buyer),
+        "seller": seller_block(seller),
+        "buyer": buyer_block(buyer),
         "footer": _footer(seller),
         "words": {"from": _("From"), "to": _("Bill to"), "page": _("Page {page} of {pages}")},
     }
@@ -57,20 +59,26 @@ def place(party: Data) -> str:
     return str((party.get("address") or {}).get("country") or party.get("country") or "")
 
 
-def _seller(seller: Data) -> Data:
+def seller_block(seller: Data) -> Data:
     contact = [seller["email"]] if seller.get("email") else []
     return {"name": seller["name"], "lines": _address(seller), "details": [*_registrations(seller), *contact]}
 
 
 def _registrations(seller: Data) -> list[str]:
-    ids = [_("Tax ID %(id)s") % {"id": one} for one in seller.get("tax_ids", [])]
+    ids = [tax_id_text(one) for one in seller.get("tax_ids", [])]
     register = seller.get("registration_number")
     return [*ids, *([_("Register %(number)s") % {"number": register}] if register else [])]
 
 
-def _buyer(buyer: Data) -> Data:
-    tax_id = [_("Tax ID %(id)s") % {"id": buyer["tax_id"]}] if buyer.get("tax_id") else []
+def buyer_block(buyer: Data) -> Data:
+    tax_id = [tax_id_text(buyer["tax_id"])] if buyer.get("tax_id") else []
     return {"name": buyer["name"], "lines": _address(buyer), "details": tax_id}
+
+
+def tax_id_text(tax_id: str) -> str:
+    """A VAT id of the Union, which has its country's letters, or some other number of a taxpayer."""
+    is_vat_id = tax_id[:2].upper() in VAT_PREFIXES and any(letter.isdigit() for letter in tax_id)
+    return (_("VAT ID %(id)s") if is_vat_id else _("Tax ID %(id)s")) % {"id": tax_id}
 
 
 def _address(party: Data) -> list[str]:

@@ -83,5 +83,7 @@ def _sums(payment: Payment, settled: list[Allocation]) -> list[Data]:
     rows.append(parts.sum_row(_("Paid"), payment.amount, currency, strong=True))
     if payment.amount_refunded:
         rows.append(parts.sum_row(_("Refunded"), -payment.amount_refunded, currency))
-        rows.append(parts.sum_row(_("Kept"), payment.amount - payment.amount_refunded, currency, strong=True))
+        rows.append(
+            parts.sum_row(_("Paid, less refunds"), payment.amount - payment.amount_refunded, currency, strong=True)
+        )
     return rows

@@ -25,7 +25,7 @@ def of_invoice(invoice: Invoice, *, settled: int) -> Source:
         issue_date=invoice.issue_date,
         due_date=invoice.due_date,
         currency=invoice.currency,
-        seller=_seller(invoice.seller),
+        seller=seller(invoice.seller),
         buyer=_buyer(invoice.buyer),
         lines=tuple(_line(line, invoice, uses.get(line.pk, [])) for line in lines),
         total=invoice.total,
@@ -47,7 +47,7 @@ def of_credit_note(note: CreditNote) -> Source:
         number=note.number,
         issue_date=note.issue_date,
         currency=note.currency,
-        seller=_seller(note.seller),
+        seller=seller(note.seller),
         buyer=_buyer(note.buyer),
         lines=tuple(_note_line(line, note) for line in lines),
         total=note.total,
@@ -67,8 +67,9 @@ def _notes(is_test: bool, lines: list[InvoiceLine] | list[CreditNoteLine]) -> tu
 
 
 # --- parties -----------------------------------------------------------------------------------
-def _seller(seller: Data) -> Trader:
-    return _trader(seller, tuple(seller.get("tax_ids") or ()), registration=seller.get("registration_number") or "")
+def seller(kept: Data) -> Trader:
+    """Who sells, as a document keeps it."""
+    return _trader(kept, tuple(kept.get("tax_ids") or ()), registration=kept.get("registration_number") or "")
 
 
 def _buyer(buyer: Data) -> Trader:

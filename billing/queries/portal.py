@@ -14,6 +14,7 @@ from billing.models import (
     CustomerBalance,
     Invoice,
     Member,
+    Payment,
     PaymentMethod,
     Price,
     Prompt,
@@ -85,7 +86,26 @@ def invoice(customer: Customer, public_id: str) -> Invoice | None:
         key = ids.decode(public_id, prefix=Invoice.PREFIX)
     except ValueError:
         return None
-    return invoices(customer).prefetch_related("lines", "taxes", "allocations__payment").filter(pk=key).first()
+    shown = ("lines", "taxes", "allocations__payment__payment_method", "allocations__credit_note", "credit_notes")
+    return invoices(customer).prefetch_related(*shown).filter(pk=key).first()
+
+
+def payment(customer: Customer, public_id: str) -> Payment | None:
+    """One of its payments that brought money."""
+    try:
+        key = ids.decode(public_id, prefix=Payment.PREFIX)
+    except ValueError:
+        return None
+    return Payment.objects.filter(customer=customer, status=Payment.Status.SUCCEEDED, pk=key).first()
+
+
+def credit_note(customer: Customer, public_id: str) -> CreditNote | None:
+    """One of its credit notes."""
+    try:
+        key = ids.decode(public_id, prefix=CreditNote.PREFIX)
+    except ValueError:
+        return None
+    return CreditNote.objects.filter(customer=customer, pk=key).select_related("invoice").first()
 
 
 def unpaid(customer: Customer) -> list[Invoice]:

@@ -10,11 +10,12 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from billing import customers, documents, payments, prompts, subscriptions
+from billing import customers, payments, prompts, subscriptions
 from billing.forms import BillingDetailsForm, CardForm
 from billing.models import Customer, Invoice, Member, Payment, Prompt, Subscription, SubscriptionChange
 from billing.queries import entitlements_of
 from billing.queries import portal as queries
+from billing.views import portal_documents
 from billing.views import portal_parts as parts
 from billing.views.portal_parts import buyer_only, member_only, page
 from gtm.shared import db
@@ -73,10 +74,10 @@ def invoices(request: HttpRequest, member: Member) -> HttpResponse:
 @require_safe
 @member_only
 def invoice(request: HttpRequest, member: Member, invoice: str) -> HttpResponse:
-    found = _invoice(member, invoice)
+    found = portal_documents.invoice_of(member, invoice)
     context = {
         **parts.invoice_row(member, found),
-        **parts.invoice_parts(found),
+        **portal_documents.invoice_parts(member, found),
         "invoice": found,
         "invoices_url": reverse("portal_invoices", args=[member.customer.public_id]),
         "tz": member.customer.timezone,
@@ -84,19 +85,10 @@ def invoice(request: HttpRequest, member: Member, invoice: str) -> HttpResponse:
     return page(request, "billing/portal/invoice.html", member, context)
 
 
-@require_safe
-@member_only
-def pdf(request: HttpRequest, member: Member, invoice: str) -> HttpResponse:
-    document = documents.invoice_pdf(invoice=_invoice(member, invoice), at=db.time_of(member.customer))
-    response = HttpResponse(bytes(document.content), content_type="application/pdf")
-    response["Content-Disposition"] = f'attachment; filename="{document.filename}"'
-    return response
-
-
 @buyer_only
 def pay(request: HttpRequest, member: Member, invoice: str) -> HttpResponse:
     """Pay an open invoice with a card, which becomes the one for renewals."""
-    found = _invoice(member, invoice)
+    found = portal_documents.invoice_of(member, invoice)
     if found.status != Invoice.Status.OPEN:
         return redirect("portal_invoice", member.customer.public_id, invoice)
     form, failure = CardForm(_sent(request)), ""
@@ -107,13 +99,6 @@ def pay(request: HttpRequest, member: Member, invoice: str) -> HttpResponse:
             return redirect("portal_overview", member.customer.public_id)
     context = {"invoice": found, "form": form, "failure": failure}
     return page(request, "billing/portal/pay.html", member, context, status=422 if failure or form.errors else 200)
-
-
-def _invoice(member: Member, public_id: str) -> Invoice:
-    found = queries.invoice(member.customer, public_id)
-    if found is None:
-        raise Http404
-    return found
 
 
 def _try_card(customer: Customer, invoice: Invoice, token: str) -> str:

@@ -12,14 +12,11 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
-from billing import wording
 from billing.models import (
-    Allocation,
     CollectionMethod,
     CreditNote,
     Customer,
     Invoice,
-    InvoiceLine,
     Member,
     PaymentMethod,
     Prompt,
@@ -27,7 +24,7 @@ from billing.models import (
 )
 from billing.queries import EntitlementState
 from billing.queries import portal as queries
-from gtm.shared import countries
+from gtm.shared import languages
 from gtm.shared.errors import DomainError
 from gtm.shared.models import User
 from gtm.shared.templatetags.tandem import day_text
@@ -55,6 +52,7 @@ def member_only(view: View) -> View:
         member = queries.membership(request.user, customer)
         if member is None:
             raise Http404
+        languages.prefer(request, member.customer.preferred_locale)
         try:
             return view(request, member, **kwargs)
         except DomainError as refusal:
@@ -130,59 +128,8 @@ def credit_note_row(member: Member, note: CreditNote) -> dict[str, Any]:
         "invoice_url": reverse("portal_invoice", args=[member.customer.public_id, note.invoice.public_id]),
         "total": note.total,
         "currency": note.currency,
+        "pdf_url": reverse("portal_credit_note", args=[member.customer.public_id, note.public_id]),
     }
-
-
-def invoice_parts(invoice: Invoice) -> dict[str, Any]:
-    """The inside of one invoice: parties, lines, taxes, payments."""
-    return {
-        "seller": _party(invoice.seller),
-        "buyer": _party(invoice.buyer),
-        "lines": [_line(line, invoice.currency) for line in sorted(invoice.lines.all(), key=lambda one: one.position)],
-        "taxes": [
-            {"name": tax.name, "rate": tax.percentage / 100, "taxable": tax.taxable, "amount": tax.amount}
-            for tax in invoice.taxes.all()
-        ],
-        "payments": [
-            {"at": row.allocated_at, "text": _settled_by(row), "amount": row.amount}
-            for row in sorted(invoice.allocations.all(), key=lambda one: one.pk)
-        ],
-        "bank": [(_("Bank details"), invoice.seller["bank_details"])] if invoice.seller.get("bank_details") else [],
-    }
-
-
-def _line(line: InvoiceLine, currency: str) -> dict[str, Any]:
-    return {
-        "description": line.description,
-        "explanation": "\n".join(wording.explain(line.explanation, currency)),
-        "period_start": line.period_start,
-        "period_end": line.period_end,
-        "quantity": line.quantity,
-        "unit_amount": line.unit_amount,
-        "amount": line.amount,
-        "discount_amount": line.discount_amount,
-    }
-
-
-def _party(copied: dict[str, Any]) -> dict[str, Any]:
-    """Seller or buyer as the document has it, the address in lines."""
-    address = copied.get("address") or {}
-    town = " ".join(part for part in (address.get("postal_code"), address.get("city")) if part)
-    country = countries.name(address.get("country") or copied.get("country") or "")
-    lines = [address.get("line1"), address.get("line2"), town, address.get("state"), country]
-    tax_id = ", ".join(copied.get("tax_ids", [])) or copied.get("tax_id", "")
-    return {"name": copied.get("name"), "lines": [line for line in lines if line], "tax_id": tax_id}
-
-
-def _settled_by(allocation: Allocation) -> str:
-    if allocation.payment is not None and allocation.payment.method == "card":
-        return _("Paid by card")
-    other = {
-        Allocation.Kind.BALANCE: _("From your balance"),
-        Allocation.Kind.CREDIT_NOTE: _("Credit note"),
-        Allocation.Kind.REVERSAL: _("Taken back"),
-    }
-    return other.get(Allocation.Kind(allocation.kind), _("Paid"))
 
 
 def usage_rows(customer: Customer, states: list[EntitlementState]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import models
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from unfold.enums import ActionVariant
 
@@ -83,6 +83,39 @@ def step(
         view.allowed_permissions = [permission]  # type: ignore[attr-defined]
         view.applies = applies  # type: ignore[attr-defined]
         view.variant = ActionVariant.PRIMARY if main else ActionVariant.DEFAULT  # type: ignore[attr-defined]
+        view.attrs = {}  # type: ignore[attr-defined]
+        view.original_function_name = method.__name__  # type: ignore[attr-defined]
+        return view
+
+    return decorate
+
+
+def handout(
+    label: str, *, applies: Callable[[Any], bool] = lambda instance: True
+) -> Callable[[Callable[[Any, Any], HttpResponse]], Callable[..., HttpResponse]]:
+    """Make a method ``(page, instance)``, which answers with a file, a button named ``label``; 404 unless it applies.
+
+    What the operation refuses is said on the object's page.
+    """
+
+    def decorate(method: Callable[[Any, Any], HttpResponse]) -> Callable[..., HttpResponse]:
+        @wraps(method)
+        def view(page: Any, request: HttpRequest, object_id: str) -> HttpResponse:
+            instance = page.get_object(request, object_id)
+            if instance is None or not applies(instance):
+                raise Http404
+            if not page.has_view_permission(request, instance):
+                raise PermissionDenied
+            try:
+                return method(page, instance)
+            except DomainError as refusal:
+                page.message_user(request, refusal.detail, messages.WARNING)
+                return HttpResponseRedirect(page_of(page.model, instance.pk))
+
+        view.short_description = label  # type: ignore[attr-defined]
+        view.allowed_permissions = ["view"]  # type: ignore[attr-defined]
+        view.applies = applies  # type: ignore[attr-defined]
+        view.variant = ActionVariant.DEFAULT  # type: ignore[attr-defined]
         view.attrs = {}  # type: ignore[attr-defined]
         view.original_function_name = method.__name__  # type: ignore[attr-defined]
         return view

@@ -1,5 +1,7 @@
 """What finance and founders do about money, one step at a time, and what they read."""
 
+from typing import Any
+
 import pytest
 from django.test import Client
 
@@ -7,7 +9,7 @@ from billing import runs, subscriptions
 from billing.models import Customer, Feature, Invoice, Payment, Subscription, TaxRate
 from tests import world
 from tests.backoffice import address, errors, facts, signed_in, submit
-from tests.billing import makers
+from tests.billing import makers, papers
 from tests.world import JAN_1
 
 pytestmark = pytest.mark.django_db
@@ -85,7 +87,7 @@ class TestVoid:
     def test_steps_that_make_no_sense_are_not_offered(self, client: Client, invoice: Invoice) -> None:
         submit(client, step("mark_as_paid", invoice))
         page = client.get(address("billing_invoice_change", invoice.pk))
-        assert [action["title"] for action in page.context["actions_detail"]] == ["PDF", "Credit note"]
+        assert [action["title"] for action in page.context["actions_detail"]] == ["PDF", "XML", "UBL", "Credit note"]
 
 
 class TestCharge:
@@ -210,3 +212,33 @@ class TestCatalogue:
         assert set(founder.get(path).context["adminform"].form.fields) == {"name", "valid_to"}
         page = submit(founder, path, valid_to="2025-01-01")
         assert errors(page)["valid_to"] == ["A rate ends after its first day."]
+
+
+class TestDocuments:
+    def test_an_invoice_is_handed_out_with_its_e_invoice(self, client: Client) -> None:
+        invoice = papers.invoice(papers.line(4900))
+        assert client.get(step("pdf", invoice)).content.startswith(b"%PDF-")
+        for syntax in ("xml", "ubl"):
+            assert client.get(step(syntax, invoice)).content.startswith(b"<?xml")
+        assert "Inside the PDF (EN 16931)" in text(client.get(address("billing_invoice_change", invoice.pk)))
+
+    def test_its_page_says_why_there_is_none(self, client: Client) -> None:
+        invoice = papers.invoice(papers.line(4900), seller={"name": "Vendor", "country": "DE"})
+        page = client.get(step("ubl", invoice), follow=True)
+        assert "The legal entity has no VAT id." in text(page)
+        assert "The legal entity has no VAT id." in text(client.get(address("billing_invoice_change", invoice.pk)))
+
+    def test_a_payment_has_its_receipt(self, client: Client) -> None:
+        payment = papers.paid(papers.invoice(papers.line(4900)), 5831)
+        assert client.get(address("billing_payment_receipt", payment.pk)).content.startswith(b"%PDF-")
+        listed = text(client.get(address("billing_document_changelist")))
+        assert f"{payment.public_id}.pdf" in listed
+
+    def test_a_legal_entity_says_what_its_e_invoices_lack(self, founder: Client) -> None:
+        entity = makers.legal_entity(tax_ids=[])
+        page = text(founder.get(address("billing_legalentity_change", entity.pk)))
+        assert "printed without an e-invoice inside. The legal entity has no VAT id." in page
+
+
+def text(answer: Any) -> str:
+    return str(answer.content.decode())

@@ -11,7 +11,8 @@ from rest_framework.test import APIClient
 from billing import runs, subscriptions
 from billing.models import Invoice
 from gtm.shared import db, keys
-from tests.billing import makers
+from tests.billing import makers, papers
+from tests.billing.einvoices import broken_rules
 
 pytestmark = pytest.mark.django_db
 INVOICES = "/api/v1/invoices"
@@ -97,6 +98,34 @@ class TestPdf:
 
     def test_of_nothing_is_404(self, api):
         assert api.get(f"{INVOICES}/inv_00000000000000000000000000/pdf").status_code == 404
+
+
+class TestEInvoice:
+    @pytest.mark.parametrize(("syntax", "flavor"), [("xml", "factur-x"), ("ubl", "ubl-2.1")])
+    def test_is_one_of_the_standard(self, api, syntax, flavor):
+        invoice = papers.invoice(papers.line(4900))
+        response = api.get(f"{INVOICES}/{invoice.public_id}/{syntax}")
+        assert response["Content-Type"] == "application/xml"
+        assert f"{invoice.number}-" in response["Content-Disposition"]
+        assert broken_rules(response.content, flavor) == []
+
+    def test_a_draft_has_none_and_others_say_why(self, api):
+        draft = papers.invoice(papers.line(4900), status="draft", number=None, finalized_at=None)
+        assert problem(api.get(f"{INVOICES}/{draft.public_id}/xml"), 409)[0] == "invoice_is_draft"
+        nowhere = papers.invoice(papers.line(4900), buyer={"country": "", "address": {}})
+        assert problem(api.get(f"{INVOICES}/{nowhere.public_id}/ubl"), 409)[0] == "no_e_invoice_buyer_country"
+
+
+class TestReceipt:
+    def test_is_the_payments_document(self, api):
+        payment = papers.paid(papers.invoice(papers.line(4900)), 5831)
+        response = api.get(f"/api/v1/payments/{payment.public_id}/receipt")
+        assert response["Content-Type"] == "application/pdf"
+        assert response.content.startswith(b"%PDF-")
+
+    def test_a_payment_that_failed_has_none(self, api):
+        payment = papers.paid(papers.invoice(papers.line(4900)), 5831, status="failed")
+        assert problem(api.get(f"/api/v1/payments/{payment.public_id}/receipt"), 409)[0] == "payment_not_succeeded"
 
 
 class TestPayment:

@@ -103,9 +103,6 @@ class TestPdf:
         assert "58,61 $" in text
         assert "01.02.2026" in text
 
-    def test_falls_back_to_english(self):
-        assert documents.language_of("ja") == "en"
-
     def test_of_a_test_clock_is_marked(self):
         clock = makers.clock()
         customer = makers.customer(test_clock=clock)

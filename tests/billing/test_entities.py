@@ -27,12 +27,22 @@ class TestCreate:
 
     @pytest.mark.parametrize(
         ("fields", "attr"),
-        [({"country": "XX"}, "country"), ({"timezone": "Mars"}, "timezone"), ({"name": " "}, "name")],
+        [
+            ({"country": "XX"}, "country"),
+            ({"timezone": "Mars"}, "timezone"),
+            ({"name": " "}, "name"),
+            ({"iban": "DE89 3704 0044 0532 0130 01"}, "iban"),
+            ({"bic": "COBA"}, "bic"),
+        ],
     )
     def test_it_refuses_what_makes_no_sense(self, fields: dict[str, object], attr: str) -> None:
         with pytest.raises(Invalid) as refused:
             entity(**fields)
         assert refused.value.attr == attr
+
+    def test_it_keeps_account_numbers_without_spaces(self) -> None:
+        made = entity(iban="DE89 3704 0044 0532 0130 00", bic="cobadeff xxx")
+        assert (made.iban, made.bic) == ("DE89370400440532013000", "COBADEFFXXX")
 
     def test_it_refuses_a_code_that_is_taken(self) -> None:
         entity()

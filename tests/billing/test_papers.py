@@ -76,7 +76,7 @@ class TestInvoice:
             "30 days net",
             "To be paid by Mar 3, 2026 As of Feb 2, 2026",
             "Register HRB 1234 B",
-            "Tax ID DE811128135",
+            "VAT ID DE811128135",
             "Industriestraße 17 70565 Stuttgart Germany",
         ):
             assert part in text, part

@@ -13,14 +13,25 @@ from django.utils.html import strip_tags
 from pytest_django import DjangoAssertNumQueries
 
 from billing import invoices, prompts
-from billing.models import CollectionMethod, Customer, Invoice, PaymentMethod, Plan, Prompt, Subscription
+from billing.models import (
+    CollectionMethod,
+    CreditNote,
+    Customer,
+    Invoice,
+    Payment,
+    PaymentMethod,
+    Plan,
+    Prompt,
+    Subscription,
+)
 from gtm.shared import db
 from gtm.shared.models import User
 from tests import world
-from tests.billing import makers
+from tests.billing import makers, papers
 
 pytestmark = pytest.mark.django_db
 POSTED = {"portal_cancel", "portal_resume", "portal_dismiss"}
+FILES = {"portal_invoice_pdf", "portal_invoice_xml", "portal_receipt", "portal_credit_note"}
 FOR_BUYERS = {"portal_pay", "portal_details", "portal_card", "portal_cancel", "portal_resume"}
 INTERNAL = re.compile(
     r"\b(leads?|scor(e|es|ing)|owners?|mql|sql|pql|pipeline|crm|segment|motion|quota)\b", re.IGNORECASE
@@ -82,9 +93,13 @@ def unpaid(customer: Customer) -> Invoice:
 
 def addresses(customer: Customer) -> Iterator[tuple[str, str]]:
     """The name and the address of every page of the customer's portal."""
+    invoice = Invoice.objects.filter(customer=customer).latest("created_at")
+    note = CreditNote.objects.filter(customer=customer).first() or papers.credit_note(invoice, 100)
     found = {
         "customer": customer.public_id,
-        "invoice": Invoice.objects.filter(customer=customer).latest("created_at").public_id,
+        "invoice": invoice.public_id,
+        "payment": Payment.objects.filter(customer=customer, status="succeeded").latest("created_at").public_id,
+        "note": note.public_id,
         "subscription": Subscription.objects.filter(customer=customer).latest("created_at").public_id,
         "prompt": Prompt.objects.filter(customer=customer).latest("created_at").pk,
     }
@@ -108,7 +123,7 @@ class TestWhoGetsIn:
     ) -> None:
         client.force_login(zoe)
         pages = list(addresses(acme))
-        assert len(pages) == 12
+        assert len(pages) == 15
         for name, url in pages:
             assert client.get(url).status_code == (405 if name in POSTED else 404), url
             assert client.post(url).status_code in {404, 405}, url
@@ -146,7 +161,7 @@ class TestWhoGetsIn:
         for name, url in addresses(acme):
             if name in FOR_BUYERS:
                 assert client.post(url).status_code == 404, url
-            elif name not in POSTED and name != "portal_invoice_pdf":
+            elif name not in {*POSTED, *FILES}:
                 page = text(client.get(url))
                 for forbidden in ("/pay/", "/card/", "/cancellation/", "/details/"):
                     assert forbidden not in page, url
@@ -185,7 +200,7 @@ class TestPages:
         client.force_login(cora)
         invoice = Invoice.objects.get()
         page = text(client.get(reverse("portal_invoice", args=[acme.public_id, invoice.public_id])))
-        for words in (invoice.number or "-", "Vendor GmbH", "Acme", "$49.00", "Paid by card"):
+        for words in (invoice.number or "-", "Vendor GmbH", "Acme", "$49.00", "Visa •••• 4242"):
             assert words in page
 
     def test_credit_notes_and_what_stands_to_the_credit_are_beside_the_invoices(
@@ -204,6 +219,25 @@ class TestPages:
         assert answer.content.startswith(b"%PDF-")
         assert answer["Content-Type"] == "application/pdf"
         assert answer["Content-Disposition"] == f'attachment; filename="{invoice.number}.pdf"'
+
+    def test_receipts_credit_notes_and_e_invoices_are_linked_where_they_belong(
+        self, client: Client, acme: Customer, cora: User
+    ) -> None:
+        client.force_login(cora)
+        files = {name: url for name, url in addresses(acme) if name in FILES}
+        page = text(client.get(reverse("portal_invoice", args=[acme.public_id, Invoice.objects.get().public_id])))
+        for name, url in files.items():
+            assert f'href="{url}"' in page, name
+            answer = client.get(url)
+            is_xml = name == "portal_invoice_xml"
+            assert answer["Content-Type"] == ("application/xml" if is_xml else "application/pdf")
+            assert answer.content.startswith(b"<?xml" if is_xml else b"%PDF-")
+
+    def test_a_payment_that_failed_has_no_receipt(self, client: Client, acme: Customer, cora: User) -> None:
+        client.force_login(cora)
+        payment = Payment.objects.get()
+        Payment.objects.update(status="failed")
+        assert client.get(reverse("portal_receipt", args=[acme.public_id, payment.public_id])).status_code == 404
 
     def test_a_member_of_two_customers_can_switch(self, client: Client, acme: Customer, cora: User) -> None:
         other = makers.customer(name="Second")
@@ -226,7 +260,7 @@ class TestPages:
         makers.plan(code="enterprise", name="Enterprise", purchase_mode="quote_only", published=True)
         public = [reverse(name) for name in ("pricing", "contact_sales", "account_signup", "account_reset_password")]
         public += ["/checkout/pro/", "/account/login/", "/account/email/", "/account/logout/", "/no-such-page/"]
-        portal = [url for name, url in addresses(acme) if name not in POSTED and name != "portal_invoice_pdf"]
+        portal = [url for name, url in addresses(acme) if name not in {*POSTED, *FILES}]
         stranger = Client()
         client.force_login(cora)
         for visitor, urls in ((stranger, public), (client, public + portal)):
@@ -412,7 +446,7 @@ class TestQueries:
     ) -> None:
         client.force_login(cora)
         invoice = Invoice.objects.get()
-        with django_assert_num_queries(10):
+        with django_assert_num_queries(15):
             client.get(reverse("portal_invoice", args=[acme.public_id, invoice.public_id]))
 
 
