@@ -25,7 +25,8 @@ PAGES = (
     Page("alerts", "6. Act on signals", "The 80 % rule, alerts on Today, prompts in the portal."),
     Page("clocks", "7. Try a year in a minute", "Test clocks: invoices to come, without waiting for them."),
     Page("webhooks", "8. Tell your other programs", "Webhooks: signed facts, retries, replays, and their order."),
-    Page("operations", "9. Run it", "Health, doctor, backups, keys, and what to do when something stops."),
+    Page("documents", "9. Documents and e-invoices", "Invoices, credit notes, receipts, Factur-X, UBL, languages."),
+    Page("operations", "10. Run it", "Health, doctor, backups, keys, and what to do when something stops."),
     Page("policies", "Policies", "How every amount, date and decision is arrived at."),
 )
 

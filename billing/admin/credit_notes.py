@@ -7,17 +7,20 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.http import HttpResponse
 from unfold import widgets
 from unfold.decorators import display
 
-from billing import credit_notes, refunds, wording
+from billing import credit_notes, documents, refunds, wording
 from billing.credit_notes import LineCredit
 from billing.models import BalanceEntry, CreditNote, CreditNoteLine, CreditNoteTax, Invoice, Payment, Refund
+from billing.views import files
 from gtm.shared import admin_columns as columns
+from gtm.shared import db
 from gtm.shared.admin_base import ReadOnlyAdmin, ReadOnlyTable
 from gtm.shared.admin_fields import AmountField, Choice, to_minor
 from gtm.shared.admin_filters import OnTestClock
-from gtm.shared.admin_steps import StepForm, step
+from gtm.shared.admin_steps import StepForm, handout, step
 from gtm.shared.templatetags import tandem
 
 Settle = CreditNote.Settle
@@ -159,6 +162,7 @@ class CreditNoteAdmin(ReadOnlyAdmin):
         (None, {"fields": (("number", "customer"), ("invoice", "issue_date"), "reason")}),
         ("Amounts", {"fields": (("net_amount", "tax_amount"), "total_amount")}),
         ("Settled", {"fields": ("settle", ("off_open", "to_balance"), "refunded")}),
+        ("E-invoice", {"fields": ("e_invoice",)}),
         ("Parties, as they stand on it", {"fields": ("seller", "buyer"), "classes": ("collapse",)}),
     )
     net_amount = columns.money("subtotal", "Net")
@@ -167,6 +171,23 @@ class CreditNoteAdmin(ReadOnlyAdmin):
     off_open = columns.money("offset_amount", "Off what was open")
     to_balance = columns.money("balance_amount", "To the balance")
     refunded = columns.money("refund_amount", "Refunded")
+    actions_detail = ("pdf", "xml", "ubl")
+
+    @handout("PDF")
+    def pdf(self, note: CreditNote) -> HttpResponse:
+        return files.pdf(documents.credit_note_pdf(note=note, at=db.time_of(note)))
+
+    @handout("XML")
+    def xml(self, note: CreditNote) -> HttpResponse:
+        return files.e_invoice(note, "cii")
+
+    @handout("UBL")
+    def ubl(self, note: CreditNote) -> HttpResponse:
+        return files.e_invoice(note, "ubl")
+
+    @display(description="E-invoice")
+    def e_invoice(self, note: CreditNote) -> str:
+        return documents.why_no_e_invoice(note) or "Inside the PDF (EN 16931)"
 
 
 class EntryRows(ReadOnlyTable):

@@ -177,11 +177,11 @@ class InvoiceAdmin(ReadOnlyAdmin):
 
     @handout("XML", applies=lambda invoice: invoice.status not in {Status.DRAFT, Status.VOID})
     def xml(self, invoice: Invoice) -> HttpResponse:
-        return _e_invoice(invoice, "cii")
+        return files.e_invoice(invoice, "cii")
 
     @handout("UBL", applies=lambda invoice: invoice.status not in {Status.DRAFT, Status.VOID})
     def ubl(self, invoice: Invoice) -> HttpResponse:
-        return _e_invoice(invoice, "ubl")
+        return files.e_invoice(invoice, "ubl")
 
     @display(description="E-invoice")
     def e_invoice(self, invoice: Invoice) -> str:
@@ -266,11 +266,6 @@ class InvoiceAdmin(ReadOnlyAdmin):
         invoices.void(invoice=invoice, at=at, **asked)
 
 
-def _e_invoice(invoice: Invoice, syntax: str) -> HttpResponse:
-    content = documents.e_invoice(subject=invoice, syntax=syntax, at=db.time_of(invoice))
-    return files.xml(content, f"{invoice.number}-{syntax}.xml")
-
-
 @admin.register(Document)
 class DocumentAdmin(ReadOnlyAdmin):
     list_display = ("filename", "kind", "about", "locale", "rendered_at")
@@ -287,9 +282,7 @@ class DocumentAdmin(ReadOnlyAdmin):
 
     @display(description="About")
     def about(self, document: Document) -> str:
-        if document.payment is not None:
-            return columns.linked(document.payment, document.payment.public_id)
-        return columns.linked(document.invoice) if document.invoice else str(document.credit_note)
+        return columns.linked(document.invoice or document.credit_note or document.payment)
 
     @handout("Open the PDF")
     def download(self, document: Document) -> HttpResponse:

@@ -4,12 +4,15 @@ from typing import Any
 
 import django_filters
 from django.db.models import QuerySet
+from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers, status
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing import credit_notes, wording
+from billing import credit_notes, documents, wording
+from billing.api.files import PDF, XML
 from billing.api.scoping import of_customers
 from billing.credit_notes import LineCredit
 from billing.models import (
@@ -22,6 +25,7 @@ from billing.models import (
     Refund,
     SubscriptionChange,
 )
+from billing.views import files
 from gtm.shared import db, ids
 from gtm.shared.api import fields
 from gtm.shared.api.filters import ReferenceFilter, ResourceFilter
@@ -159,6 +163,25 @@ class CreditNoteViewSet(ResourceViewSet):
     def get_queryset(self) -> QuerySet[CreditNote]:
         shown = CreditNote.objects.prefetch_related("lines", "taxes", "refunds")
         return of_customers(shown, self.principal, path="customer")
+
+    @extend_schema(request=None, responses=PDF)
+    @action(detail=True, methods=["get"])
+    def pdf(self, request: Request, id: str) -> HttpResponse:  # noqa: A002 -- the address's name
+        """The document, as it was rendered once, with its e-invoice inside."""
+        note = self.get_object()
+        return files.pdf(documents.credit_note_pdf(note=note, at=db.time_of(note)))
+
+    @extend_schema(request=None, responses=XML)
+    @action(detail=True, methods=["get"])
+    def xml(self, request: Request, id: str) -> HttpResponse:  # noqa: A002 -- the address's name
+        """The e-invoice (EN 16931) as Cross Industry Invoice. 409 with the reason where it can't be expressed."""
+        return files.e_invoice(self.get_object(), "cii")
+
+    @extend_schema(request=None, responses=XML)
+    @action(detail=True, methods=["get"])
+    def ubl(self, request: Request, id: str) -> HttpResponse:  # noqa: A002 -- the address's name
+        """The e-invoice (EN 16931) as a UBL 2.1 CreditNote. 409 as for `xml`."""
+        return files.e_invoice(self.get_object(), "ubl")
 
     @extend_schema(request=NewCreditNoteSerializer, responses={201: CreditNoteSerializer})
     def create(self, request: Request) -> Response:

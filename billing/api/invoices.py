@@ -304,18 +304,13 @@ class InvoiceViewSet(ResourceViewSet):
 
         409 for a draft, and where the standard can't express the invoice, with the reason.
         """
-        return self._e_invoice("cii")
+        return files.e_invoice(self.get_object(), "cii")
 
     @extend_schema(request=None, responses=XML)
     @action(detail=True, methods=["get"])
     def ubl(self, request: Request, id: str) -> HttpResponse:  # noqa: A002 -- the address's name
         """The e-invoice (EN 16931) as UBL 2.1. 409 as for `xml`."""
-        return self._e_invoice("ubl")
-
-    def _e_invoice(self, syntax: str) -> HttpResponse:
-        invoice = self.get_object()
-        content = documents.e_invoice(subject=invoice, syntax=syntax, at=db.time_of(invoice))
-        return files.xml(content, f"{invoice.number}-{syntax}.xml")
+        return files.e_invoice(self.get_object(), "ubl")
 
     @extend_schema(request=None, responses=InvoiceSerializer)
     @action(detail=True, methods=["post"], idempotency_mode=idempotency.RESUMABLE)

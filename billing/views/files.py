@@ -2,7 +2,9 @@
 
 from django.http import HttpResponse
 
-from billing.models import Document
+from billing import documents
+from billing.models import CreditNote, Document, Invoice
+from gtm.shared import db
 
 
 def pdf(document: Document, *, to_keep: bool = False) -> HttpResponse:
@@ -10,9 +12,10 @@ def pdf(document: Document, *, to_keep: bool = False) -> HttpResponse:
     return _file(bytes(document.content), "application/pdf", document.filename, to_keep=to_keep)
 
 
-def xml(content: bytes, name: str) -> HttpResponse:
-    """An e-invoice, which browsers have nothing to show of."""
-    return _file(content, "application/xml", name, to_keep=True)
+def e_invoice(subject: Invoice | CreditNote, syntax: str) -> HttpResponse:
+    """Its e-invoice (``cii`` or ``ubl``), which browsers have nothing to show of. Raises NoEInvoice."""
+    content = documents.e_invoice(subject=subject, syntax=syntax, at=db.time_of(subject))
+    return _file(content, "application/xml", f"{subject.number}-{syntax}.xml", to_keep=True)
 
 
 def _file(content: bytes, kind: str, name: str, *, to_keep: bool) -> HttpResponse:

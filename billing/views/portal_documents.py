@@ -29,9 +29,7 @@ def pdf(request: HttpRequest, member: Member, invoice: str) -> HttpResponse:
 @member_only
 def ubl(request: HttpRequest, member: Member, invoice: str) -> HttpResponse:
     """For programs that take an e-invoice without its PDF, which has one inside."""
-    found = invoice_of(member, invoice)
-    content = documents.e_invoice(subject=found, syntax="ubl", at=db.time_of(found))
-    return files.xml(content, f"{found.number}.xml")
+    return files.e_invoice(invoice_of(member, invoice), "ubl")
 
 
 @require_safe
