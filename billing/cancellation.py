@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from billing import charges, drafting, entitlements, invoices, phases, runs, standing, unused
+from billing import charges, drafting, entitlements, invoices, phases, runs, standing, turns, unused
 from billing.models import Customer, Subscription, SubscriptionChange
 from billing.queries import billing_periods
 from billing.standing import Status
@@ -15,6 +15,7 @@ from gtm.shared.errors import Conflict, DomainError, Invalid
 Origin, Credit = SubscriptionChange.Origin, Subscription.Credit
 PERIOD_END, NOW = "period_end", "now"
 MAX_AHEAD = timedelta(days=5 * 366)
+_INSTANT = timedelta(microseconds=1)
 
 
 @transaction.atomic
@@ -41,9 +42,8 @@ def cancel(
     subscription = _locked(subscription)
     if standing.is_ahead(subscription):
         return _withdraw(subscription, when, origin=origin, reason=reason, at=at)
-    if subscription.status not in (*Subscription.LIVE, Status.PAUSED, Status.UNPAID):
-        values = {"status": statuses.describe(subscription.status)[0].lower()}
-        raise Conflict(_("A subscription that is %(status)s can't be canceled.") % values)
+    _require_cancelable(subscription, at)
+    caught_up = _catch_up(subscription, at)
     subscription.cancel_at = _end_of(subscription, when, at)
     subscription.canceled_at, subscription.cancel_credit = at, credit
     phases.truncate(subscription, ends_at=subscription.cancel_at)
@@ -58,9 +58,39 @@ def cancel(
         reason=reason,
     )
     standing.fact(subscription, "cancellation_scheduled", at=at, reason=_code(origin), publish=True)
-    if subscription.cancel_at <= at:
+    if subscription.cancel_at > at:
+        if caught_up:
+            _bill(subscription, drafting.context(vendor=vendors.current(), at=at))
+    else:
         _end_now(subscription, origin=origin, reason=reason, at=at)
     return subscription
+
+
+def _require_cancelable(subscription: Subscription, at: datetime) -> None:
+    over = subscription.is_over(at)
+    if over or subscription.status not in (*Subscription.LIVE, Status.PAUSED, Status.UNPAID):
+        status = subscription.status if subscription.status in Subscription.ENDED or not over else Status.CANCELED
+        values = {"status": statuses.describe(status)[0].lower()}
+        raise Conflict(_("A subscription that is %(status)s can't be canceled.") % values)
+
+
+def _catch_up(subscription: Subscription, at: datetime) -> bool:
+    """Charge for what was due before now and no run has come to; whether there was anything.
+
+    A trial that is over is left: nothing follows it.
+    """
+    if _tried(subscription, at):
+        return False
+    found = turns.catch_up(subscription, until=at - _INSTANT, vendor=vendors.current())
+    _require_cancelable(subscription, at)
+    return found
+
+
+def _tried(subscription: Subscription, at: datetime) -> bool:
+    """Whether its trial is over, and the run late."""
+    return (
+        subscription.status == Status.TRIALING and subscription.trial_end is not None and subscription.trial_end <= at
+    )
 
 
 def _withdraw(
@@ -81,6 +111,8 @@ def _code(origin: str) -> str:
 
 
 def _end_of(subscription: Subscription, when: str | datetime, at: datetime) -> datetime:
+    if _tried(subscription, at) and when in (NOW, PERIOD_END):
+        return subscription.trial_end or at
     if when == NOW:
         return at
     if isinstance(when, datetime):
@@ -90,7 +122,7 @@ def _end_of(subscription: Subscription, when: str | datetime, at: datetime) -> d
     if when != PERIOD_END:
         raise Invalid("Cancel at period_end, now, or at a time.", attr="when")
     if subscription.status == Status.TRIALING and subscription.trial_end is not None:
-        return subscription.trial_end  # though it may be over, and the run late: nothing follows it
+        return subscription.trial_end
     if subscription.status in standing.NOT_BILLED:
         return max(subscription.current_period_end or at, at)
     return billing_periods.containing([subscription], at)[subscription.pk][1]
@@ -109,6 +141,7 @@ def _end_now(subscription: Subscription, *, origin: str, reason: str, at: dateti
         charges.accrue(subscriptions=[subscription], until=at, vendor=vendor)
     standing.end(subscription, at=at, origin=origin, reason=_code(origin), note=reason)
     unused.credit_ended([subscription], vendor=vendor, origin=origin, at=at)
+    charges.bring_forward(subscription, to=at)
     _bill(subscription, drafting.context(vendor=vendor, at=at))
 
 
@@ -127,7 +160,7 @@ def undo_cancellation(
 ) -> Subscription:
     """Let a subscription go on that was to end. Raises Conflict where none is scheduled, or it took effect."""
     subscription = _locked(subscription)
-    if subscription.cancel_at is None or subscription.status in Subscription.ENDED:
+    if subscription.cancel_at is None or subscription.is_over(at):
         raise Conflict(_("No cancellation is scheduled."), code="not_scheduled")
     subscription.cancel_at = subscription.canceled_at = None
     subscription.cancel_credit = Credit.NONE
@@ -138,7 +171,7 @@ def undo_cancellation(
 
 
 def _locked(subscription: Subscription) -> Subscription:
-    """The subscription under its lock, after its payer's."""
-    db.lock(Customer, [subscription.payer_id])
+    """The subscription under its lock, after those of its payer and its customer."""
+    db.lock(Customer, {subscription.payer_id, subscription.customer_id})
     db.lock_one(subscription)
     return standing.loaded().get(pk=subscription.pk)

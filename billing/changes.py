@@ -104,7 +104,8 @@ def make(subscription: Subscription, wanted: Wanted, *, at: datetime, row_id: uu
     subscription = _locked(subscription)
     _require_changeable(subscription)
     vendor = vendors.current()
-    _catch_up(subscription, vendor, at)
+    caught_up = turns.catch_up(subscription, until=at, vendor=vendor)  # a change begins where the subscription stands
+    _require_changeable(subscription)
     target = selection.retarget(
         subscription=subscription,
         plan=wanted.plan,
@@ -117,6 +118,8 @@ def make(subscription: Subscription, wanted: Wanted, *, at: datetime, row_id: uu
     effective_at = _effective_at(subscription, wanted, target, pairs, at)
     ids = {"id": row_id} if row_id else {}
     if effective_at > at:
+        if caught_up:
+            _bill(subscription, vendor, at)
         return _schedule(subscription, wanted, target, effective_at, at=at, ids=ids)
     same = target.plan_version == subscription.plan_version and all(pair.is_same for pair in pairs)
     if same and not target.once:
@@ -140,12 +143,9 @@ def _require_changeable(subscription: Subscription) -> None:
         raise Conflict(f"Billing of this payer is held up: {payer.parked_reason}", code="payer_parked")
 
 
-def _catch_up(subscription: Subscription, vendor: Vendor, at: datetime) -> None:
-    """Bill what has been due by now and no run has come to: a change begins where the subscription stands."""
-    if subscription.next_bill_at is not None and subscription.next_bill_at <= at:
-        made = turns.take(subscriptions=[subscription], until=at, vendor=vendor)
-        bulk.insert(Charge, made)
-        _require_changeable(subscription)
+def _bill(subscription: Subscription, vendor: Vendor, at: datetime) -> None:
+    context = drafting.context(vendor=vendor, at=at)
+    invoices.bill_pending(payers=[subscription.payer], subscriptions=[subscription], context=context)
 
 
 # --- when --------------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ def _switch(
         wanted=target.items,
         prorate=wanted.prorate,
         effective_at=at,
-        invoicing=wanted.invoicing or comparison.invoicing(pairs),
+        invoicing=wanted.invoicing or ("now" if target.once else comparison.invoicing(pairs)),
         origin=wanted.origin,
         reason=wanted.reason,
         vendor=vendor,
@@ -213,8 +213,7 @@ def _switch(
     )
     phases.changed_now(subscription, old=old, new=phases.content(target.plan_version, target.items), at=at)
     taken = _charge(subscription, target, invoice_at, vendor, at)
-    context = drafting.context(vendor=vendor, at=at)
-    invoices.bill_pending(payers=[subscription.payer], subscriptions=[subscription], context=context)
+    _bill(subscription, vendor, at)
     return Made(subscription, at, [*given, *taken])
 
 

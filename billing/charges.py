@@ -335,6 +335,12 @@ def pending(*, payers: Iterable[Customer], by: datetime, fresh: Iterable[Charge]
     return sorted([*known, *new], key=attrgetter("invoice_at"))
 
 
+def bring_forward(subscription: Subscription, *, to: datetime) -> None:
+    """Let what waits for the subscription's next renewal be invoiced at ``to``: that renewal won't come as it stood."""
+    waiting = Charge.objects.filter(subscription=subscription, status=Charge.Status.PENDING, invoice_at__gt=to)
+    waiting.exclude(kind=LineKind.ONE_OFF).update(invoice_at=to)
+
+
 def successor(charge: Charge, *, invoice_at: datetime, revision: int | None = None) -> Charge:
     """The same amount for the same period once more (unsaved), under the next revision of its natural key."""
     copied = {

@@ -37,7 +37,8 @@ def begin(
         origin=origin,
         at=at,
     )
-    subscription.refresh_from_db(fields=["status", "mrr", "version"])  # money that settles may have moved them
+    charges.bring_forward(subscription, to=at)
+    standing.refresh([subscription])  # money that settles may have moved it
     subscription.pause_at, subscription.paused_at = None, when
     for item in live:
         item.next_bill_at = None

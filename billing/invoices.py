@@ -101,7 +101,8 @@ def bill_pending(
 
 def _without_moot(owed: Sequence[Charge]) -> list[Charge]:
     """Without what a subscription was to pay once at a start that never came; that ends waived."""
-    moot = [charge.pk for charge in owed if charge.kind == LineKind.ONE_OFF and _never_came(charge)]
+    first = [one for one in owed if one.kind == LineKind.ONE_OFF and one.reason == LineReason.SUBSCRIPTION_START]
+    moot = [charge.pk for charge in first if _never_came(charge)]
     if moot:
         Charge.objects.filter(pk__in=moot).update(status=Charge.Status.WAIVED)
     return [charge for charge in owed if charge.pk not in moot]

@@ -38,7 +38,8 @@ def pause(
     subscription = _locked(subscription)
     _require_pausable(subscription)
     vendor = vendors.current()
-    _catch_up(subscription, vendor, at)
+    caught_up = turns.catch_up(subscription, until=at, vendor=vendor)
+    _require_pausable(subscription)
     subscription.pause_at = _begins(subscription, when, at)
     subscription.pause_mode, subscription.resume_at = _mode(mode), _resumes(subscription.pause_at, resume_at)
     charges.replan(subscription, vendor=vendor)
@@ -48,6 +49,8 @@ def pause(
     if subscription.pause_at <= at:
         _begin(subscription, vendor, origin=origin, reason=reason, at=at)
     else:
+        if caught_up:
+            _bill(subscription, vendor, at)
         _tell(subscription, "pause_scheduled", subscription.pause_at, origin=origin, reason=reason, at=at)
     return subscription
 
@@ -75,9 +78,10 @@ def resume(
 @transaction.atomic(durable=True)
 def _resume(subscription: Subscription, *, origin: str, reason: str, at: datetime, row_id: uuid.UUID | None) -> None:
     subscription = _locked(subscription)
-    if subscription.status == Status.PAUSED:
+    over = subscription.is_over(at)
+    if subscription.status == Status.PAUSED and not over:
         _end(subscription, origin=origin, reason=reason, at=at, row_id=row_id)
-    elif subscription.pause_at is not None and subscription.status in Subscription.LIVE:
+    elif subscription.pause_at is not None and subscription.status in Subscription.LIVE and not over:
         _drop(subscription, origin=origin, reason=reason, at=at, row_id=row_id)
     else:
         raise Conflict("The subscription isn't paused, and no pause is ahead.", code="not_paused")
@@ -99,13 +103,6 @@ def _require_pausable(subscription: Subscription) -> None:
     payer = subscription.payer
     if payer.parked_at is not None:
         raise Conflict(f"Billing of this payer is held up: {payer.parked_reason}", code="payer_parked")
-
-
-def _catch_up(subscription: Subscription, vendor: Vendor, at: datetime) -> None:
-    """Bill what has been due by now and no run has come to."""
-    if subscription.next_bill_at is not None and subscription.next_bill_at <= at:
-        bulk.insert(Charge, turns.take(subscriptions=[subscription], until=at, vendor=vendor))
-        _require_pausable(subscription)
 
 
 def _begins(subscription: Subscription, when: str | datetime, at: datetime) -> datetime:

@@ -313,6 +313,16 @@ def reload_items(subscription: Subscription) -> None:
     prefetch_related_objects([subscription], *ITEMS)
 
 
+def refresh(subscriptions: Sequence[Subscription]) -> None:
+    """Read anew what money that settles may have moved: the status, with its version and its revenue."""
+    moved = ("status", "mrr", "version")
+    rows = Subscription.objects.filter(pk__in=[one.pk for one in subscriptions]).values("pk", *moved)
+    found = {row["pk"]: row for row in rows}
+    for one in subscriptions:
+        for name in moved:
+            setattr(one, name, found[one.pk][name])
+
+
 def on_paid(subscriptions: Iterable[Subscription], *, invoice: Invoice, at: datetime) -> None:
     """An invoice was settled: what waited for it begins, what was behind with it alone is in order again."""
     for subscription in _with_status(subscriptions, Status.INCOMPLETE, Status.PAST_DUE):

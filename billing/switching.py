@@ -46,7 +46,9 @@ def switch(
         origin=origin,
         at=at,
     )
-    subscription.refresh_from_db(fields=["status", "mrr", "version"])  # money that settles may have moved them
+    if invoicing == "now":
+        charges.bring_forward(subscription, to=at)
+    standing.refresh([subscription])  # money that settles may have moved it
     previous = {"plan_version": subscription.plan_version.public_id, "mrr": subscription.mrr}
     items.write(subscription, takeover)
     if subscription.plan_version_id != plan_version.pk:

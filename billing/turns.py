@@ -31,9 +31,13 @@ def take(*, subscriptions: Sequence[Subscription], until: datetime, vendor: Vend
     """
     was_due = {one.pk: one.next_bill_at for one in subscriptions}
     discounts.end_due(subscriptions, at=until)
+    stopped = False
     for one in subscriptions:
         while (at := _next_stop(one, until=until)) is not None:
             _stop(one, at=at, until=until, vendor=vendor)
+            stopped = True
+    if stopped:
+        standing.refresh(subscriptions)  # what a stop gives back may settle an invoice that others share
     before = {one.pk: one.status for one in subscriptions}
     made = _walk(subscriptions, until=until, vendor=vendor)
     charged = {charge.subscription_id for charge in made}
@@ -47,6 +51,17 @@ def take(*, subscriptions: Sequence[Subscription], until: datetime, vendor: Vend
     _end_items([one for one in subscriptions if one.status == Status.CANCELED])
     standing.tell(subscriptions, kinds=kinds, before=before, at=until)
     return made
+
+
+def catch_up(subscription: Subscription, *, until: datetime, vendor: Vendor) -> bool:
+    """Charge for what has been due by ``until`` and no run has come to; whether there was anything.
+
+    The caller, who holds the locks of the customers and the subscription, puts it on an invoice.
+    """
+    if subscription.next_bill_at is None or subscription.next_bill_at > until:
+        return False
+    bulk.insert(Charge, take(subscriptions=[subscription], until=until, vendor=vendor))
+    return True
 
 
 def _walk(

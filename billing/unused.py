@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db.models.functions import Coalesce
+
 from billing import charges, drafting, invoices, pricing, proration, rating, settlement, wording
 from billing.credit_notes import LineCredit
 from billing.credits import By, give_back
 from billing.models import (
     Charge,
+    CreditNoteLine,
     DiscountUse,
     Invoice,
     InvoiceLine,
@@ -23,6 +26,7 @@ from billing.models import (
     Subscription,
     SubscriptionItem,
 )
+from billing.queries import crediting
 from gtm.shared import bulk
 from gtm.shared.models import Vendor
 from gtm.shared.periods import Anchor, Period
@@ -51,7 +55,8 @@ def credit(
     lines = _lines(by_item)
     if _finalize_drafts(lines, vendor, at):
         lines = _lines(by_item)
-    given = [one for line in lines if (one := _credit(line, by_item[_item_of(line)], vendor)) is not None]
+    since = _given_back_from(lines)
+    given = [one for line in lines if (one := _credit(line, by_item[_item_of(line)], since, vendor)) is not None]
     _free_discounts([line for line in lines if line.amount == line.discount_amount], by_item, vendor)
     return give_back(credits=given, settle=settle, invoice_at=invoice_at, reason=reason, origin=origin, at=at)
 
@@ -96,6 +101,9 @@ def _charged(by_item: dict[uuid.UUID, Stop]) -> dict[uuid.UUID, Stop]:
 
 
 def _is_passed_over(item: SubscriptionItem) -> bool:
+    """Whether its time until its next period, or its first one, was charged for before it."""
+    if item.current_period_end <= item.anchor_at:
+        return True
     return item.started_at == item.current_period_start and item.billed_until == item.current_period_end
 
 
@@ -138,9 +146,26 @@ def _item_of(line: InvoiceLine) -> uuid.UUID:
     return line.subscription_item_id
 
 
-def _credit(line: InvoiceLine, stop: Stop, vendor: Vendor) -> LineCredit | None:
+def _given_back_from(lines: Iterable[InvoiceLine]) -> dict[uuid.UUID, datetime]:
+    """Since when the lines' time is given back already, where some of it is: by the pause before an end, say."""
+    keys = [line.pk for line in lines]
+    charged = Charge.objects.filter(credits_line__in=keys, status__in=crediting.LIVE)
+    named = CreditNoteLine.objects.annotate(about=Coalesce("charge__credits_line", "invoice_line"))
+    noted = named.filter(about__in=keys)
+    known = charged.values_list("credits_line", "period_start").union(noted.values_list("about", "period_start"))
+    found: dict[uuid.UUID, datetime] = {}
+    for key, start in known:
+        if key is not None and start is not None:
+            found[key] = min(start, found.get(key, start))
+    return found
+
+
+def _credit(line: InvoiceLine, stop: Stop, since: Mapping[uuid.UUID, datetime], vendor: Vendor) -> LineCredit | None:
+    """What of a line is not used and not given back yet; None where there is nothing."""
     served = _served(line.period_start, line.period_end)
     unused = _unused(served, stop)
+    if (end := since.get(line.pk, unused.end)) < unused.end:
+        unused = Period(min(unused.start, end), end)
     net = line.amount - line.discount_amount
     amount = _unused_net(net, served, unused, stop, vendor)
     if amount <= 0:
@@ -207,14 +232,19 @@ def _unused(served: Period, stop: Stop) -> Period:
 
 
 def _unused_net(net: int, served: Period, unused: Period, stop: Stop, vendor: Vendor) -> int:
-    return proration.unused_net(
-        net,
-        line_start=served.start,
-        line_end=served.end,
-        from_=unused.start,
-        unit=vendor.proration_unit,  # type: ignore[arg-type]  # the vendor's choices
-        timezone=stop.item.timezone,
+    """What of a net is for the unused time: what is for the time from its start, less what is from its end."""
+    from_start, from_end = (
+        proration.unused_net(
+            net,
+            line_start=served.start,
+            line_end=served.end,
+            from_=instant,
+            unit=vendor.proration_unit,  # type: ignore[arg-type]  # the vendor's choices
+            timezone=stop.item.timezone,
+        )
+        for instant in (unused.start, unused.end)
     )
+    return from_start - from_end
 
 
 def _explain(code: str, part: Period, served: Period, amount: int, stop: Stop, vendor: Vendor) -> list[dict[str, Any]]:

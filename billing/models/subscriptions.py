@@ -114,6 +114,10 @@ class Subscription(Resource):
     def __str__(self) -> str:
         return f"{self.plan_version.plan} ({self.get_status_display()})"
 
+    def is_over(self, at: datetime) -> bool:
+        """Whether it has ended by ``at``, though no run may have come to it."""
+        return self.status in self.ENDED or (self.cancel_at is not None and self.cancel_at <= at)
+
     @property
     def stops_at(self) -> datetime | None:
         """Until when it is billed, as far as is known: a cancellation or a pause, whichever comes first."""

@@ -222,6 +222,24 @@ class TestInterval:
         assert [charge.period_end for charge in charged] == [utc(2, 28), utc(3, 31), utc(4, 30), utc(5, 31)]
 
 
+class TestOnce:
+    def test_a_one_time_price_is_charged_at_once_and_an_end_takes_nothing_of_it_back(self, acme):
+        subscription = start(acme, "seat")
+        setup = makers.price(plan=price("seat").plan, code="setup", interval="one_time", unit_amount=700, add_on=True)
+        catalog.publish(plan=setup.plan, at=JUN_1)
+        changes.change(subscription=subscription, items=of(seat=1, setup=1), at=JUN_16)
+        assert lines(after=JUN_16) == [("one_off", 700)]
+
+    def test_nor_where_it_waits_for_the_next_invoice(self, acme):
+        subscription = start(acme, "seat")
+        setup = makers.price(plan=price("seat").plan, code="setup", interval="one_time", unit_amount=700, add_on=True)
+        catalog.publish(plan=setup.plan, at=JUN_1)
+        changes.change(subscription=subscription, items=of(seat=1, setup=1), invoicing="next", at=JUN_16)
+        subscriptions.cancel(subscription=subscription, at=JUN_16)
+        runs.bill_due(at=JUL_1)
+        assert lines(after=JUL_1) == [("one_off", 700)]
+
+
 class TestSeats:
     def test_wait_for_the_next_invoice(self, acme):
         subscription = start(acme, "seat", quantity=5)
@@ -366,6 +384,13 @@ class TestWithoutProration:
         runs.bill_due(at=JUL_1)
         assert lines(after=JUN_16) == [("recurring", 100000)]
         assert InvoiceLine.objects.get(amount=100000).period_start == JUL_1
+
+    def test_and_an_end_before_that_gives_back_the_rest_of_the_running_one(self, acme):
+        subscription = start(acme, "basic-month")
+        changes.change(subscription=subscription, items=of(basic_year=1), prorate=False, at=JUN_16)
+        at = utc(6, 20)
+        subscriptions.cancel(subscription=subscription, when="now", credit="prorate", at=at)
+        assert balance(acme) == 10000 * 10 // 30
 
 
 class TestScheduled:

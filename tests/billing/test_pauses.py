@@ -68,6 +68,18 @@ class TestPause:
         line = Invoice.objects.latest("gathered_at").lines.get()
         assert (line.period_start, line.amount) == (datetime(2026, 1, 12, tzinfo=UTC), 4900)
 
+    def test_an_end_after_it_gives_nothing_back_again(self, subscription: Subscription) -> None:
+        pauses.pause(subscription=subscription, at=JAN_11)
+        subscriptions.cancel(subscription=subscription, when="now", credit="prorate", at=JAN_20)
+        assert balance_of(subscription) == 3161
+
+    def test_nor_does_an_end_on_the_day_it_was_resumed(self, subscription: Subscription) -> None:
+        pauses.pause(subscription=subscription, at=JAN_11)
+        pauses.resume(subscription=subscription, at=JAN_11 + timedelta(hours=3))
+        at = JAN_11 + timedelta(hours=4)
+        subscriptions.cancel(subscription=subscription, when="now", credit="prorate", at=at)
+        assert balance_of(subscription) == 3161
+
     def test_at_the_end_of_the_period_nothing_is_given_back(self, subscription: Subscription) -> None:
         pauses.pause(subscription=subscription, when="period_end", at=JAN_11)
         subscription.refresh_from_db()
