@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
-from billing import changes
+from billing import changes, coupons
 from billing.models import CreditNote, CustomerBalance, InvoiceLine, LineKind, Subscription
-from tests.billing.cases.book import Case, case
-from tests.billing.cases.payer import Ordered, Payer, amounts, items_of
+from tests.billing.cases.book import Case, case, elapsed
+from tests.billing.cases.payer import MADE, Ordered, Payer, amounts, items_of
 from tests.billing.lives import day_of, local
 
 pytestmark = pytest.mark.django_db
@@ -187,6 +189,24 @@ def test_seats_change_now_and_the_scheduled_plan_survives(case: Case, unit: str)
     recurring = kinds.pop(LineKind.RECURRING)
     sign = 1 if expected["direction"] == "debit" else -1
     assert (sum(kinds.values()), recurring) == (sign * expected["proration"], expected["next_cycle_amount"])
+
+
+@case("polar-seat-change-percent-discount")
+def test_a_share_off_comes_off_what_a_change_costs(case: Case, unit: str) -> None:
+    inputs, expected = case["inputs"], case["expected"]
+    payer = Payer.begin(unit)
+    base = payer.price("base", inputs["base"])
+    seat = payer.price("seat", inputs["seat_price"], plan=base.plan, model="per_unit")
+    share = {"percent_off": Decimal(inputs["discount"].rstrip("%")), "duration": "forever"}
+    before, after = inputs["seats"]
+    start, half = local("2025-06-01"), local("2025-06-16")
+    assert elapsed(half, local("2025-07-01"), start, local("2025-07-01")) == Fraction(inputs["fraction"])
+    given = coupons.create(at=MADE, code="SHARE", **share)
+    subscription = payer.start(base, (seat, before), at=start, coupons=[given])
+    payer.pay(at=start)
+    change(payer, subscription, base, (seat, after), at=half)
+    invoice = payer.invoices()[-1]
+    assert invoice.subtotal - invoice.discount_total == invoice.total == expected["debit"]
 
 
 # --- in arrears, phases, other intervals -------------------------------------------------------
