@@ -37,24 +37,26 @@ def now(phases: Sequence[Scheduled[K]], *, old: Content[K], new: Content[K], at:
     """The phases (in order) after ``old`` has become ``new`` at ``at``."""
     pairs = comparison.match(old.lines, new.lines)
     if is_switch(old, new, pairs):
-        return _without_next(phases, at)
-    return [_replayed(phase, old, pairs) for phase in phases]
+        return _that_change(_without_next(phases, at), new)
+    return _that_change([_replayed(phase, old, pairs) for phase in phases], new)
 
 
 def later(phases: Sequence[Scheduled[K]], *, old: Content[K], new: Content[K], at: datetime) -> list[Scheduled[K]]:
-    """The phases after ``old``, which is what there is now, was asked to become ``new`` at a later time ``at``."""
+    """The phases after ``old``, which is what there is now, was asked to become ``new`` at a later time ``at``.
+
+    What there is now, asked for later, takes back what was to come between.
+    """
     pairs = comparison.match(old.lines, new.lines)
-    if is_switch(old, new, pairs):
+    if new == old or is_switch(old, new, pairs):
         kept = [phase for phase in _without_next(phases, at) if phase.locked or phase.at != at]
-        return _sorted([*kept, Scheduled(at, new)])
+        return _that_change(_sorted([*kept, Scheduled(at, new)]), old)
     before, after = [one for one in phases if one.at <= at], [one for one in phases if one.at > at]
     base = before[-1] if before else Scheduled(at, old)
     changed = _content_replayed(base.content, old, pairs)
-    if changed == base.content:
-        return list(phases)
     there = next((one for one in before if one.at == at), Scheduled(at, changed))
     kept = [one for one in before if one.at != at]
-    return [*kept, replace(there, content=changed), *(_replayed(one, old, pairs) for one in after)]
+    replayed = [_replayed(one, old, pairs) for one in after]
+    return _that_change([*kept, replace(there, content=changed), *replayed], old)
 
 
 def truncated(phases: Sequence[Scheduled[K]], *, ends_at: datetime) -> list[Scheduled[K]]:
@@ -71,6 +73,16 @@ def is_switch(old: Content[K], new: Content[K], pairs: Sequence[Pair[K]]) -> boo
 def _without_next(phases: Sequence[Scheduled[K]], at: datetime) -> list[Scheduled[K]]:
     replaced = next((one for one in phases if not one.locked and one.at >= at), None)
     return [one for one in phases if one is not replaced]
+
+
+def _that_change(phases: Sequence[Scheduled[K]], first: Content[K]) -> list[Scheduled[K]]:
+    """Without those that leave everything as it was."""
+    found, content = [], first
+    for phase in phases:
+        if phase.locked or phase.content != content:
+            found.append(phase)
+        content = phase.content
+    return found
 
 
 def _sorted(phases: Sequence[Scheduled[K]]) -> list[Scheduled[K]]:

@@ -89,6 +89,21 @@ class TestAnotherPlan:
         assert [one.at for one in after] == [FEB, MAR]
 
 
+class TestWhatThereIsNow:
+    def test_asked_for_later_comes_back(self):
+        after = phasing.later([BASIC_LATER], old=PRO, new=PRO, at=MAR)
+        assert [(one.at, one.content.version) for one in after] == [(FEB, "basic"), (MAR, "pro")]
+
+    def test_asked_for_instead_of_what_is_to_come_takes_that_back(self):
+        assert phasing.later([BASIC_LATER], old=PRO, new=PRO, at=FEB) == []
+        assert phasing.later([], old=PRO, new=PRO, at=FEB) == []
+
+    def test_a_phase_that_has_come_about_otherwise_goes(self):
+        down_and_up = [Scheduled(FEB, content("pro", seat=0)), Scheduled(MAR, content("pro", seat=1))]
+        after = phasing.now(down_and_up, old=PRO, new=content("pro", seat=2), at=JAN)
+        assert shown(after) == [(FEB, "pro", {"seat": 0})]
+
+
 class TestAQuantityLater:
     def test_is_a_phase_of_its_own(self):
         assert shown(phasing.later([], old=PRO, new=PRO_8, at=FEB)) == [(FEB, "pro", {"seat": 8})]
