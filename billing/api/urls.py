@@ -6,6 +6,7 @@ from billing.api.coupons import CouponViewSet
 from billing.api.credit_notes import CreditNoteViewSet
 from billing.api.customers import CustomerViewSet
 from billing.api.invoices import InvoiceViewSet
+from billing.api.line_usage import LineUsageView
 from billing.api.payments import PaymentViewSet
 from billing.api.subscriptions import SubscriptionViewSet
 from billing.api.usage import (
@@ -37,6 +38,9 @@ router.register("balance_entries", BalanceEntryViewSet)
 urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^customers/(?P<id>[^/]+)/payments/?$", PaymentViewSet.as_view({"post": "record"})),
     re_path(r"^customers/(?P<id>[^/]+)/usage/?$", CustomerUsageView.as_view(), name="customer-usage"),
+    re_path(
+        r"^invoices/(?P<id>[^/]+)/lines/(?P<line>[^/]+)/usage/?$", LineUsageView.as_view(), name="invoice-line-usage"
+    ),
     re_path(r"^usage_events/?$", UsageEventsView.as_view(), name="usage-events"),
     re_path(rf"^usage_events/{_EVENT}/void/?$", UsageEventVoidView.as_view(), name="usage-event-void"),
     re_path(rf"^usage_events/{_EVENT}/amendment/?$", UsageEventAmendmentView.as_view(), name="usage-event-amendment"),

@@ -154,7 +154,7 @@ def _reported(view: ApiView, event_id: str) -> Reported:
     return event
 
 
-class _Instant(fields.UtcDateTimeField):
+class InstantField(fields.UtcDateTimeField):
     def to_internal_value(self, data: Any) -> datetime:
         """An unescaped plus sign of an offset arrives as a space."""
         return super().to_internal_value(data.replace(" ", "+") if isinstance(data, str) else data)
@@ -168,7 +168,7 @@ class SeriesQuerySerializer(StrictSerializer):
 
     def get_fields(self) -> dict[str, Any]:
         """``from`` is a word of Python's."""
-        return super().get_fields() | {"from": _Instant(required=False), "to": _Instant(required=False)}
+        return super().get_fields() | {"from": InstantField(required=False), "to": InstantField(required=False)}
 
 
 class BucketSerializer(serializers.Serializer):

@@ -48,8 +48,8 @@ def series(
     if granularity == "period":
         bounds: Iterable[Bounds] = billing_periods.tiling(start=start, end=end, timezone=customer.timezone, known=known)
     else:
-        bounds = _hours(start, end) if granularity == "hour" else _days(start, end, customer.timezone)
-    cut = [(max(start, one), min(end, other)) for one, other in _at_most(bounds)]
+        bounds = hours(start, end) if granularity == "hour" else days(start, end, customer.timezone)
+    cut = [(max(start, one), min(end, other)) for one, other in at_most(bounds)]
     windows = [usage.Window(customer.pk, meter.pk, *bucket) for bucket in cut]
     return [Bucket(*bucket, quantity) for bucket, quantity in zip(cut, usage.totals(windows), strict=True)]
 
@@ -60,14 +60,14 @@ def _periods_of(customer: Customer) -> Cycles | None:
     return billing_periods.of_subscriptions([newest]).get(newest) if newest else None
 
 
-def _hours(start: datetime, end: datetime) -> Iterator[Bounds]:
+def hours(start: datetime, end: datetime) -> Iterator[Bounds]:
     hour = start.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     while hour < end:
         yield hour, hour + timedelta(hours=1)
         hour += timedelta(hours=1)
 
 
-def _days(start: datetime, end: datetime, timezone: str) -> Iterator[Bounds]:
+def days(start: datetime, end: datetime, timezone: str) -> Iterator[Bounds]:
     """Days may have 23 or 25 hours, so the calendar is asked for each."""
     day = periods.local_date(start, timezone)
     while (midnight := periods.start_of_day(day, timezone)) < end:
@@ -75,7 +75,7 @@ def _days(start: datetime, end: datetime, timezone: str) -> Iterator[Bounds]:
         yield midnight, periods.start_of_day(day, timezone)
 
 
-def _at_most(bounds: Iterable[Bounds]) -> Iterator[Bounds]:
+def at_most(bounds: Iterable[Bounds]) -> Iterator[Bounds]:
     for number, bucket in enumerate(bounds):
         if number == MAX_BUCKETS:
             raise Invalid(

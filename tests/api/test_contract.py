@@ -60,6 +60,7 @@ PROMISED = [
     "invoices/{id}/pdf",
     "invoices/{id}/xml",
     "invoices/{id}/ubl",
+    "invoices/{id}/lines/{line}/usage",
     "invoices/{id}/finalization",
     "invoices/{id}/void",
     "invoices/{id}/payment",
@@ -172,6 +173,8 @@ def send(case: Case, key: str) -> Any:
 @pytest.mark.django_db
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_strangers_learn_nothing(method: str, path: str, client: Client) -> None:
-    response = client.generic(method.upper(), path.replace("{id}", "x"), data="{}", content_type="application/json")
+    response = client.generic(
+        method.upper(), path.replace("{id}", "x").replace("{line}", "x"), data="{}", content_type="application/json"
+    )
     assert response.status_code == 401
     assert response.headers["WWW-Authenticate"].startswith("Bearer")
