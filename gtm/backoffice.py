@@ -110,6 +110,8 @@ MENU: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("Refunds", "billing_refund_changelist"),
             ("Balances", "billing_balanceentry_changelist"),
             ("Charges", "billing_charge_changelist"),
+            ("Usage", "billing_usage_events"),
+            ("Usage corrections", "billing_usagecorrection_changelist"),
             ("Bill runs", "billing_billingrun_changelist"),
             ("Documents", "billing_document_changelist"),
         ),

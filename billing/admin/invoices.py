@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold import widgets
 from unfold.decorators import display
 
@@ -33,9 +34,15 @@ class LineRows(ReadOnlyTable):
     verbose_name_plural = "lines"
     ordering = ("position",)
     fields = ("description", "count", "period_start", "period_end", "net", "tax", "why")
-    count = columns.number("quantity", "Quantity")
     net = columns.money("amount", "Amount", currency="invoice__currency")
     tax = columns.money("tax_amount", "Tax", currency="invoice__currency")
+
+    @display(description="Quantity")
+    def count(self, line: InvoiceLine) -> str:
+        """Of usage, it opens to the days, hours and events that it is made of."""
+        shown = tandem.quantity(line.quantity)
+        words = columns.anchor("admin:billing_usage_line", line.pk, shown) if line.meter_id else shown
+        return format_html('<span class="money">{}</span>', words)
 
     @display(description="How it comes about")
     def why(self, line: InvoiceLine) -> str:

@@ -2,11 +2,11 @@
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
-from billing.models import UsageCorrection, UsageEvent, UsageEventKey
+from billing.models import Customer, UsageCorrection, UsageEvent, UsageEventKey
 from gtm.shared import ids
 
 
@@ -33,6 +33,14 @@ def find(event_id: str) -> Reported | None:
         return None
     event = UsageEvent.objects.filter(timestamp=key.timestamp, event_id=event_id).first()
     return of(event) if event else _voided(key)
+
+
+def of_customer(customer: Customer, *, since: date, until: date, limit: int) -> list[Reported]:
+    """The newest events of a customer from one day to another (both inclusive, UTC)."""
+    start = datetime.combine(since, time.min, UTC)
+    end = datetime.combine(until, time.max, UTC)
+    found = UsageEvent.objects.filter(customer_id=customer.pk, timestamp__gte=start, timestamp__lte=end)
+    return [of(event) for event in found.order_by("-timestamp", "-event_id")[:limit]]
 
 
 def of(event: UsageEvent) -> Reported:

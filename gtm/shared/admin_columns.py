@@ -78,7 +78,11 @@ def linked(instance: models.Model | None, words: str = "") -> str:
 
 def anchor(page: str, key: object, words: str) -> str:
     """A link to the page of an object that need not be read for it."""
-    return format_html('<a class="text-link" href="{}">{}</a>', reverse(page, args=[key]), words)
+    return link_to(reverse(page, args=[key]), words)
+
+
+def link_to(address: str, words: str) -> str:
+    return format_html('<a class="text-link" href="{}">{}</a>', address, words)
 
 
 def _follow(instance: Any, path: str) -> Any:

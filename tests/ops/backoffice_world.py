@@ -3,7 +3,7 @@
 from datetime import timedelta
 from decimal import Decimal
 
-from billing import balances, catalog, customers, documents, subscriptions
+from billing import balances, catalog, customers, documents, subscriptions, usage, usage_corrections
 from billing.models import BillingRun, Customer, Invoice, LegalEntity, Plan
 from crm import pools, teams
 from crm.models import Account
@@ -40,7 +40,14 @@ def one_more(number: int) -> None:
     makers.clock(name=f"Clock {number}")
     BillingRun.objects.create(cutoff=JAN_1)
     _webhooks(number)
+    _correction(customer, number)
     PendingFact.objects.get_or_create(event=Event.objects.latest("position"), defaults={"last_error": "It broke."})
+
+
+def _correction(customer: Customer, number: int) -> None:
+    """A voided event."""
+    usage.record(events=[makers.usage_event(customer, f"event{number}", timestamp=JAN_1)], at=JAN_1)
+    usage_corrections.void(event_id=f"event{number}", reason="Sent twice.", at=JAN_1)
 
 
 def _webhooks(number: int) -> None:
