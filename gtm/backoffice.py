@@ -97,6 +97,7 @@ MENU: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("Create Plan", "billing_plan_add"),
             ("Features", "billing_feature_changelist"),
             ("Meters", "billing_meter_changelist"),
+            ("Coupons", "billing_coupon_changelist"),
         ),
     ),
     (
@@ -104,6 +105,7 @@ MENU: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         (
             ("Customers", "billing_customer_changelist"),
             ("Subscriptions", "billing_subscription_changelist"),
+            ("Discounts", "billing_discount_changelist"),
             ("Invoices", "billing_invoice_changelist"),
             ("Credit notes", "billing_creditnote_changelist"),
             ("Payments", "billing_payment_changelist"),
@@ -114,6 +116,13 @@ MENU: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("Usage corrections", "billing_usagecorrection_changelist"),
             ("Bill runs", "billing_billingrun_changelist"),
             ("Documents", "billing_document_changelist"),
+        ),
+    ),
+    (
+        "Revenue",
+        (
+            ("Revenue movements", "billing_subscriptionchange_movements"),
+            ("Subscription changes", "billing_subscriptionchange_changelist"),
         ),
     ),
     (

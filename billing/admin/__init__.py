@@ -2,12 +2,14 @@
 
 from billing.admin import (
     catalog,
+    coupons,
     credit_notes,
     customers,
     entities,
     invoices,
     payments,
     plans,
+    revenue,
     runs,
     subscriptions,
     usage,
@@ -15,12 +17,14 @@ from billing.admin import (
 
 __all__ = [
     "catalog",
+    "coupons",
     "credit_notes",
     "customers",
     "entities",
     "invoices",
     "payments",
     "plans",
+    "revenue",
     "runs",
     "subscriptions",
     "usage",

@@ -33,8 +33,9 @@ class LineRows(ReadOnlyTable):
     related = ("invoice",)
     verbose_name_plural = "lines"
     ordering = ("position",)
-    fields = ("description", "count", "period_start", "period_end", "net", "tax", "why")
+    fields = ("description", "count", "period_start", "period_end", "net", "off", "tax", "why")
     net = columns.money("amount", "Amount", currency="invoice__currency")
+    off = columns.money("discount_amount", "Discount", currency="invoice__currency")
     tax = columns.money("tax_amount", "Tax", currency="invoice__currency")
 
     @display(description="Quantity")

@@ -11,6 +11,7 @@ from unfold.decorators import display
 
 from billing import cancellation, changes, pauses, standing
 from billing.admin.changes import ChangeForm, PhaseRows, what_comes
+from billing.admin.coupons import DiscountRows, RedeemsCoupons
 from billing.models import Subscription, SubscriptionChange, SubscriptionItem
 from gtm.shared import admin_columns as columns
 from gtm.shared.admin_base import ReadOnlyAdmin, ReadOnlyTable
@@ -88,13 +89,13 @@ class ResumeForm(StepForm):
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(ReadOnlyAdmin):
+class SubscriptionAdmin(RedeemsCoupons, ReadOnlyAdmin):
     list_display = ("name", "customer", "state", "current_period_end", "next_bill_at", "collection_method", "start_at")
     list_filter = (OnTestClock, "status", "collection_method")
     list_select_related = ("customer", "plan_version__plan")
     search_fields = ("customer__name", "customer__email", "external_id__exact")
     ordering = ("-created_at",)
-    inlines = (ItemRows, PhaseRows, ChangeRows)
+    inlines = (ItemRows, PhaseRows, DiscountRows, ChangeRows)
     fieldsets = (
         (None, {"fields": (("customer", "payer"), ("plan_version", "state"))}),
         ("Time", {"fields": (("start_at", "trial_end"), ("current_period_start", "current_period_end"))}),
@@ -118,9 +119,12 @@ class SubscriptionAdmin(ReadOnlyAdmin):
                 )
             },
         ),
+        ("Revenue", {"fields": (("monthly", "minimum"),)}),
     )
-    actions_detail = ("change_items", "undo_change", "pause", "resume", "cancel", "undo_cancellation")
+    actions_detail = ("change_items", "undo_change", "redeem", "pause", "resume", "cancel", "undo_cancellation")
     state = columns.status("status")
+    monthly = columns.money("mrr", "A month")
+    minimum = columns.money("minimum_amount", "Minimum for each period")
 
     @display(description="Plan", ordering="plan_version__plan__name")
     def name(self, subscription: Subscription) -> str:

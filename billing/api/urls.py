@@ -7,6 +7,7 @@ from billing.api.credit_notes import CreditNoteViewSet
 from billing.api.customers import CustomerViewSet
 from billing.api.invoices import InvoiceViewSet
 from billing.api.line_usage import LineUsageView
+from billing.api.movements import MrrMovementsView
 from billing.api.payments import PaymentViewSet
 from billing.api.subscriptions import SubscriptionViewSet
 from billing.api.usage import (
@@ -45,5 +46,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(rf"^usage_events/{_EVENT}/void/?$", UsageEventVoidView.as_view(), name="usage-event-void"),
     re_path(rf"^usage_events/{_EVENT}/amendment/?$", UsageEventAmendmentView.as_view(), name="usage-event-amendment"),
     re_path(rf"^usage_events/{_EVENT}$", UsageEventView.as_view(), name="usage-event"),
+    re_path(r"^mrr_movements/?$", MrrMovementsView.as_view(), name="mrr-movements"),
     *router.urls,
 ]

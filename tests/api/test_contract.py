@@ -51,6 +51,7 @@ PROMISED = [
     "subscriptions/{id}/change",
     "subscriptions/{id}/change/preview",
     "subscriptions/{id}/timeline",
+    "mrr_movements",
     "usage_events",
     "usage_events/{id}",
     "usage_events/{id}/void",

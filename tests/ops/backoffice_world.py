@@ -72,7 +72,8 @@ def _customer(number: int) -> Customer:
     """With a card, a paid invoice, its document, part of it refunded, credit, and a member."""
     customer = makers.customer(name=f"Customer {number}", email=f"billing@customer{number}.com")
     makers.card(customer)
-    subscriptions.create(customer=customer, plan=Plan.objects.get(code=f"plan{number}"), at=JAN_1)
+    coupon, plan = makers.coupon(f"COUPON{number}", percent_off=Decimal(10)), Plan.objects.get(code=f"plan{number}")
+    subscriptions.create(customer=customer, plan=plan, coupons=[coupon], at=JAN_1)
     invoice = Invoice.objects.get(customer=customer)
     documents.invoice_pdf(invoice=invoice, at=JAN_1)
     makers.credited(invoice, 100, settle="refund")

@@ -11,7 +11,7 @@ from django.db.models import Model
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
-from billing.models import Customer, Feature, LegalEntity, Meter, Plan, TaxRate
+from billing.models import Coupon, Customer, Feature, LegalEntity, Meter, Plan, TaxRate
 from crm.models import Leave, Pool, Queue, Ruleset, SegmentPolicy, Team
 from gtm.shared.admin_base import OperationAdmin
 from gtm.shared.models import ApiKey, Event, ExchangeRate, Mail, TestClock, User, Vendor, WebhookEndpoint
@@ -23,6 +23,7 @@ from tests.ops import backoffice_world
 pytestmark = pytest.mark.django_db
 MODELS: list[type[Model]] = sorted(admin.site._registry, key=lambda model: model._meta.label)
 CHANGES: dict[type[Model], tuple[dict[str, Any], str]] = {
+    Coupon: ({"name": "New"}, "billing.coupon.changed"),
     Customer: ({"name": "New"}, "billing.customer.changed"),
     ExchangeRate: ({"rate": "1.5"}, "exchange_rate.changed"),
     Feature: ({"name": "New"}, "billing.feature.changed"),
@@ -41,6 +42,7 @@ CHANGES: dict[type[Model], tuple[dict[str, Any], str]] = {
 }
 ADDITIONS: dict[type[Model], tuple[dict[str, Any], str]] = {
     ApiKey: ({"name": "New"}, "api_key.issued"),
+    Coupon: ({"code": "NEW", "amount_off": "5.00", "currency": "EUR"}, "billing.coupon.created"),
     Customer: ({"name": "New"}, "billing.customer.created"),
     ExchangeRate: ({"date": "2026-03-01", "currency": "GBP", "rate": "0.8"}, "exchange_rate.created"),
     Feature: ({"name": "New", "code": "new", "type": "boolean"}, "billing.feature.created"),
@@ -84,6 +86,7 @@ def pages() -> Iterator[str]:
     """The list, the object's page and the page that makes one, of every model."""
     yield address("index")
     yield address("shared_vendor_payments")
+    yield address("billing_subscriptionchange_movements")
     for model in MODELS:
         yield page(model, "changelist")
         yield page(model, "add")
