@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from billing import charges, drafting, entitlements, invoices, phases, runs, standing, turns, unused
+from billing import charges, drafting, entitlements, invoices, parking, phases, standing, turns, unused
 from billing.models import Customer, Subscription, SubscriptionChange
 from billing.queries import billing_periods
 from billing.standing import Status
@@ -151,7 +151,7 @@ def _bill(subscription: Subscription, context: drafting.Context) -> None:
         with transaction.atomic():
             invoices.bill_pending(payers=[subscription.payer], subscriptions=[subscription], context=context)
     except DomainError as refusal:
-        runs.park(customer=subscription.payer, reason=refusal.detail, at=context.at)
+        parking.park(customer=subscription.payer, error=refusal, at=context.at)
 
 
 @transaction.atomic

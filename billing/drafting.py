@@ -26,10 +26,21 @@ from billing.queries.discounts import Book
 from billing.tax import TaxDecision
 from billing.taxation import TaxBook
 from gtm.shared import bulk, outbox, periods
-from gtm.shared.errors import Invalid
+from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import Event, Vendor
 
 DEFAULT_TERMS_DAYS = 30
+
+
+class Unsound(Conflict):
+    """A draft that may not be issued: its lines or taxes don't sum to it."""
+
+    code = "draft_differs"
+
+    def __init__(self) -> None:
+        super().__init__("The lines or taxes of a draft don't sum to it.")
+
+
 TOTALS = ("subtotal", "discount_total", "tax_total", "total", "tax_treatment")
 
 
@@ -199,6 +210,18 @@ def total(draft: Draft, *, context: Context, book: Book) -> None:
     _set_lines(draft, decisions, totals)
     draft.taxes = [_tax_row(draft.invoice, tax) for tax in totals.taxes]
     draft.uses = book.take(draft.charges, draft.lines, shares, totals)
+
+
+def verify(draft: Draft) -> None:
+    """Raise Unsound for a draft that doesn't add up."""
+    invoice, lines = draft.invoice, draft.lines
+    if (invoice.subtotal, invoice.discount_total, invoice.tax_total, invoice.tax_total) != (
+        sum(line.amount for line in lines),
+        sum(line.discount_amount for line in lines),
+        sum(line.tax_amount for line in lines),
+        sum(tax.amount for tax in draft.taxes),
+    ):
+        raise Unsound
 
 
 def _set_lines(draft: Draft, decisions: Sequence[TaxDecision], totals: Totals) -> None:

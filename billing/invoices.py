@@ -87,6 +87,8 @@ def bill_pending(
     waiting = [draft for draft in drafts if grace and draft.has_usage]
     due = [draft for draft in drafts if not (grace and draft.has_usage)]
     ready, nothing = _worth_a_document(due, context)
+    for draft in (*waiting, *ready):
+        drafting.verify(draft)
     _watch(due, context)
     _write_drafts(waiting, finalize_at=context.at + grace, at=context.at)
     _write_parts(ready)

@@ -2,6 +2,9 @@
 
 closes elapsed periods, makes charges, gathers them on invoices, numbers them, and has the cards charged.
 
+It drafts, verifies and issues. What need not wait for stragglers' usage goes through all three in its batch and is
+written once; drafts whose grace is over are verified and issued after that. The consistency checks come last.
+
 Due work is one index scan over ``next_bill_at``. A batch is a transaction of its own: it claims payers that owe (SKIP
 LOCKED, so that any number of runs can go at once), all their due subscriptions, and bills them with a constant number
 of queries. Killed anywhere, a run leaves whole batches and nothing of the one it was in; the next run goes on. A payer
@@ -18,7 +21,18 @@ from django.db import DatabaseError, OperationalError, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from billing import drafting, invoices, late_hours, late_usage, payments, settlement, turns, unused
+from billing import (
+    consistency,
+    drafting,
+    invoices,
+    late_hours,
+    late_usage,
+    parking,
+    payments,
+    settlement,
+    turns,
+    unused,
+)
 from billing.models import (
     BillingRun,
     Charge,
@@ -28,11 +42,12 @@ from billing.models import (
     SubscriptionChange,
 )
 from billing.queries import whole
-from gtm.shared import bulk, db, outbox, vendors
+from gtm.shared import bulk, db, vendors
 from gtm.shared.errors import DomainError
-from gtm.shared.models import TestClock, write
+from gtm.shared.models import TestClock
 
 log = structlog.get_logger(__name__)
+Stage = BillingRun.Stage
 LOST_AFTER = timedelta(minutes=10)
 BATCH = 500  # payers whose locks are held at once; larger ones are no faster
 _ABOUT_ONE = (
@@ -55,36 +70,57 @@ def bill_due(
     bills nothing.
     """
     _close_killed(test_clock)
-    run = BillingRun(test_clock=test_clock, cutoff=at)
+    run = BillingRun(test_clock=test_clock, cutoff=at, due=due(at=at, test_clock=test_clock).count())
     try:
-        for bill in (_late_batch, _bill_batch, _gather_batch, _finalize_batch):
-            while bill(run, batch):
+        for stage, work in (
+            (Stage.DRAFTING, _late_batch),
+            (Stage.DRAFTING, _bill_batch),
+            (Stage.DRAFTING, _gather_batch),
+            (Stage.VERIFYING, _verify),
+            (Stage.ISSUING, _finalize_batch),
+        ):
+            _enter(run, stage)
+            while work(run, batch):
                 _progress(run)
+        _finish(run)
     except Exception as error:
-        run.status, run.last_error = BillingRun.Status.FAILED, _words(error)[:2000]
+        run.status, run.last_error = BillingRun.Status.FAILED, parking.words(error)[:2000]
         _progress(run)
         raise
-    run.status = BillingRun.Status.DONE
-    if not run._state.adding:
-        run.finished_at = db.now()
-        _progress(run)
     if collect:
         collect_waiting(at=at, test_clock=test_clock)
     return run
 
 
 def _close_killed(test_clock: TestClock | None) -> None:
-    """Give up the rows of runs that ended without saying so. One that is at work still says so with its next batch."""
+    """Give up the rows of runs that ended without saying so. One that is at work says so with each batch."""
     lost = BillingRun.objects.filter(
-        test_clock=test_clock, status=BillingRun.Status.RUNNING, started_at__lt=Now() - LOST_AFTER
+        test_clock=test_clock, status=BillingRun.Status.RUNNING, seen_at__lt=Now() - LOST_AFTER
     )
     lost.update(status=BillingRun.Status.FAILED, last_error="The process ended before the run did.", finished_at=Now())
+
+
+def _enter(run: BillingRun, stage: Stage) -> None:
+    if stage != run.stage:
+        run.stage = stage
+        _progress(run)
 
 
 def _progress(run: BillingRun) -> None:
     """Write how far the run has come, beside its batches: a row that the admin shows while it goes on."""
     if run.subscriptions or run.invoices or run.parked or run.last_error:
+        run.seen_at = Now()  # type: ignore[assignment]
         run.save()
+
+
+def _finish(run: BillingRun) -> None:
+    """Close a run that did anything, after a look at the books. A test clock's own books are looked at by nobody."""
+    run.stage, run.status = Stage.DONE, BillingRun.Status.DONE
+    if not run._state.adding:
+        if run.test_clock is None:
+            run.checks = consistency.stored(consistency.check(at=run.cutoff))
+        run.finished_at = db.now()
+        _progress(run)
 
 
 def collect_waiting(*, at: datetime, test_clock: TestClock | None = None) -> None:
@@ -162,6 +198,14 @@ def _waiting(run: BillingRun) -> QuerySet[Invoice]:
     )
 
 
+def _verify(run: BillingRun, batch: int) -> bool:
+    """Park the payers of drafts that don't add up, before one of these is issued. All in one go: nothing is left."""
+    wrong = consistency.wrong_drafts(at=run.cutoff, test_clock=run.test_clock)
+    for customer in Customer.objects.filter(invoices__in=wrong).order_by("pk").distinct():
+        run.parked += parking.park(customer=customer, error=drafting.Unsound(), at=run.cutoff)
+    return False
+
+
 def _finalize_batch(run: BillingRun, batch: int) -> bool:
     return _do_batch(run, _waiting(run), "customer", "finalize_at", batch, _finalize)
 
@@ -220,7 +264,7 @@ def _do_batch(
     except OperationalError:
         raise  # the database is away or saw a deadlock: no customer's fault, and the next run goes on
     except _ABOUT_ONE as error:
-        log.warning("batch_failed", work=bill.__name__.strip("_"), error=_words(error))
+        log.warning("batch_failed", work=bill.__name__.strip("_"), error=parking.words(error))
     return _singly(run, queryset, party, order, batch, bill)
 
 
@@ -242,48 +286,5 @@ def _singly(
         except OperationalError:
             raise
         except _ABOUT_ONE as error:
-            run.parked += park(customer=payer, reason=_words(error), at=run.cutoff)
+            run.parked += parking.park(customer=payer, error=error, at=run.cutoff)
     return bool(payers)
-
-
-def _words(error: Exception) -> str:
-    """The error as it may be kept: without the database's own text, which holds values of rows."""
-    if isinstance(error, DomainError):
-        return error.detail
-    if isinstance(error, DatabaseError):
-        return f"{type(error).__name__} (SQLSTATE {getattr(error.__cause__, 'sqlstate', None) or 'unknown'})"
-    return f"{type(error).__name__}: {error}"
-
-
-@transaction.atomic
-def park(*, customer: Customer, reason: str, at: datetime) -> bool:
-    """Leave the payer out of runs until somebody has seen to the reason; whether it wasn't parked before."""
-    customer = db.lock_one(customer)
-    if customer.parked_at is not None:
-        return False
-    write(customer, parked_at=at, parked_reason=reason[:500])
-    _tell_customer(customer, changed="parked_at", reason=reason, at=at)
-    log.warning("customer_parked", customer=customer.public_id, reason=reason)
-    return True
-
-
-@transaction.atomic
-def unpark(*, customer: Customer, at: datetime) -> Customer:
-    """Take the payer into runs again: the next one bills all it has missed."""
-    customer = db.lock_one(customer)
-    if customer.parked_at is not None:
-        write(customer, parked_at=None, parked_reason="")
-        _tell_customer(customer, changed="parked_at", reason="", at=at)
-    return customer
-
-
-def _tell_customer(customer: Customer, *, changed: str, reason: str, at: datetime) -> None:
-    outbox.publish(
-        "billing.customer.changed",
-        customer,
-        at=at,
-        customer_id=customer.pk,
-        account_id=customer.account_id,
-        data={"changed": [changed], "parked": customer.parked_at is not None},
-        reason=reason[:500],
-    )

@@ -8,7 +8,7 @@ from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from unfold.decorators import display
 
-from billing import balances, customers, one_off, payments, runs
+from billing import balances, customers, one_off, parking, payments
 from billing.admin import addresses, customer_steps
 from billing.admin.credit_notes import EntryRows, NoteRows
 from billing.admin.customer_steps import AdjustmentForm, InvoiceForm, MoneyForm
@@ -149,7 +149,7 @@ class CustomerAdmin(OperationAdmin):
         main=True,
     )
     def unpark(self, customer: Customer, *, at: datetime) -> None:
-        runs.unpark(customer=customer, at=at)
+        parking.unpark(customer=customer, at=at)
 
     @step(
         "Record money",

@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from functools import partial
 
-from gtm.health import servers, work
+from gtm.health import books, servers, work
 from gtm.health.findings import ERROR, Finding
 from gtm.shared import db
 
 
-def diagnose() -> list[Finding]:
-    """Everything that doctor and the health page tell."""
+def diagnose(*, afresh: bool = False) -> list[Finding]:
+    """Everything that doctor and the health page tell.
+
+    ``afresh``: with the consistency checks made now, instead of what they found after the last bill run.
+    """
     database = servers.database()
     if database.state == ERROR:
         return [database, servers.broker(), servers.gateway()]
@@ -19,6 +22,7 @@ def diagnose() -> list[Finding]:
     at = db.now()
     about_work: list[Callable[[], Finding]] = [
         *(partial(check, at) for check in (work.worker, work.beat, work.facts, work.webhooks, work.jobs, work.runs)),
+        partial(books.now, at) if afresh else books.after_last_run,
         work.parked,
         work.clocks,
     ]

@@ -144,8 +144,8 @@ def runs(at: datetime) -> Finding:
     if last is not None and last.status == BillingRun.Status.FAILED:
         sentence = f"The last bill run failed: {(last.last_error or 'it says nothing').splitlines()[0]}."
         return error(RUNS, sentence, "Correct what the error says; the next run goes on where it stopped.")
-    if last is not None and last.status == BillingRun.Status.RUNNING and at - last.started_at > timedelta(hours=1):
-        sentence = f"The last bill run has not ended for {ago(at - last.started_at)}."
+    if last is not None and last.status == BillingRun.Status.RUNNING and at - last.seen_at > SILENT_ERROR:
+        sentence = f"The bill run that is under way has given no sign of life for {ago(at - last.seen_at)}."
         return warning(RUNS, sentence, "See whether the worker of the queue billing still runs.")
     if last is None:
         return ok(RUNS, "Nothing has been billed yet.")

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from billing import runs, subscriptions
+from billing import parking, subscriptions
 from billing.models import Customer, Feature, Invoice, Payment, Subscription, TaxRate
+from gtm.shared.errors import Invalid
 from tests import world
 from tests.backoffice import address, errors, facts, signed_in, submit
 from tests.billing import makers, papers
@@ -158,7 +159,7 @@ class TestPause:
 class TestCustomers:
     def test_one_that_is_held_up_says_why_and_goes_on(self, client: Client) -> None:
         customer = makers.customer()
-        runs.park(customer=customer, reason="No tax rate.", at=JAN_1)
+        parking.park(customer=customer, error=Invalid("No tax rate."), at=JAN_1)
         path = address("billing_customer_change", customer.pk)
         assert b"Billing of this customer is held up: No tax rate." in client.get(path).content
         submit(client, address("billing_customer_unpark", customer.pk))

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from billing import catalog, customers, gateways, invoices, payments, runs, subscriptions
+from billing import catalog, customers, gateways, invoices, parking, payments, runs, subscriptions
 from billing import clock as billing_clock
 from billing.models import Charge, Customer, Invoice, PaymentAttempt, Plan, Subscription
 from gtm.shared import db
@@ -244,7 +244,7 @@ class TestCancel:
         assert runs.bill_due(at=FEB_1, test_clock=clock)._state.adding
 
         customers.change(customer=customer, country="US", at=FEB_1)
-        runs.unpark(customer=customer, at=FEB_1)
+        parking.unpark(customer=customer, at=FEB_1)
         assert clock is None or billing_clock.next_due(clock=clock) == later
         runs.bill_due(at=FEB_1, test_clock=clock)
         runs.bill_due(at=MAR_1, test_clock=clock)

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from billing import late_hours, runs, subscriptions, usage
+from billing import late_hours, parking, runs, subscriptions, usage
 from billing.models import Charge, LateUsage, Subscription
 from gtm.shared import db, vendors
+from gtm.shared.errors import Invalid
 from gtm.shared.models import Event, TestClock
 from tests.billing import makers
 from tests.billing.metered import MeteredLife
@@ -210,12 +211,12 @@ class TestParked:
         january(life)
         clock = TestClock.objects.get()
         payer = Subscription.objects.get().payer
-        runs.park(customer=payer, reason="No country.", at=clock.frozen_time)
+        parking.park(customer=payer, error=Invalid("No country."), at=clock.frozen_time)
         life.report(("late", "2026-01-20T00:00:00Z", 5))
         life.until("2026-02-03T00:00:00Z")
         assert LateUsage.objects.count() == 1
         payer.refresh_from_db()
-        runs.unpark(customer=payer, at=clock.frozen_time)
+        parking.unpark(customer=payer, at=clock.frozen_time)
         life.until("2026-02-04T00:00:00Z")
         assert Charge.objects.get(reason="late_usage").amount == 50
 

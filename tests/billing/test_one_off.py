@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from django.db import transaction
 
-from billing import cancellation, catalog, entities, invoices, one_off, runs, subscriptions
+from billing import cancellation, catalog, entities, invoices, one_off, parking, runs, subscriptions
 from billing.models import Charge, Invoice, LegalEntity
 from billing.one_off import LineTerms
 from billing.selection import ItemTerms
@@ -124,7 +124,7 @@ class TestByHand:
         assert Invoice.objects.get().status == "draft"
 
     def test_a_payer_that_is_held_up_is_refused(self, acme):
-        runs.park(customer=acme, reason="No country", at=JAN_1)
+        parking.park(customer=acme, error=Invalid("No country"), at=JAN_1)
         with pytest.raises(Conflict) as refusal:
             self.create(acme)
         assert refusal.value.code == "payer_parked"

@@ -4,12 +4,17 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from billing import catalog, customers, runs, subscriptions, tasks
-from billing.models import BillingRun, Charge, Customer, Invoice, Plan, Subscription
+from billing import catalog, consistency, customers, drafting, parking, runs, subscriptions, tasks
+from billing.drafting import Draft
+from billing.models import BillingRun, Charge, Customer, Invoice, InvoiceLine, Plan, Subscription
+from billing.queries.faults import FAULTS
 from gtm.shared import db, ids
 from gtm.shared.models import Event, Pulse
+from tests import world
+from tests.backoffice import address, signed_in
 from tests.billing import makers
 from tests.world import JAN_1
 
@@ -85,11 +90,11 @@ class TestBillDue:
 
     def test_closes_the_row_of_a_run_that_was_killed(self):
         long_ago, clock = db.now() - timedelta(minutes=11), makers.clock()
-        killed = BillingRun.objects.create(cutoff=JAN_1, started_at=long_ago, invoices=7)
+        killed = BillingRun.objects.create(cutoff=JAN_1, seen_at=long_ago, invoices=7)
         others = [
-            BillingRun.objects.create(cutoff=JAN_1),  # may be at work
-            BillingRun.objects.create(cutoff=JAN_1, started_at=long_ago, test_clock=clock),
-            BillingRun.objects.create(cutoff=JAN_1, started_at=long_ago, status=BillingRun.Status.DONE),
+            BillingRun.objects.create(cutoff=JAN_1, started_at=long_ago - timedelta(days=1)),  # long, and at work
+            BillingRun.objects.create(cutoff=JAN_1, seen_at=long_ago, test_clock=clock),
+            BillingRun.objects.create(cutoff=JAN_1, seen_at=long_ago, status=BillingRun.Status.DONE),
         ]
         runs.bill_due(at=FEB_1)
         killed.refresh_from_db()
@@ -128,7 +133,7 @@ class TestParked:
     def test_is_billed_for_all_it_missed_when_it_is_taken_in_again(self, homeless):
         runs.bill_due(at=FEB_1)
         customers.change(customer=homeless, country="US", at=FEB_1)
-        runs.unpark(customer=homeless, at=FEB_1)
+        parking.unpark(customer=homeless, at=FEB_1)
         runs.bill_due(at=MAR_1)
         homeless.refresh_from_db()
         assert homeless.parked_at is None
@@ -153,7 +158,63 @@ class TestParked:
         assert runs.bill_due(at=FEB_1).parked == 1
         subscription.payer.refresh_from_db()
         told = Event.objects.get(type="billing.customer.changed", data__parked=True)
-        assert subscription.payer.parked_reason == told.reason == "IntegrityError (SQLSTATE 23505)"
+        assert subscription.payer.parked_reason == "IntegrityError (SQLSTATE 23505)"
+        assert told.reason == "sqlstate_23505"
+
+    def test_facts_hold_codes_and_no_values(self, homeless):
+        runs.bill_due(at=FEB_1)
+        told = Event.objects.get(type="billing.customer.changed", data__parked=True)
+        assert told.reason == "tax_place_unknown"
+
+
+class TestStages:
+    def test_are_written_down_as_it_goes_on(self, plan):
+        subscribed(plan, 3)
+        run = BillingRun(cutoff=FEB_1, due=3)
+        assert runs._bill_batch(run, 2)
+        runs._progress(run)
+        row = BillingRun.objects.get()
+        assert (row.status, row.stage, row.subscriptions, row.due) == ("running", "drafting", 2, 3)
+        runs._enter(run, runs.Stage.ISSUING)
+        seen_at = row.seen_at
+        row.refresh_from_db()
+        assert (row.status, row.stage, row.seen_at > seen_at) == ("running", "issuing", True)
+
+    def test_end_with_the_run(self, plan):
+        subscribed(plan, 3)
+        runs.bill_due(at=FEB_1, batch=2)
+        row = BillingRun.objects.get()
+        assert (row.status, row.stage, row.subscriptions, row.due) == ("done", "done", 3, 3)
+        assert row.finished_at is not None
+
+    def test_what_was_checked_is_kept_with_the_run(self, plan):
+        subscribed(plan, 1)
+        kept = consistency.recalled(runs.bill_due(at=FEB_1).checks)
+        assert {one.name for one in kept} == {fault.name for fault in FAULTS}
+        assert all(one.is_fine for one in kept)
+
+    def test_a_clock_s_run_is_not_checked(self, plan):
+        clock = makers.clock()
+        subscribed(plan, 1, test_clock=clock)
+        assert runs.bill_due(at=FEB_1, test_clock=clock).checks == []
+
+    def test_a_draft_that_does_not_add_up_is_not_issued(self, plan):
+        (one, other) = subscribed(plan, 2)
+        runs.bill_due(at=FEB_1)
+        wrong = Invoice.objects.get(customer=one.payer, status=Invoice.Status.DRAFT)
+        Invoice.objects.filter(pk=wrong.pk).update(subtotal=wrong.subtotal + 1, total=wrong.total + 1)
+        run = runs.bill_due(at=FEB_1 + timedelta(hours=1))
+        assert run.parked == 1
+        assert list(Invoice.objects.filter(status=Invoice.Status.DRAFT)) == [wrong]
+        one.payer.refresh_from_db()
+        assert one.payer.parked_reason == "The lines or taxes of a draft don't sum to it."
+        assert not Invoice.objects.filter(customer=other.payer, status=Invoice.Status.DRAFT).exists()
+
+    def test_nor_is_one_that_would_be_written_final(self):
+        line = InvoiceLine(amount=4900, discount_amount=0, tax_amount=0)
+        draft = Draft(invoice=Invoice(subtotal=4901, total=4901), charges=[], lines=[line], taxes=[], uses=[])
+        with pytest.raises(drafting.Unsound):
+            drafting.verify(draft)
 
 
 class TestQueries:
@@ -200,3 +261,27 @@ class TestTasks:
             "job:settle attempts",
             "job:expire unfinished subscriptions",
         }
+
+
+class TestAdmin:
+    @pytest.fixture
+    def client(self) -> Client:
+        return signed_in(world.user(email="money@vendor.example", roles=("finance",)))
+
+    def test_shows_how_far_a_run_has_come(self, client):
+        BillingRun.objects.create(cutoff=FEB_1, due=20_000, subscriptions=1_500)
+        assert "1,500 of 20,000" in client.get(address("billing_billingrun_changelist")).content.decode()
+
+    def test_says_in_words_what_the_checks_found(self, client):
+        wrong = [
+            {"name": "invoice_adds_up", "found": ["inv_1", "inv_2"], "more": True},
+            {"name": "usage_was_billed", "error": "QueryCanceled"},
+            {"name": "periods_tile"},
+        ]
+        run = BillingRun.objects.create(cutoff=FEB_1, checks=wrong)
+        page = client.get(address("billing_billingrun_change", run.pk)).content.decode()
+        assert "Invoices whose lines or taxes don&#x27;t sum to them. inv_1, inv_2, and others." in page
+        assert "This could not be looked at: QueryCanceled." in page
+        BillingRun.objects.update(checks=[{"name": "periods_tile", "milliseconds": 4}])
+        page = client.get(address("billing_billingrun_change", run.pk)).content.decode()
+        assert "1 checks found nothing wrong, in 4 ms." in page

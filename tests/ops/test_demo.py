@@ -9,6 +9,7 @@ from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
 from django.db.models import Sum
 
+from billing import consistency
 from billing.models import Customer, Grant, Invoice, Prompt, Subscription
 from crm.models import Account, Alert, Lead, Motion
 from gtm import demo
@@ -41,6 +42,7 @@ class TestTheCompany:
             Subscription.objects.values_list("status", flat=True)
         )
         assert not Subscription.objects.filter(next_bill_at__lte=db.now()).exists()
+        assert [one for one in consistency.check(at=db.now()) if not one.is_fine] == []
 
     def _everybody_is_placed_and_told(self) -> None:
         assert not Account.objects.filter(owner=None, queue=None).exists()

@@ -9,7 +9,7 @@ from django.conf import LazySettings
 from django.core.management import call_command
 from django.db import connection, transaction
 
-from billing.models import BillingRun, Customer
+from billing.models import BillingRun, Customer, Subscription
 from gtm import env
 from gtm.health import checks, servers
 from gtm.health.findings import ERROR, OK, WARNING, Finding, worst
@@ -188,6 +188,31 @@ class TestWork:
         assert state("Bill runs") == ERROR
         BillingRun.objects.create(cutoff=db.now(), status=BillingRun.Status.DONE)
         assert state("Bill runs") == OK
+
+    def test_a_run_that_is_silent_is_told(self) -> None:
+        BillingRun.objects.create(cutoff=db.now(), started_at=db.now() - timedelta(hours=9))
+        assert state("Bill runs") == OK
+        BillingRun.objects.update(seen_at=db.now() - timedelta(minutes=4))
+        assert finding("Bill runs").sentence == (
+            "The bill run that is under way has given no sign of life for 4 minutes."
+        )
+
+    def test_books_that_disagree_are_told(self) -> None:
+        """On the page as the last run found them, by doctor as they are now."""
+        assert state("Books") == OK
+        found = [
+            {"name": "invoice_adds_up", "found": ["inv_1", "inv_2"]},
+            {"name": "usage_was_billed", "error": "QueryCanceled"},
+        ]
+        BillingRun.objects.create(cutoff=db.now(), checks=found)
+        assert finding("Books").sentence == (
+            "Invoices whose lines or taxes don't sum to them: inv_1, inv_2. Other checks that found something: 1."
+        )
+        assert state("Books") == ERROR
+        assert "ok    Books" in doctor()[0]
+        makers.subscribed(makers.customer(), plan=makers.published_plan())
+        Subscription.objects.update(mrr=1)
+        assert "FAIL  Books" in doctor()[0]
 
     def test_parked_customers_are_told_with_the_reason(self) -> None:
         Customer.objects.filter(pk=makers.customer().pk).update(

@@ -16,7 +16,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
-        findings = diagnose()
+        findings = diagnose(afresh=True)
         width = max(len(finding.name) for finding in findings)
         for finding in findings:
             self._tell(finding, width)

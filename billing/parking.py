@@ -1,0 +1,70 @@
+"""Customers that can't be billed: left out of bill runs with the reason, until somebody has seen to it."""
+
+from datetime import datetime
+
+import structlog
+from django.db import DatabaseError, transaction
+
+from billing.models import Customer
+from gtm.shared import db, outbox
+from gtm.shared.errors import DomainError
+from gtm.shared.models import write
+
+log = structlog.get_logger(__name__)
+
+
+@transaction.atomic
+def park(*, customer: Customer, error: Exception, at: datetime) -> bool:
+    """Leave the payer out of runs; whether it wasn't parked before.
+
+    What went wrong stays on its row in words; the fact holds a code.
+    """
+    customer = db.lock_one(customer)
+    if customer.parked_at is not None:
+        return False
+    write(customer, parked_at=at, parked_reason=words(error)[:500])
+    _tell(customer, reason=code(error), at=at)
+    log.warning("customer_parked", customer=customer.public_id, code=code(error))
+    return True
+
+
+@transaction.atomic
+def unpark(*, customer: Customer, at: datetime) -> Customer:
+    """Take the payer into runs again: the next one bills all it has missed."""
+    customer = db.lock_one(customer)
+    if customer.parked_at is not None:
+        write(customer, parked_at=None, parked_reason="")
+        _tell(customer, reason="", at=at)
+    return customer
+
+
+def words(error: Exception) -> str:
+    """The error as it may be kept: without the database's own text, which holds values of rows."""
+    if isinstance(error, DomainError):
+        return error.detail
+    if isinstance(error, DatabaseError):
+        return f"{type(error).__name__} (SQLSTATE {_sqlstate(error)})"
+    return f"{type(error).__name__}: {error}"
+
+
+def code(error: Exception) -> str:
+    """The error without any value: a refusal's code, ``sqlstate_23505``, or the kind of error it is."""
+    if isinstance(error, DomainError):
+        return error.code
+    return f"sqlstate_{_sqlstate(error)}" if isinstance(error, DatabaseError) else type(error).__name__
+
+
+def _sqlstate(error: DatabaseError) -> str:
+    return getattr(error.__cause__, "sqlstate", None) or "unknown"
+
+
+def _tell(customer: Customer, *, reason: str, at: datetime) -> None:
+    outbox.publish(
+        "billing.customer.changed",
+        customer,
+        at=at,
+        customer_id=customer.pk,
+        account_id=customer.account_id,
+        data={"changed": ["parked_at"], "parked": customer.parked_at is not None},
+        reason=reason,
+    )
