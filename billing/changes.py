@@ -31,6 +31,7 @@ from billing.comparison import Invoicing, Pair
 from billing.models import Charge, Customer, LineReason, Plan, Subscription, SubscriptionChange
 from billing.selection import ItemTerms, Selection
 from billing.standing import Status
+from billing.switching import Switch
 from gtm.shared import bulk, db, vendors
 from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import Vendor
@@ -198,19 +199,16 @@ def _switch(
 ) -> Made:
     _require_card(subscription, target)
     old = phases.content(subscription.plan_version, items.terms_of(subscription))
-    invoice_at, given = switching.switch(
-        subscription=subscription,
+    to = Switch(
         plan_version=target.plan_version,
         wanted=target.items,
-        prorate=wanted.prorate,
         effective_at=at,
+        prorate=wanted.prorate,
         invoicing=wanted.invoicing or ("now" if target.once else comparison.invoicing(pairs)),
         origin=wanted.origin,
         reason=wanted.reason,
-        vendor=vendor,
-        at=at,
-        **ids,
     )
+    invoice_at, given = switching.switch(subscription, to, vendor=vendor, at=at, **ids)
     phases.changed_now(subscription, old=old, new=phases.content(target.plan_version, target.items), at=at)
     taken = _charge(subscription, target, invoice_at, vendor, at)
     _bill(subscription, vendor, at)

@@ -1,6 +1,7 @@
 """One change of a subscription as it takes effect: what is given back, the items, the grants, the row and the fact."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,59 +14,59 @@ from billing.unused import Stop
 from gtm.shared.models import Vendor, write
 
 
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """What a subscription is to become, from when on, and at whose wish."""
+
+    plan_version: PlanVersion
+    wanted: Sequence[ItemTerms]
+    effective_at: datetime
+    prorate: bool
+    invoicing: Invoicing
+    origin: str
+    reason: str
+
+
 def switch(
-    *,
-    subscription: Subscription,
-    plan_version: PlanVersion,
-    wanted: Sequence[ItemTerms],
-    prorate: bool,
-    effective_at: datetime,
-    invoicing: Invoicing,
-    origin: str,
-    reason: str,
-    vendor: Vendor,
-    at: datetime,
-    **ids: Any,
+    subscription: Subscription, to: Switch, *, vendor: Vendor, at: datetime, **ids: Any
 ) -> tuple[datetime, list[Charge]]:
-    """Let the subscription consist of ``wanted`` from ``effective_at`` on.
+    """Let the subscription consist of something else.
 
     Returns when the change is invoiced, and the charges written for what it takes or gives back. The items stand where
     they will be billed, and are not billed here. The caller holds the locks, has billed what was due before, and plans
     the subscription anew. ``ids`` go to the SubscriptionChange.
     """
     takeover = items.take_over(
-        subscription=subscription, wanted=wanted, at=effective_at, prorate=prorate, vendor=vendor
+        subscription=subscription, wanted=to.wanted, at=to.effective_at, prorate=to.prorate, vendor=vendor
     )
-    invoice_at = at if invoicing == "now" else _next_renewal(subscription, takeover)
+    invoice_at = at if to.invoicing == "now" else _next_renewal(subscription, takeover)
     given = unused.credit(
         stops=[Stop(cut.item, cut.at) for cut in takeover.ended if cut.gives_back],
         vendor=vendor,
         settle="line",
         invoice_at=invoice_at,
         reason=LineReason.SUBSCRIPTION_CHANGE,
-        origin=origin,
+        origin=to.origin,
         at=at,
     )
-    if invoicing == "now":
+    if to.invoicing == "now":
         charges.bring_forward(subscription, to=at)
     standing.refresh([subscription])  # money that settles may have moved it
     previous = {"plan_version": subscription.plan_version.public_id, "mrr": subscription.mrr}
     items.write(subscription, takeover)
-    if subscription.plan_version_id != plan_version.pk:
-        write(subscription, plan_version=plan_version)
+    if subscription.plan_version_id != to.plan_version.pk:
+        write(subscription, plan_version=to.plan_version)
     entitlements.refresh(subscription=subscription, at=at)
-    standing.record(
-        subscription,
-        kind="changed",
-        at=at,
-        effective_at=effective_at,
-        origin=origin,
-        reason=reason,
-        detail=_detail(subscription),
-        **ids,
-    )
-    standing.fact(subscription, "changed", at=at, previous=previous, reason=f"requested_by_{origin}", publish=True)
+    _tell(subscription, to, previous, at=at, ids=ids)
     return invoice_at, given
+
+
+def _tell(
+    subscription: Subscription, to: Switch, previous: dict[str, Any], *, at: datetime, ids: dict[str, Any]
+) -> None:
+    told: dict[str, Any] = {"effective_at": to.effective_at, "origin": to.origin, "reason": to.reason}
+    standing.record(subscription, kind="changed", at=at, detail=_detail(subscription), **told, **ids)
+    standing.fact(subscription, "changed", at=at, previous=previous, reason=f"requested_by_{to.origin}", publish=True)
 
 
 def _detail(subscription: Subscription) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from django.db.models.functions import Coalesce
 from billing import charges, discounts, interruptions, phases, standing, switching
 from billing.models import Charge, Phase, PlanVersion, Subscription, SubscriptionItem
 from billing.standing import Status
+from billing.switching import Switch
 from gtm.shared import bulk
 from gtm.shared.models import Vendor
 
@@ -106,18 +107,16 @@ def _stop(subscription: Subscription, *, at: datetime, until: datetime, vendor: 
 
 
 def _switch(subscription: Subscription, phase: Phase, *, until: datetime, vendor: Vendor) -> None:
-    switching.switch(
-        subscription=subscription,
+    to = Switch(
         plan_version=phase.plan_version,
         wanted=phases.terms_of(phase),
-        prorate=phase.prorate,
         effective_at=phase.starts_at,
+        prorate=phase.prorate,
         invoicing="now",
         origin=phase.origin,
         reason=phase.reason,
-        vendor=vendor,
-        at=until,
     )
+    switching.switch(subscription, to, vendor=vendor, at=until)
     Phase.objects.filter(pk=phase.pk).update(applied_at=until)
 
 
