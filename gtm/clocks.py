@@ -119,8 +119,13 @@ def _instants(clock: TestClock, target: datetime) -> Iterator[datetime]:
 
 
 def _next_due(clock: TestClock, target: datetime) -> datetime | None:
-    """The next instant with something due; what has been due for longer is due now."""
-    times = [due for app in APPS if (due := app.next_due(clock=clock)) is not None and due <= target]
+    due = next_due(clock=clock)
+    return due if due is not None and due <= target else None
+
+
+def next_due(*, clock: TestClock) -> datetime | None:
+    """The next instant at which anything is due on it; what has been due for longer is due now."""
+    times = [due for app in APPS if (due := app.next_due(clock=clock)) is not None]
     return max(min(times), clock.frozen_time) if times else None
 
 

@@ -5,10 +5,13 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 
+from billing.models import Customer, Invoice
+from gtm import clocks
 from gtm.shared import keys, mail, users, vendors
 from gtm.shared.models import ApiKey, Event, Mail, PendingFact, TestClock, User
 from tests import world
 from tests.backoffice import address, errors, facts, signed_in, submit
+from tests.billing import makers
 from tests.world import JAN_1
 
 pytestmark = pytest.mark.django_db
@@ -145,6 +148,35 @@ class TestClocks:
         answer = submit(founder, address("shared_testclock_delete", clock.pk))
         assert answer["Location"] == address("shared_testclock_changelist")
         assert not TestClock.objects.exists()
+
+    def test_its_page_says_what_stands_on_it_and_what_comes_next(self, founder: Client) -> None:
+        makers.legal_entity()
+        plan = makers.published_plan()
+        clock = clocks.create(name="A year", frozen_time=JAN_1)
+        asked = {"plan": plan.pk, "interval": "month", "currency": "USD", "country": "US"}
+        answer = submit(founder, address("shared_testclock_add_customer", clock.pk), **asked)
+        assert answer.status_code == 302, errors(answer)
+        (customer,) = Customer.objects.filter(test_clock=clock)
+        assert answer["Location"] == address("billing_customer_change", customer.pk)
+        page = founder.get(address("shared_testclock_change", clock.pk))
+        listed = {one.name: (one.count, one.address) for one in page.context["contents"]}
+        assert listed["invoice"][0] == listed["customer"][0] == listed["payment"][0] == 1
+        assert [one.pk for one in founder.get(listed["invoice"][1]).context["cl"].result_list] == [
+            Invoice.objects.get().pk
+        ]
+        assert page.context["next_due"].date().isoformat() == "2026-02-01"
+        asks = founder.get(address("shared_testclock_delete", clock.pk)).content.decode()
+        assert "1 invoice," in asks
+
+    def test_its_page_shows_how_far_time_has_come(self, founder: Client) -> None:
+        clock = TestClock.objects.create(
+            frozen_time=JAN_1, target_time=JAN_1 + timedelta(days=31), status=TestClock.Status.ADVANCING
+        )
+        page = founder.get(address("shared_testclock_change", clock.pk)).content.decode()
+        assert "it has come to 01 January 2026, 00:00 UTC on its way to 01 February 2026" in page
+        assert 'http-equiv="refresh"' in page
+        TestClock.objects.update(status=TestClock.Status.READY)
+        assert 'http-equiv="refresh"' not in founder.get(address("shared_testclock_change", clock.pk)).content.decode()
 
     def test_it_never_goes_back(self, founder: Client) -> None:
         clock = TestClock.objects.create(frozen_time=JAN_1)
