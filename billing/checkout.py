@@ -7,7 +7,7 @@ The subscription's key is the checkout's id: it can be made once.
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,10 +15,12 @@ from django.db import transaction
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from billing import customers, preview, subscriptions
+from billing import coupons, customers, preview, subscriptions
 from billing.models import (
     Checkout,
+    Coupon,
     Customer,
+    Discount,
     Member,
     PaymentAttempt,
     PaymentMethod,
@@ -50,6 +52,7 @@ class Purchase:
     name: str = ""
     country: str = ""
     state: str = ""
+    coupon: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Interrupted:
     interval: str
     quantity: int
     failure: str
+    coupon: str = ""
 
 
 def buyer_of(user: User) -> Customer | None:
@@ -85,7 +89,7 @@ def interrupted(*, checkout_id: uuid.UUID, user: User) -> Interrupted | None:
     waiting = Subscription.objects.filter(pk=checkout_id, status=Subscription.Status.INCOMPLETE).first()
     if found is None or waiting is None or not (failure := _why(waiting)):
         return None
-    return Interrupted(found.pk, found.detail["interval"], found.quantity, failure)
+    return Interrupted(found.pk, found.detail["interval"], found.quantity, failure, found.detail.get("coupon", ""))
 
 
 def plans_of(*, customer: Customer) -> list[str]:
@@ -115,8 +119,8 @@ def needs_card(*, version: PlanVersion, prices: Sequence[Price], trial_days: int
 def complete(*, purchase: Purchase, at: datetime) -> Outcome:
     """Buy. A refused card leaves an incomplete subscription that the next call with the same id tries again.
 
-    Raises Conflict where the buyer has the plan already, and PlaceUnknown where the tax can't be decided; nobody has
-    been signed up then. Not in a transaction: a card is charged.
+    Raises Conflict where the buyer has the plan already, PlaceUnknown where the tax can't be decided, and NotRedeemable
+    for a coupon; nobody has been signed up then. Not in a transaction: a card is charged.
     """
     checkout, user, customer = _open(purchase, at)
     method = _card(purchase, customer, at)
@@ -143,7 +147,9 @@ def _open(purchase: Purchase, at: datetime) -> tuple[Checkout, User, Customer]:
         return _still_good(begun), user, customer
     _require_new(begun, customer, purchase)
     _require_place(purchase, customer, at)
-    return _resumed(begun, purchase, user, customer, at), user, customer
+    checkout = _resumed(begun, purchase, user, customer, at)
+    coupons_of(replace(purchase, id=checkout.pk), at=at)
+    return checkout, user, customer
 
 
 def _begun(checkout_id: uuid.UUID) -> Checkout | None:
@@ -249,7 +255,7 @@ def _new_checkout(checkout_id: uuid.UUID, purchase: Purchase, user: User, custom
         quantity=purchase.quantity,
         user=user,
         customer=customer,
-        detail={"interval": purchase.interval},
+        detail={"interval": purchase.interval, "coupon": purchase.coupon},
     )
 
 
@@ -257,7 +263,9 @@ def _is_ordered(subscription: Subscription, purchase: Purchase) -> bool:
     """Whether the subscription is what the buyer wants now."""
     wanted = {(item.price.pk, quantity_of(item)) for item in items_of(purchase)}
     had = set(subscription.items.values_list("price_id", "quantity"))
-    return wanted == had and subscription.plan_version_id == purchase.plan_version.pk
+    redeemed = subscription.discounts.filter(ended_at=None).values_list("coupon__code", flat=True)
+    same_coupon = [code.upper() for code in redeemed] == ([purchase.coupon.upper()] if purchase.coupon else [])
+    return wanted == had and same_coupon and subscription.plan_version_id == purchase.plan_version.pk
 
 
 def _under_way() -> Conflict:
@@ -274,6 +282,16 @@ def items_of(purchase: Purchase) -> list[ItemTerms]:
     )
 
 
+def coupons_of(purchase: Purchase, *, at: datetime) -> list[Coupon]:
+    """The coupon that was typed, if one was. Raises NotRedeemable, unless this purchase has redeemed it already."""
+    if not purchase.coupon:
+        return []
+    coupon = coupons.named(purchase.coupon)
+    if not Discount.objects.filter(subscription=purchase.id, coupon=coupon, ended_at=None).exists():
+        coupons.check(coupon, plan=purchase.plan_version.plan, currency=purchase.currency, at=at)
+    return [coupon]
+
+
 def _subscribe(
     checkout: Checkout, purchase: Purchase, customer: Customer, method: PaymentMethod | None, at: datetime
 ) -> Subscription:
@@ -287,6 +305,7 @@ def _subscribe(
         customer=customer,
         plan_version=purchase.plan_version,
         items=items_of(purchase),
+        coupons=coupons_of(purchase, at=at),
         origin=SubscriptionChange.Origin.CHECKOUT,
         idempotency_id=checkout.pk,
         at=at,

@@ -6,8 +6,9 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from billing import drafting, preview, wording
-from billing.checkout import Purchase, items_of
-from billing.models import Charge, Customer, PlanVersion
+from billing.checkout import Purchase, coupons_of, items_of
+from billing.coupons import NotRedeemable
+from billing.models import Charge, Coupon, Customer, PlanVersion
 from billing.selection import ItemTerms
 from billing.taxation import PlaceUnknown
 from gtm.shared.templatetags.tandem import day_text, quantity
@@ -17,15 +18,19 @@ from gtm.shared.templatetags.tandem import price as format_price
 def order_of(*, purchase: Purchase, buyer: Customer, trial_days: int, at: datetime) -> dict[str, Any]:
     """What is to pay today, as the invoice to come will say it.
 
-    ``lines`` (``amount`` None: not billed today), ``tax`` (None: not known yet), ``total``, ``after``: what follows.
+    ``lines`` (``amount`` None: not billed today), ``discounts`` (the same), ``tax`` (None: not known yet), ``total``,
+    ``after``: what follows; ``coupon_problem``: why a code that was typed counts for nothing.
     """
     items = items_of(purchase)
+    given, problem = _coupons(purchase, at)
     if trial_days:
-        return _trial_order(items, purchase, trial_days)
-    draft, tax_known = _first_invoice(items, purchase, buyer, at)
+        return _trial_order(items, purchase, given, trial_days) | {"coupon_problem": problem}
+    draft, tax_known = _first_invoice(items, purchase, given, buyer, at)
     return {
         "currency": purchase.currency,
         "lines": [*_billed_lines(draft, purchase.currency), *_later_lines(items)],
+        "discounts": _discounts(draft),
+        "coupon_problem": problem,
         "tax": draft.invoice.tax_total if draft and tax_known else None,
         "tax_label": ", ".join(f"{tax.name} {tax.percentage.normalize():f} %" for tax in draft.taxes) if draft else "",
         "total": draft.invoice.total if draft else 0,
@@ -33,11 +38,25 @@ def order_of(*, purchase: Purchase, buyer: Customer, trial_days: int, at: dateti
     }
 
 
+def _coupons(purchase: Purchase, at: datetime) -> tuple[list[Coupon], str]:
+    """What was typed, if it can be redeemed, and else why not."""
+    try:
+        return coupons_of(purchase, at=at), ""
+    except NotRedeemable as refusal:
+        return [], refusal.detail
+
+
+def _discounts(draft: drafting.Draft | None) -> list[dict[str, Any]]:
+    taken = sum(use.amount for use in draft.uses) if draft else 0
+    named = {use.discount_id: use.discount for use in draft.uses} if draft else {}
+    return [{"text": "; ".join(map(wording.discount, named.values())), "amount": taken}] if taken else []
+
+
 def _ask_for_place(buyer: Customer) -> str:
     return _("Name your state or region to see the tax.") if buyer.place else _("Choose your country to see the tax.")
 
 
-def _trial_order(items: list[ItemTerms], purchase: Purchase, days: int) -> dict[str, Any]:
+def _trial_order(items: list[ItemTerms], purchase: Purchase, given: list[Coupon], days: int) -> dict[str, Any]:
     version = purchase.plan_version
     charged = version.trial_end == PlanVersion.TrialEnd.CHARGE
     after = (
@@ -48,6 +67,7 @@ def _trial_order(items: list[ItemTerms], purchase: Purchase, days: int) -> dict[
     return {
         "currency": purchase.currency,
         "lines": [_later_line(item) for item in items],
+        "discounts": [{"text": wording.offer(coupon), "amount": None} for coupon in given],
         "tax": None,
         "tax_label": "",
         "total": 0,
@@ -56,14 +76,15 @@ def _trial_order(items: list[ItemTerms], purchase: Purchase, days: int) -> dict[
 
 
 def _first_invoice(
-    items: list[ItemTerms], purchase: Purchase, buyer: Customer, at: datetime
+    items: list[ItemTerms], purchase: Purchase, given: list[Coupon], buyer: Customer, at: datetime
 ) -> tuple[drafting.Draft | None, bool]:
     """The invoice to come, and whether its tax is known; before the buyer's place is, it is shown untaxed."""
+    order: dict[str, Any] = {"items": items, "plan_version": purchase.plan_version, "coupons": given, "at": at}
     try:
-        return preview.first_invoice(items=items, plan_version=purchase.plan_version, buyer=buyer, at=at), True
+        return preview.first_invoice(buyer=buyer, **order), True
     except PlaceUnknown:
         untaxed = Customer(name=buyer.name, timezone=buyer.timezone, tax_exempt=Customer.TaxExempt.EXEMPT)
-        return preview.first_invoice(items=items, plan_version=purchase.plan_version, buyer=untaxed, at=at), False
+        return preview.first_invoice(buyer=untaxed, **order), False
 
 
 def _billed_lines(draft: drafting.Draft | None, currency: str) -> list[dict[str, Any]]:

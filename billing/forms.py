@@ -43,6 +43,9 @@ class CheckoutForm(CardForm):
     offer = forms.CharField(widget=forms.HiddenInput, required=False)
     interval = forms.ChoiceField(label=_("Billing"), widget=forms.RadioSelect)
     quantity = forms.IntegerField(label=_("Quantity"), min_value=1, max_value=MAX_QUANTITY, initial=1)
+    coupon = forms.CharField(
+        label=_("Have a code?"), max_length=60, required=False, widget=forms.TextInput(attrs={"autocomplete": "off"})
+    )
     email = forms.EmailField(label=_("Email"), widget=forms.EmailInput(attrs={"autocomplete": "email"}))
     password = forms.CharField(
         label=_("Password"),
@@ -66,7 +69,7 @@ class CheckoutForm(CardForm):
         widget=forms.TextInput(attrs={"autocomplete": "address-level1"}),
     )
 
-    OPTIONAL = ("quantity", "email", "password", "name", "country", "state", "card")
+    OPTIONAL = ("quantity", "coupon", "email", "password", "name", "country", "state", "card")
     field_order = ("checkout", "offer", "interval", *OPTIONAL)
 
     def __init__(self, *args: Any, intervals: Sequence[tuple[str, str]], asks: Collection[str], **kwargs: Any) -> None:
@@ -103,7 +106,7 @@ class CheckoutForm(CardForm):
     @property
     def sections(self) -> list[tuple[str, list[forms.BoundField]]]:
         groups = (
-            (_("Plan"), ("interval", "quantity")),
+            (_("Plan"), ("interval", "quantity", "coupon")),
             (_("About you"), ("email", "password", "name", "country", "state")),
             (_("Payment"), ("card",)),
         )

@@ -40,11 +40,12 @@ class Book:
     ) -> list[DiscountUse]:
         """Note what the document took of the shares; return its rows, unsaved."""
         taken = discounting.uses(self._services(charges), zip(shares, totals.discounts, strict=True)) if shares else []
+        by_key = {row.pk: row for row in self.rows}
         for use in taken:
             self.used[use.purse] = self.used.get(use.purse, 0) + use.amount
         return [
             DiscountUse(
-                discount_id=use.purse[0],
+                discount=by_key[use.purse[0]],
                 invoice_line=lines[use.position],
                 period_start=use.period_start,
                 amount=use.amount,

@@ -12,6 +12,7 @@ from billing.models import (
     CreditNote,
     Customer,
     CustomerBalance,
+    Discount,
     Invoice,
     Member,
     Payment,
@@ -21,6 +22,7 @@ from billing.models import (
     Subscription,
     SubscriptionItem,
 )
+from billing.queries import invoice_discounts
 from gtm.shared import ids
 from gtm.shared.models import User
 from gtm.shared.templatetags.tandem import price as format_price
@@ -50,9 +52,18 @@ def subscriptions(customer: Customer) -> list[Subscription]:
         Subscription.objects.filter(customer=customer)
         .exclude(status=Subscription.Status.EXPIRED)
         .select_related("plan_version__plan")
-        .prefetch_related(Prefetch("items", queryset=items))
+        .prefetch_related(Prefetch("items", queryset=items), Prefetch("discounts", queryset=_running()))
         .order_by("-created_at", "-id")
     )
+
+
+def _running() -> QuerySet[Discount]:
+    return Discount.objects.filter(ended_at=None).select_related("coupon", "customer").order_by("starts_at", "pk")
+
+
+def discount_texts(subscription: Subscription) -> list[str]:
+    """What comes off its invoices, in words."""
+    return [wording.discount(discount) for discount in subscription.discounts.all()]
 
 
 def summary(subscription: Subscription) -> str:
@@ -86,7 +97,13 @@ def invoice(customer: Customer, public_id: str) -> Invoice | None:
         key = ids.decode(public_id, prefix=Invoice.PREFIX)
     except ValueError:
         return None
-    shown = ("lines", "taxes", "allocations__payment__payment_method", "allocations__credit_note", "credit_notes")
+    shown = (
+        invoice_discounts.with_lines(),
+        "taxes",
+        "allocations__payment__payment_method",
+        "allocations__credit_note",
+        "credit_notes",
+    )
     return invoices(customer).prefetch_related(*shown).filter(pk=key).first()
 
 

@@ -1,7 +1,7 @@
 """Checkout: one page, resumable, the same for everybody. Nothing here depends on what sales knows."""
 
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -18,7 +18,7 @@ from django.views.decorators.cache import never_cache
 from billing import checkout, wording
 from billing.checkout_summary import order_of
 from billing.forms import MAX_QUANTITY, CheckoutForm
-from billing.models import Customer, Plan, PlanVersion, Price, Subscription, TaxRate
+from billing.models import Coupon, Customer, Plan, PlanVersion, Price, Subscription, TaxRate
 from billing.queries import shop
 from billing.taxation import PlaceUnknown
 from billing.views.pricing import talk_url
@@ -29,6 +29,7 @@ from gtm.shared.flooding import is_flooded
 from gtm.shared.models import User
 from gtm.shared.templatetags.tandem import price as format_price
 
+CODES_FROM_ONE_ADDRESS = "120/h"
 FROM_ONE_ADDRESS = "60/h"  # stolen cards are tried out by the hundred
 
 
@@ -115,11 +116,15 @@ def _closed(request: HttpRequest, sale: Sale) -> HttpResponse | None:
 # --- the form ----------------------------------------------------------------------------------
 def _interrupted(request: HttpRequest, sale: Sale) -> checkout.Interrupted | None:
     """The purchase that the address says to go on with, after a card was refused."""
+    named = _key(request.GET.get("resume", ""))
+    return checkout.interrupted(checkout_id=named, user=sale.user) if sale.user and named else None
+
+
+def _key(text: str) -> UUID | None:
     try:
-        named = UUID(request.GET.get("resume", ""))
+        return UUID(text)
     except ValueError:
         return None
-    return checkout.interrupted(checkout_id=named, user=sale.user) if sale.user else None
 
 
 def _form(request: HttpRequest, sale: Sale, interrupted: checkout.Interrupted | None = None) -> CheckoutForm:
@@ -131,6 +136,7 @@ def _form(request: HttpRequest, sale: Sale, interrupted: checkout.Interrupted | 
         "offer": sale.offer,
         "interval": _one_of(begun.interval, sale.intervals),
         "quantity": begun.quantity,
+        "coupon": begun.coupon or request.GET.get("coupon", ""),
     }
     intervals = [(name, _interval_label(name, sale.prices)) for name in sale.intervals]
     sent = request.POST if request.method == "POST" else None
@@ -149,6 +155,7 @@ def _asks(sale: Sale) -> set[str]:
     buyer = sale.buyer
     wanted = {
         "quantity": any(wording.is_per_seat(price) for price in sale.prices),
+        "coupon": Coupon.objects.filter(archived_at=None).exists(),
         "email": sale.user is None,
         "password": sale.user is None,
         "name": buyer is None,
@@ -204,7 +211,7 @@ def _page(
         "needs_card": "card" in form.fields,
         "sign_in_url": "" if sale.user else _sign_in_url(request),
         "talk_url": talk_url(sale.plan.code) if shop.talks(sale.plan) else "",
-        "order": _order(sale, form),
+        "order": _order(request, sale, form),
     }
     template = "billing/checkout.html#order" if fragment else "billing/checkout.html"
     return render(request, template, context, status=status)
@@ -214,18 +221,28 @@ def _sign_in_url(request: HttpRequest) -> str:
     return f"{reverse('account_login')}?{urlencode({'next': request.get_full_path()})}"
 
 
-def _order(sale: Sale, form: CheckoutForm) -> dict[str, Any]:
-    """The order as it stands in the form, valid or not yet."""
+def _order(request: HttpRequest, sale: Sale, form: CheckoutForm) -> dict[str, Any]:
+    """The order as it stands in the form, valid or not yet. Codes aren't for trying out by the hundred."""
     values = form.data if form.is_bound else form.initial
-    purchase = checkout.Purchase(
-        id=ids.uuid7(),
+    purchase = _ordered(sale, form, values)
+    buyer = _as_typed(sale.buyer or Customer(name=""), values)
+    terms: dict[str, Any] = {"buyer": buyer, "trial_days": sale.trial_days, "at": sale.at}
+    tries = [("address", address(request), CODES_FROM_ONE_ADDRESS)]  # type: ignore[arg-type]  # it has META, too
+    if purchase.coupon and is_flooded(request, page="coupon", senders=tries):
+        problem = _("Too many codes were tried. Please try again in an hour.")
+        return order_of(purchase=replace(purchase, coupon=""), **terms) | {"coupon_problem": problem}
+    return order_of(purchase=purchase, **terms)
+
+
+def _ordered(sale: Sale, form: CheckoutForm, values: Any) -> checkout.Purchase:
+    return checkout.Purchase(
+        id=_key(str(values.get("checkout", ""))) or ids.uuid7(),
         plan_version=sale.version,
         interval=_one_of(str(values.get("interval", "")), sale.intervals),
         quantity=_quantity(str(values.get("quantity", ""))),
         currency=sale.currency,
+        coupon=str(values.get("coupon", "")).strip() if "coupon" in form.fields else "",
     )
-    buyer = _as_typed(sale.buyer or Customer(name=""), values)
-    return order_of(purchase=purchase, buyer=buyer, trial_days=sale.trial_days, at=sale.at)
 
 
 def _as_typed(buyer: Customer, values: Any) -> Customer:
@@ -284,5 +301,6 @@ def _purchase(sale: Sale, form: CheckoutForm) -> checkout.Purchase:
         quantity=data.get("quantity", 1),
         currency=sale.currency,
         user=sale.user,
+        coupon=data.get("coupon", "").strip(),
         **typed,
     )

@@ -11,6 +11,7 @@ from billing import documents, wording
 from billing.models import Allocation, Invoice, InvoiceLine, Member, Payment
 from billing.papers import invoice as invoice_words
 from billing.papers import parts
+from billing.queries import invoice_discounts
 from billing.queries import portal as queries
 from billing.views import files
 from billing.views.portal_parts import credit_note_row, member_only
@@ -67,6 +68,10 @@ def invoice_parts(member: Member, invoice: Invoice) -> dict[str, Any]:
         "seller": parts.seller_block(invoice.seller),
         "buyer": parts.buyer_block(invoice.buyer),
         "lines": [_line(line, invoice.currency) for line in lines],
+        "discounts": [
+            {"text": wording.discount(taken.discount), "amount": taken.amount}
+            for taken in invoice_discounts.taken(lines)
+        ],
         "taxes": [
             {"name": tax.name, "rate": tax.percentage / 100, "taxable": tax.taxable, "amount": tax.amount}
             for tax in invoice.taxes.all()

@@ -157,6 +157,7 @@ def subscription_row(member: Member, subscription: Subscription) -> dict[str, An
         "status": subscription.status,
         "summary": queries.summary(subscription),
         "prices": queries.price_texts(subscription),
+        "discounts": queries.discount_texts(subscription),
         "period_start": subscription.current_period_start,
         "period_end": subscription.current_period_end,
         "url": reverse("portal_plan", args=address[:1]),

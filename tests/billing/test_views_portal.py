@@ -413,10 +413,10 @@ class TestQueries:
     @pytest.mark.parametrize(
         ("name", "queries"),
         [
-            ("portal_overview", 14),
+            ("portal_overview", 15),
             ("portal_usage", 8),
             ("portal_invoices", 10),
-            ("portal_plan", 7),
+            ("portal_plan", 8),
             ("portal_details", 5),
             ("portal_card", 5),
         ],
@@ -446,7 +446,7 @@ class TestQueries:
     ) -> None:
         client.force_login(cora)
         invoice = Invoice.objects.get()
-        with django_assert_num_queries(15):
+        with django_assert_num_queries(17):
             client.get(reverse("portal_invoice", args=[acme.public_id, invoice.public_id]))
 
 
