@@ -44,7 +44,7 @@ SIGN_INS = (
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A plan. Amounts in minor units of USD; ``seats`` sells by seat; ``calls`` a month, None for no limit."""
+    """A plan. Amounts in minor units of USD; ``seats`` sells by seat; ``calls`` a month and seat, None: no limit."""
 
     code: str
     name: str
@@ -56,6 +56,7 @@ class Offer:
     features: tuple[str, ...] = ()
     seats: bool = False
     talk_to_us: bool = False
+    included: int = 0
     overage: Decimal | None = None
     trial_days: int = 0
     for_sale: bool = True
@@ -78,10 +79,11 @@ OFFERS = (
         "sales_assisted",
         4900,
         49000,
-        100_000,
+        5_000,
         ("audit_log", "sso"),
         seats=True,
         talk_to_us=True,
+        included=100_000,
         overage=Decimal("0.2"),
     ),
     Offer(

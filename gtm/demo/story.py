@@ -225,7 +225,7 @@ def _offer(
             currency="USD",
             model="per_unit",
             unit_amount=offer.overage,
-            included_units=offer.calls,
+            included_units=offer.included,
             meter=meter,
         )
     catalog.publish(plan=plan, at=at)
@@ -340,7 +340,7 @@ def _calls_of(world: _World, name: str, at: datetime) -> usage.UsageInput | None
 
 def _target(world: _World, buyer: Buyer, at: datetime) -> float:
     """Calls in this month until ``at``: the buyer's share of the limit by now, and somewhat less in earlier months."""
-    limit = next(offer.calls for offer in OFFERS if offer.code == buyer.plan) or UNLIMITED_CALLS
+    limit = _limit_of(buyer)
     first = at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     start = max(first, _joined(buyer, world.now))
     if (at.year, at.month) == (world.now.year, world.now.month):
@@ -348,6 +348,12 @@ def _target(world: _World, buyer: Buyer, at: datetime) -> float:
     end = (first + timedelta(days=32)).replace(day=1)
     dampened = random.Random(f"{buyer.domain}{at:%Y%m}").uniform(0.6, 0.97)  # noqa: S311 -- the same in every demonstration
     return limit * buyer.share * dampened * ((at - start) / (end - start))
+
+
+def _limit_of(buyer: Buyer) -> int:
+    """The buyer's calls a month: those of the plan for each seat that it has."""
+    calls = next(offer.calls for offer in OFFERS if offer.code == buyer.plan)
+    return UNLIMITED_CALLS if calls is None else calls * buyer.seats
 
 
 # --- sales -------------------------------------------------------------------------------------
