@@ -18,16 +18,17 @@ from billing import einvoice, einvoice_cii, einvoice_rules, einvoice_ubl, entiti
 from billing.einvoice import EInvoice, NotExpressible, Source
 from billing.models import CollectionMethod, CreditNote, Document, Invoice, LegalEntity, Payment
 from billing.papers import credit_note as note_words
+from billing.papers import factur_x, sources, typesetting
 from billing.papers import invoice as invoice_words
 from billing.papers import receipt as receipt_words
-from billing.papers import sources, typesetting
 from gtm.shared import languages, vendors
 from gtm.shared.errors import Conflict
 
 log = structlog.get_logger(__name__)
 WAIT_FOR_CARD = timedelta(hours=1)
 INVOICE, CREDIT_NOTE, RECEIPT = "invoice", "credit_note", "receipt"
-WRITERS: dict[str, Callable[[EInvoice], bytes]] = {"cii": einvoice_cii.write, "ubl": einvoice_ubl.write}
+CII, UBL = "cii", "ubl"
+_WRITERS: dict[str, Callable[[EInvoice], bytes]] = {CII: einvoice_cii.write, UBL: einvoice_ubl.write}
 
 
 class NoEInvoice(Conflict):
@@ -70,19 +71,22 @@ def receipt(*, payment: Payment, at: datetime) -> Document:
 
 
 def e_invoice(*, subject: Invoice | CreditNote, syntax: str, at: datetime) -> bytes:
-    """The document as XML, ``cii`` (what its PDF holds as factur-x.xml) or ``ubl``. Raises Conflict for a draft, and
-    NoEInvoice with the reason where there is none.
+    """The document as XML: ``cii``, which is what its PDF holds as factur-x.xml, or ``ubl``.
+
+    Raises Conflict for a draft, and NoEInvoice with the reason where there is none.
     """
     if isinstance(subject, CreditNote):
         document = credit_note_pdf(note=subject, at=at)
     else:
         document = invoice_pdf(invoice=subject, at=at)
-    source = _source(subject, document.settled)
+    if syntax == CII and (embedded := factur_x.embedded(bytes(document.content))):
+        return embedded
     with translation.override(document.locale):
         try:
-            return WRITERS[syntax](_model(source))
+            model = _model(_source(subject, document.settled))
         except NotExpressible as reason:
             raise NoEInvoice(reason.detail, code=f"no_e_invoice_{reason.code}") from reason
+        return _WRITERS[syntax](model)
 
 
 def why_no_e_invoice(subject: Invoice | CreditNote) -> str:

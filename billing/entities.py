@@ -50,6 +50,7 @@ def as_buyer(customer: Customer) -> dict[str, Any]:
         "tax_id": customer.tax_id,
         "email": customer.email,
         "locale": customer.preferred_locale,
+        "timezone": customer.timezone,
     }
 
 

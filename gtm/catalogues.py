@@ -61,13 +61,13 @@ def path_of(locale: str) -> Path:
 def extracted() -> Catalog:
     """Every marked string of the files named in pyproject.toml."""
     found = Catalog(domain=DOMAIN, fuzzy=False)
-    for method, path in _files():
+    for method, path in files():
         for _line, message, _comments, context in extract_from_file(_method(method), path, keywords=KEYWORDS):
             found.add(message, context=context)
     return found
 
 
-def _files() -> Iterator[tuple[str, Path]]:
+def files() -> Iterator[tuple[str, Path]]:
     """Each file with its method; of two mappings that fit, the first holds, as Babel has it."""
     root, methods = Path(settings.BASE_DIR), dict[Path, str]()
     for mapping in tomllib.loads((root / "pyproject.toml").read_text())["tool"]["babel"]["mappings"]:

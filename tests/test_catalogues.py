@@ -30,6 +30,25 @@ def test_what_only_staff_reads_is_left_in_english(extracted: Catalog) -> None:
     assert "Sign in" in words(extracted)
 
 
+NOT_WORDS = re.compile(
+    r"{#.*?#}|{% block (?:width|main_class|density) %}.*?{% endblock %}"
+    r"|{%\s*comment.*?endcomment\s*%}|{%\s*blocktranslate.*?endblocktranslate\s*%}|{%.*?%}|{{.*?}}"
+    r"|<(script|style)\b.*?</\1>|<[^<>]*>|&\w+;",
+    re.DOTALL,
+)
+ALLOWED = {"PDF", "Tandem"}
+
+
+def test_no_template_of_customers_says_a_word_that_isnt_marked() -> None:
+    bare = {
+        str(path): words
+        for method, path in catalogues.files()
+        if path.suffix == ".html"
+        and (words := set(re.findall(r"[A-Za-z]{2,}", NOT_WORDS.sub(" ", path.read_text()))) - ALLOWED)
+    }
+    assert bare == {}
+
+
 @pytest.mark.parametrize("locale", LOCALES)
 class TestCatalogue:
     def test_it_holds_what_the_code_marks_and_nothing_else(self, locale: str, extracted: Catalog) -> None:

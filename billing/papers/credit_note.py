@@ -59,11 +59,11 @@ def _line(line: CreditNoteLine, note: CreditNote) -> Data:
 
 def details(line: CreditNoteLine, note: CreditNote) -> list[str]:
     """The time that is given back, whose it was, and how the amount came about."""
+    customer, start, end = line.invoice_line.customer, line.period_start, line.period_end
     found = []
-    start, end = line.period_start, line.period_end
     if start and end:
-        found.append(parts.period_text(start, end, line.invoice_line.customer.timezone))
-    found += parts.for_other(line.invoice_line.customer, note.customer_id)
+        found.append(parts.period_text(start, end, parts.zone_of(customer, note.customer_id, note.buyer)))
+    found += parts.for_other(customer, note.customer_id)
     return found + parts.explanation(line.explanation, note.currency)
 
 

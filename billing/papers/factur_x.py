@@ -1,13 +1,15 @@
-"""Declaring a PDF/A-3 with an embedded invoice to be Factur-X: four properties in its metadata, and their schema.
+"""A PDF/A-3 with an e-invoice inside: declared to be Factur-X by four properties in its metadata, and read again.
 
 The typesetter embeds the file and knows nothing of the properties, so they are added as PDF foresees it, by an update
 at the file's end that replaces one object: all that was there before stays as it is, byte for byte.
 """
 
 import re
+import zlib
 
 FILENAME = "factur-x.xml"
 _METADATA = re.compile(rb"(\d+) 0 obj\s*<<[^>]*/Type\s*/Metadata[^>]*>>\s*stream\r?\n(.*?)\r?\nendstream", re.DOTALL)
+_EMBEDDED = re.compile(rb"<</Length (\d+)/Type/EmbeddedFile.*?>>\s*stream\r?\n", re.DOTALL)
 _TRAILER = re.compile(rb"trailer\s*<<(.*)>>\s*startxref\s*(\d+)\s*%%EOF\s*\Z", re.DOTALL)
 _NAMESPACE = "urn:factur-x:pdfa:CrossIndustryDocument:invoice:1p0#"
 _PROPERTIES = {
@@ -31,6 +33,16 @@ def declare(pdf: bytes) -> bytes:
     table = f"xref\n{number} 1\n{start:010} 00000 n\r\ntrailer\n<<".encode()
     table += trailer[1] + b"/Prev " + trailer[2] + b">>\nstartxref\n" + str(start + len(added)).encode() + b"\n%%EOF\n"
     return pdf + b"\n" + added + table
+
+
+def embedded(pdf: bytes) -> bytes:
+    """The e-invoice inside a document; nothing where it has none."""
+    found = _EMBEDDED.search(pdf)
+    if found is None:
+        return b""
+    start, length = found.end(), int(found[1])
+    content = pdf[start : start + length]
+    return zlib.decompress(content) if b"/FlateDecode" in found[0] else content
 
 
 def _declared(packet: bytes) -> bytes:

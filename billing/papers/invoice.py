@@ -101,7 +101,8 @@ def details(line: InvoiceLine, invoice: Invoice, uses: list[DiscountUse]) -> lis
     """Its period, whose it is, how the amount came about, what it gives back and what was taken off."""
     found = []
     if line.period_start and line.period_end:
-        found.append(parts.period_text(line.period_start, line.period_end, line.customer.timezone))
+        zone = parts.zone_of(line.customer, invoice.customer_id, invoice.buyer)
+        found.append(parts.period_text(line.period_start, line.period_end, zone))
     found += parts.for_other(line.customer, invoice.customer_id)
     found += parts.explanation(line.explanation, invoice.currency)
     if line.credits_line is not None:

@@ -125,6 +125,12 @@ def period_text(start: datetime, end: datetime, timezone: str) -> str:
     return _("%(days)s (%(zone)s)") % values
 
 
+def zone_of(customer: Customer, payer_id: object, buyer: Data) -> str:
+    """Whose days a period has: the payer's as they were when the document was issued, or another customer's."""
+    kept: str | None = buyer.get("timezone") if customer.pk == payer_id else None
+    return kept or customer.timezone
+
+
 def zone_name(timezone: str) -> str:
     """Central European Time for Europe/Berlin, in the reader's language and whatever the season; UTC for UTC."""
     name = str(get_timezone_name(zone(timezone), locale=reader_locale()))

@@ -109,6 +109,7 @@ def _means(invoice: Invoice) -> Means:
 # --- lines -------------------------------------------------------------------------------------
 def _line(line: InvoiceLine, invoice: Invoice, uses: list[DiscountUse]) -> SourceLine:
     coupons = [invoice_words.coupon_name(use.discount.coupon) for use in uses]
+    zone = parts.zone_of(line.customer, invoice.customer_id, invoice.buyer)
     return SourceLine(
         position=line.position,
         name=line.description,
@@ -119,12 +120,13 @@ def _line(line: InvoiceLine, invoice: Invoice, uses: list[DiscountUse]) -> Sourc
         discount_reason=", ".join(dict.fromkeys(coupons)) or _("Discount"),
         taxes=_taxes(line.taxes),
         explanation=tuple(invoice_words.details(line, invoice, [])),
-        period=_days(line.period_start, line.period_end, line.customer.timezone),
+        period=_days(line.period_start, line.period_end, zone),
         interval=_interval(line),
     )
 
 
 def _note_line(line: CreditNoteLine, note: CreditNote) -> SourceLine:
+    customer = line.invoice_line.customer
     return SourceLine(
         position=line.position,
         name=line.description,
@@ -132,7 +134,7 @@ def _note_line(line: CreditNoteLine, note: CreditNote) -> SourceLine:
         amount=line.amount,
         taxes=_taxes(line.taxes),
         explanation=tuple(note_words.details(line, note)),
-        period=_days(line.period_start, line.period_end, line.invoice_line.customer.timezone),
+        period=_days(line.period_start, line.period_end, parts.zone_of(customer, note.customer_id, note.buyer)),
     )
 
 

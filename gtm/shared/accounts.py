@@ -18,6 +18,11 @@ class AccountAdapter(DefaultAccountAdapter):
     def populate_username(self, request: HttpRequest, user: User) -> None:
         """Users have no name to sign in by; the e-mail address is it."""
 
+    def save_user(self, request: HttpRequest, user: User, form: Any, commit: bool = True) -> User:
+        user.locale = get_language() or user.locale
+        saved: User = super().save_user(request, user, form, commit)
+        return saved
+
     def clean_email(self, email: str) -> str:
         return super().clean_email(email).lower()
 

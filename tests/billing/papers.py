@@ -39,6 +39,7 @@ BUYER = {
     "tax_id": "DE811128135",
     "email": "ap@mueller.example",
     "locale": "en",
+    "timezone": "Europe/Berlin",
 }
 TIERS = [
     {"code": "included", "quantity": "12500", "included": "1000", "rest": "11500"},

@@ -8,7 +8,7 @@ import page
 import pytest
 
 from billing import documents
-from billing.models import Allocation, Coupon, Discount, DiscountUse, Document, InvoiceLine, Refund
+from billing.models import Allocation, Coupon, Customer, Discount, DiscountUse, Document, Invoice, InvoiceLine, Refund
 from gtm.shared import vendors
 from gtm.shared.errors import Conflict
 from tests.billing import makers, papers
@@ -121,11 +121,14 @@ class TestInvoice:
         before = printed(invoice)
         xml = documents.e_invoice(subject=invoice, syntax="cii", at=FEB_2)
         papers.paid(invoice, invoice.total)
+        Customer.objects.update(name="Renamed", timezone="Asia/Tokyo")
+        invoice = Invoice.objects.get()
         assert printed(invoice) == before
         assert documents.e_invoice(subject=invoice, syntax="cii", at=FEB_2) == xml == attached(before)["factur-x.xml"]
         ubl = documents.e_invoice(subject=invoice, syntax="ubl", at=FEB_2)
         assert broken_rules(ubl, "ubl-2.1") == []
         assert b">58.31</cbc:PayableAmount>" in ubl
+        assert b"<cbc:EndDate>2026-02-28<" in ubl
 
     def test_a_credit_names_the_invoice_that_it_gives_back_from(self):
         first = papers.invoice(line(4900), number="INV-2026-000899")
