@@ -35,6 +35,7 @@ class TestShop:
         page = text(client.get("/pricing/", headers=GERMAN))
         assert '<html lang="fr"' in page
         assert '<button name="language" value="fr" lang="fr" aria-current="true">Français</button>' in page
+        assert '<button name="language" value="en" lang="en">English</button>' in page
 
     def test_the_switch_leads_nowhere_else(self, client: Client) -> None:
         answer = client.post(reverse("set_language"), {"language": "fr", "next": "https://elsewhere.example/"})

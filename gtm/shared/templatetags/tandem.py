@@ -14,6 +14,7 @@ from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_interval, format_time, get_datetime_format, get_timezone_name
 from babel.numbers import format_currency, format_decimal, format_percent
 from django import template
+from django.conf import settings
 from django.forms import BoundField, CheckboxInput
 from django.http import QueryDict
 from django.template import Context
@@ -257,6 +258,12 @@ def sort_state(context: Context, field: str) -> str:
     """The value of aria-sort for a column heading."""
     current = context["request"].GET.get("sort", "")
     return {field: "ascending", f"-{field}": "descending"}.get(current, "none")
+
+
+@register.simple_tag
+def languages() -> list[tuple[str, str]]:
+    """`{% languages as names %}`: the code of each language that a reader can choose, and what it calls itself."""
+    return list(settings.LANGUAGES)
 
 
 # --- charts and forms --------------------------------------------------------------------------
