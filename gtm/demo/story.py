@@ -152,7 +152,10 @@ def _open_shop(at: datetime) -> None:
             "address": {"line1": "14 Mill Lane", "city": "Dublin", "postal_code": "D02 XY45", "country": "IE"},
             "tax_ids": ["IE6388047V"],
             "email": f"billing@{DOMAIN}",
-            "bank_details": "Bank of the Liffey\nIBAN IE29 AIBK 9311 5212 3456 78",
+            "bank_details": "Bank of the Liffey",
+            "iban": "IE29AIBK93115212345678",
+            "bic": "AIBKIE2D",
+            "registration_number": "CRO 512345",
             "is_default": True,
         },
     )

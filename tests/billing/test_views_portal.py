@@ -365,6 +365,15 @@ class TestChanging:
         assert (acme.name, acme.place, acme.billing_address) == ("Acme AG", "DE", {"city": "Bonn", "country": "DE"})
         assert Invoice.objects.get().buyer["name"] == "Acme"
 
+    def test_a_language_is_chosen_and_a_finer_one_kept(self, client: Client, acme: Customer) -> None:
+        url = reverse("portal_details", args=[acme.public_id])
+        typed = {"name": "Acme", "email": "ap@acme.example", "country": "AT"}
+        Customer.objects.filter(pk=acme.pk).update(preferred_locale="de-AT")
+        for chosen, kept in (("de", "de-AT"), ("fr", "fr")):
+            assert client.post(url, {**typed, "preferred_locale": chosen}).status_code == 302
+            acme.refresh_from_db()
+            assert acme.preferred_locale == kept
+
     @pytest.mark.parametrize(
         ("field", "value"),
         [
