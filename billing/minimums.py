@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db.models import F
+from django.utils import translation
+from django.utils.translation import gettext as _
 
 from billing import commitment, wording
 from billing.commitment import Window
@@ -116,7 +118,7 @@ def _close(ended: Ended, rated: int) -> Charge:
         currency=subscription.currency,
         amount=found.amount,
         quantity=1,
-        description=f"{price.plan.name}: minimum"[:500],
+        description=_description(subscription, price),
         explanation=wording.stored(found.steps),
         tax_class=price.tax_class,
         period_start=window.period.start,
@@ -124,6 +126,12 @@ def _close(ended: Ended, rated: int) -> Charge:
         invoice_at=window.period.end,
         test_clock_id=subscription.test_clock_id,
     )
+
+
+def _description(subscription: Subscription, price: Price) -> str:
+    """In the payer's language: it is kept as it is."""
+    with translation.override(subscription.payer.preferred_locale or None):
+        return str(_("%(plan)s: minimum") % {"plan": price.plan.name})[:500]
 
 
 def _reason(subscription: Subscription, window: Window) -> LineReason:

@@ -178,7 +178,7 @@ class TestDue:
         one = queries(FEB_1)
         for number in range(3):
             makers.subscribed(makers.customer(name=f"Customer {number}"), plan=plan, minimum_amount=10000)
-        assert queries(FEB_1) == one
+        assert queries(FEB_1) <= one
         assert InvoiceLine.objects.filter(kind="minimum").count() == 4
 
 
