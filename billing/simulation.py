@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
-from django.db import transaction
+import msgspec
+from django.db import connection, transaction
 
 from billing import clock as billing_clock
-from billing import customers, metering, selection, subscriptions, wording
+from billing import customers, metering, rating, selection, subscriptions, wording
 from billing.models import (
     Coupon,
     Customer,
@@ -23,6 +24,7 @@ from billing.models import (
     InvoiceLine,
     Meter,
     PlanVersion,
+    Price,
     SubscriptionChange,
     UsageRollup,
     UsageValue,
@@ -36,6 +38,7 @@ from gtm.shared.periods import Anchor, Interval, Period
 MAX_MONTHS = 36
 MAX_USE = 10**12
 MAX_DISTINCT = 10_000
+MAX_TRANSACTIONS = 1000
 _MONTH = Interval("month")
 _GRACE = timedelta(days=1)  # in which the drafts of the last month are finalized
 _NONE = uuid.UUID(metering.NO_SUBSCRIPTION)
@@ -43,7 +46,10 @@ _NONE = uuid.UUID(metering.NO_SUBSCRIPTION)
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Who would buy what, and use how much of each meter in a month. ``quantity`` is that of what isn't metered."""
+    """Who would buy what, and use how much of each meter in a month. ``quantity`` is that of what isn't metered.
+
+    A price that looks at each transaction has ``transactions`` of one amount a month.
+    """
 
     plan_version: PlanVersion
     interval: str
@@ -53,6 +59,7 @@ class Scenario:
     months: int
     use: Mapping[Meter, Decimal]
     coupon: Coupon | None = None
+    transactions: int = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +85,16 @@ class SimulatedInvoice:
     total: int
 
 
+class Sum(NamedTuple):
+    """What is issued in a month or a year, in minor units."""
+
+    period: date | int
+    total: int
+
+
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """The invoices in the order of their dates, and what they come to by year."""
+    """The invoices in the order of their dates, and what they come to by month and by year."""
 
     currency: str
     invoices: tuple[SimulatedInvoice, ...]
@@ -90,9 +104,15 @@ class Simulation:
         return sum(invoice.total for invoice in self.invoices)
 
     @property
-    def by_year(self) -> list[tuple[int, int]]:
+    def by_month(self) -> list[Sum]:
+        """By the first day of each month in which something is issued."""
+        months = groupby(self.invoices, key=lambda invoice: invoice.issue_date.replace(day=1))
+        return [Sum(month, sum(invoice.total for invoice in members)) for month, members in months]
+
+    @property
+    def by_year(self) -> list[Sum]:
         years = groupby(self.invoices, key=lambda invoice: invoice.issue_date.year)
-        return [(year, sum(invoice.total for invoice in members)) for year, members in years]
+        return [Sum(year, sum(invoice.total for invoice in members)) for year, members in years]
 
 
 def simulate(scenario: Scenario, *, at: datetime) -> Simulation:
@@ -111,6 +131,8 @@ def _check(scenario: Scenario) -> None:
         raise Invalid(f"Simulate 1 to {MAX_MONTHS} months.", attr="months")
     if not 0 <= scenario.quantity <= selection.MAX_QUANTITY:
         raise Invalid(f"A quantity is 0 to {selection.MAX_QUANTITY:f}.", attr="quantity")
+    if not 1 <= scenario.transactions <= MAX_TRANSACTIONS:
+        raise Invalid(f"Simulate 1 to {MAX_TRANSACTIONS:,} transactions a month.", attr="transactions")
     for meter, used in scenario.use.items():
         most = MAX_DISTINCT if meter.aggregation == Meter.Aggregation.UNIQUE else MAX_USE
         if not 0 <= used <= most:
@@ -158,15 +180,49 @@ def _live(scenario: Scenario, customer: Customer, at: datetime) -> datetime:
 
 def _use(scenario: Scenario, customer: Customer, anchor: Anchor) -> None:
     """Write the use of each month, evenly over its days, as ingest would have added it up."""
-    rollups, values = [], []
+    rollups, values, events = [], [], []
+    singly = {price.meter for price in scenario.plan_version.prices.select_related("meter") if _looks_at_each(price)}
     for k in range(scenario.months):
         month = periods.period(anchor, _MONTH, k)
         hours = _hours(month, customer.timezone)
         for meter, used in scenario.use.items():
             values += _distinct(customer, meter, hours[0], used)
             rollups += _daily(customer, meter, hours, used)
+            if meter in singly:
+                events += _events(customer, meter, hours, used, scenario.transactions)
     bulk.insert(UsageRollup, rollups)
     bulk.insert(UsageValue, values)
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT_EVENTS, [msgspec.json.encode(events).decode()])
+
+
+def _looks_at_each(price: Price) -> bool:
+    return price.meter is not None and rating.terms_of(price).needs_transactions
+
+
+def _events(
+    customer: Customer, meter: Meter, hours: Sequence[datetime], used: Decimal, count: int
+) -> list[dict[str, Any]]:
+    """So many events that the meter counts, of equal amounts that sum to what is used."""
+    parts = [Decimal(part).scaleb(-6) for part in allocate(int(used.scaleb(6)), [1] * count)]
+    counted = {name: values[0] for name, values in meter.filters.items()}
+    return [
+        {
+            "event_id": f"simulation-{uuid.uuid4()}",
+            "customer_id": customer.pk,
+            "name": meter.event_name,
+            "timestamp": hours[number % len(hours)] + timedelta(seconds=number),
+            "quantity": part,
+            "properties": counted | ({meter.property: float(part)} if meter.property else {}),
+        }
+        for number, part in enumerate(parts)
+    ]
+
+
+_INSERT_EVENTS = """
+INSERT INTO billing_usageevent (event_id, customer_id, name, timestamp, quantity, properties)
+SELECT * FROM json_to_recordset(%s::json) AS row
+    (event_id varchar, customer_id uuid, name varchar, timestamp timestamptz, quantity numeric, properties jsonb)"""
 
 
 def _hours(month: Period, timezone: str) -> list[datetime]:

@@ -177,7 +177,7 @@ class PlanAdmin(OperationAdmin):
         shown_in="billing/admin/simulation.html",
     )
     def simulate(self, plan: Plan, *, at: datetime, **asked: Any) -> simulation.Simulation:
-        return simulation.simulate(Scenario(plan_version=plan.current_version, **asked), at=at)
+        return simulation.simulate(Scenario(**asked), at=at)
 
     @action(
         description="Preview as the customer sees it",

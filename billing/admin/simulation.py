@@ -7,10 +7,10 @@ from django import forms
 from django.core.exceptions import ValidationError
 from unfold import widgets
 
-from billing import coupons, simulation
-from billing.models import Coupon, Meter, Plan, Price
+from billing import coupons, rating, simulation
+from billing.models import Coupon, Meter, Plan, PlanVersion, Price
 from gtm.shared import vendors
-from gtm.shared.admin_fields import Choice, CountryField, CurrencyField
+from gtm.shared.admin_fields import Choice, CountryField, CurrencyField, Select
 from gtm.shared.admin_steps import StepForm
 from gtm.shared.errors import DomainError
 
@@ -30,15 +30,23 @@ class SimulationForm(StepForm):
     )
     currency = CurrencyField()
     country = CountryField(help_text="It decides the tax.")
+    version = forms.ModelChoiceField(PlanVersion.objects.none(), empty_label=None, widget=Select())
     coupon = forms.CharField(required=False, max_length=60, widget=widgets.UnfoldAdminTextInputWidget())
 
     def __init__(self, *args: Any, instance: Plan, **kwargs: Any) -> None:
         super().__init__(*args, instance=instance, **kwargs)
         self.fields["currency"].initial = vendors.current().base_currency
-        metered = instance.current_version.prices.filter(meter__isnull=False).values("meter")
-        self._meters = {f"use_{meter.code}": meter for meter in Meter.objects.filter(pk__in=metered).order_by("code")}
+        versions = instance.versions.order_by("-number")
+        self.fields["version"].queryset, self.fields["version"].initial = versions, versions[0]  # type: ignore[attr-defined]
+        prices = (
+            Price.objects.filter(plan_versions__in=versions, meter__isnull=False).select_related("meter").distinct()
+        )
+        meters = sorted({price.meter for price in prices if price.meter}, key=lambda meter: meter.code)
+        self._meters = {f"use_{meter.code}": meter for meter in meters}
         for name, meter in self._meters.items():
             self.fields[name] = _use_field(meter)
+        if any(rating.terms_of(price).needs_transactions for price in prices):
+            self.fields["transactions"] = _transactions_field()
 
     def clean_coupon(self) -> Coupon | None:
         code = self.cleaned_data["coupon"].strip()
@@ -50,7 +58,19 @@ class SimulationForm(StepForm):
     def clean(self) -> dict[str, Any]:
         """The use of all meters together, as the scenario takes it."""
         use = {meter: self.cleaned_data.pop(name, None) or Decimal() for name, meter in self._meters.items()}
-        return {**self.cleaned_data, "use": use}
+        cleaned = {**self.cleaned_data, "use": use}
+        return cleaned | {"plan_version": cleaned.pop("version")} if "version" in cleaned else cleaned
+
+
+def _transactions_field() -> forms.IntegerField:
+    return forms.IntegerField(
+        label="Transactions a month",
+        min_value=1,
+        max_value=simulation.MAX_TRANSACTIONS,
+        initial=30,
+        widget=widgets.UnfoldAdminIntegerFieldWidget(),
+        help_text="Of equal amounts, for prices that look at each.",
+    )
 
 
 def _use_field(meter: Meter) -> forms.DecimalField:

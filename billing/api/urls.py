@@ -9,6 +9,7 @@ from billing.api.invoices import InvoiceViewSet
 from billing.api.line_usage import LineUsageView
 from billing.api.movements import MrrMovementsView
 from billing.api.payments import PaymentViewSet
+from billing.api.simulations import SimulationsView
 from billing.api.subscriptions import SubscriptionViewSet
 from billing.api.usage import (
     CustomerUsageView,
@@ -42,6 +43,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(
         r"^invoices/(?P<id>[^/]+)/lines/(?P<line>[^/]+)/usage/?$", LineUsageView.as_view(), name="invoice-line-usage"
     ),
+    re_path(r"^simulations/?$", SimulationsView.as_view(), name="simulations"),
     re_path(r"^usage_events/?$", UsageEventsView.as_view(), name="usage-events"),
     re_path(rf"^usage_events/{_EVENT}/void/?$", UsageEventVoidView.as_view(), name="usage-event-void"),
     re_path(rf"^usage_events/{_EVENT}/amendment/?$", UsageEventAmendmentView.as_view(), name="usage-event-amendment"),

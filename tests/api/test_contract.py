@@ -52,6 +52,7 @@ PROMISED = [
     "subscriptions/{id}/change/preview",
     "subscriptions/{id}/timeline",
     "mrr_movements",
+    "simulations",
     "usage_events",
     "usage_events/{id}",
     "usage_events/{id}/void",

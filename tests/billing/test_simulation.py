@@ -16,6 +16,7 @@ from gtm.shared.errors import Conflict, Invalid
 from tests import world
 from tests.backoffice import address, errors, signed_in, submit
 from tests.billing import makers
+from tests.billing.api import BASE, caller, problem
 from tests.world import JAN_1
 
 
@@ -46,7 +47,7 @@ def scenario(plan: Plan, **changed: Any) -> Scenario:
         "currency": "USD",
         "country": "US",
         "months": 3,
-        "use": {Meter.objects.get(): Decimal(used)},
+        "use": {Meter.objects.get(code="api_calls"): Decimal(used)},
     }
     return Scenario(**terms | changed)
 
@@ -122,3 +123,58 @@ class TestAdmin:
     def test_an_unknown_coupon_is_said_at_its_field(self, plan: Plan) -> None:
         page = submit(signed_in(world.fay()), address("billing_plan_simulate", plan.pk), coupon="NO")
         assert "coupon" in errors(page)
+
+    def test_an_older_version_and_each_month_are_shown(self, plan: Plan) -> None:
+        makers.subscribed(makers.customer(), plan=plan)
+        newer = makers.price(plan=plan, code="pro-month-2", unit_amount=9900)
+        assert newer.plan_versions.get() != plan.versions.earliest("number")
+        asked = {"months": "2", "currency": "USD", "country": "US", "version": plan.versions.earliest("number").pk}
+        page = submit(signed_in(world.fay()), address("billing_plan_simulate", plan.pk), **asked)
+        months = page.context["result"].by_month
+        assert [total for _month, total in months] == [4900, 4900, 4900]
+
+
+@pytest.mark.django_db
+class TestTransactions:
+    def test_a_price_that_looks_at_each_sees_them(self, plan: Plan) -> None:
+        volume = makers.meter(code="volume", event_name="paid", aggregation="sum", property="amount")
+        terms = {"model": "percentage", "unit_amount": None, "percentage": Decimal(1), "fixed_amount": Decimal(30)}
+        makers.price(plan=plan, code="fees", meter=volume, timing="in_arrears", **terms)
+        used = {volume: Decimal(100000), Meter.objects.get(code="api_calls"): Decimal()}
+        found = simulation.simulate(scenario(plan, use=used, months=1, transactions=10), at=JAN_1)
+        assert [line.amount for line in found.invoices[1].lines if line.amount not in {0, 4900}] == [1000 + 300]
+        with pytest.raises(Invalid) as refusal:
+            simulation.simulate(scenario(plan, transactions=1001), at=JAN_1)
+        assert refusal.value.attr == "transactions"
+
+
+@pytest.mark.django_db
+class TestApi:
+    PATH = f"{BASE}/simulations"
+
+    def test_a_key_that_reads_gets_the_invoices_to_come(self, plan: Plan) -> None:
+        body = {"plan": "pro", "months": 2, "currency": "USD", "country": "US", "usage": {"api_calls": 1250}}
+        api = caller(scope="read")
+        before = rows()
+        found = api.post(self.PATH, body).json()
+        assert [invoice["total"] for invoice in found["invoices"]] == [4900, 7400, 7400]
+        assert found["total"] == sum(month["total"] for month in found["by_month"]) == 19700
+        assert {name: count for name, count in rows().items() if count != before[name]} == {}
+
+    @pytest.mark.parametrize(
+        ("body", "attr"),
+        [
+            ({}, "plan"),
+            ({"plan": "nothing"}, "plan"),
+            ({"months": 37}, "months"),
+            ({"usage": {"nothing": 1}}, "usage"),
+            ({"usage": {"api_calls": -1}}, "usage.api_calls"),
+            ({"coupon": "NO"}, "coupon"),
+            ({"interval": "week"}, "interval"),
+            ({"quantity": "many"}, "quantity"),
+            ({"currency": "XXX"}, "currency"),
+        ],
+    )
+    def test_bad_input_names_its_field(self, plan: Plan, body: dict[str, Any], attr: str) -> None:
+        asked = {"plan": "pro", "currency": "USD", "country": "US", "months": 1} | body if body else body
+        assert problem(caller().post(self.PATH, asked), status=400)[1] == attr

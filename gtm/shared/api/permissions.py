@@ -25,7 +25,8 @@ def principal(request: Request) -> User | None:
 class HasScope(BasePermission):
     """Reading takes ``read`` or ``write``, writing takes ``write``, views with ``usage_scope`` take ``usage`` as well.
 
-    A view may also name ``write_roles``: staff without one of them (founders and finance aside) only read there.
+    A view may say that it ``only_reads`` whatever the method, and name ``write_roles``: staff without one of them
+    (founders and finance aside) only read there.
     """
 
     code = "lacks_scope"
@@ -33,7 +34,7 @@ class HasScope(BasePermission):
     def has_permission(self, request: Request, view: Any) -> bool:
         if not request.user.is_authenticated:
             return False
-        reads = request.method in SAFE_METHODS
+        reads = request.method in SAFE_METHODS or getattr(view, "only_reads", False)
         return self._scope_allows(request, view, reads=reads) and (reads or self._role_allows(request, view))
 
     def _scope_allows(self, request: Request, view: Any, *, reads: bool) -> bool:

@@ -28,6 +28,7 @@ class ApiView(views.APIView):
     """A view is a translation: read the request, make one domain call, write the answer.
 
     ``usage_scope``: keys with the scope "usage" may call it. ``write_roles``: staff need one of these to write.
+    ``only_reads``: nothing is written, whatever the method, so that keys that read may call it.
     ``query_parameters``: names a list reads beside its filters. ``idempotency_mode``: see ``idempotency``.
     ``seals_answers``: an answer may hold a secret, so that it is remembered for its key in sealed form only.
     All of them can be given to ``@action``.
@@ -36,6 +37,7 @@ class ApiView(views.APIView):
     content_negotiation_class = FirstRenderer
     metadata_class = None
     usage_scope: bool = False
+    only_reads: bool = False
     write_roles: ClassVar[Sequence[str] | None] = None
     query_parameters: Sequence[str] = ()
     idempotency_mode: str = idempotency.ATOMIC
