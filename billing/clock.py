@@ -53,6 +53,7 @@ def next_due(*, clock: TestClock) -> datetime | None:
         drafts.aggregate(at=Min("finalize_at"))["at"],
         payments.awaiting_collection(test_clock=clock).aggregate(at=Min("next_payment_attempt"))["at"],
         first + subscriptions.PAYMENT_WINDOW if first else None,
+        clock.frozen_time if refunds.waiting(test_clock=clock).exists() else None,
     ]
     return min((time for time in times if time is not None), default=None)
 

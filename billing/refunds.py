@@ -14,7 +14,7 @@ from datetime import datetime
 
 import structlog
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 
 from billing import balances, gateways
 from billing.gateways import RefundResult
@@ -200,13 +200,16 @@ def send_pending(*, test_clock: TestClock | None = None) -> int:
 
     All of it, without test clocks that are being advanced; or that of one test clock.
     """
-    waiting = Refund.objects.filter(status=Status.PENDING, by_hand=False)
-    if test_clock is None:
-        waiting = waiting.exclude(test_clock__status=TestClock.Status.ADVANCING)
-    else:
-        waiting = waiting.filter(test_clock=test_clock)
-    found = waiting.select_related("payment", "customer").order_by("created_at", "id")
+    found = waiting(test_clock=test_clock).select_related("payment", "customer").order_by("created_at", "id")
     return sum(_send_one(refund) for refund in found[:500])
+
+
+def waiting(*, test_clock: TestClock | None) -> QuerySet[Refund]:
+    """Refunds that a gateway is still to be asked for; those of test clocks that are being advanced are the clock's."""
+    found = Refund.objects.filter(status=Status.PENDING, by_hand=False)
+    if test_clock is None:
+        return found.exclude(test_clock__status=TestClock.Status.ADVANCING)
+    return found.filter(test_clock=test_clock)
 
 
 def _send_one(refund: Refund) -> bool:

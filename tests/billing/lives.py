@@ -112,6 +112,7 @@ class Life:
         assert answer["status"] == "ready", answer
 
     def use(self, meter: str, quantity: float | str, *, at: datetime, **fields: Any) -> None:
+        """So much of it at an instant; further fields are the event's."""
         event = {"id": f"{meter}-{next(iter(self._numbers))}", "name": meter, "customer": self.customer}
         told = self.send("usage_events", events=[event | {"quantity": quantity, "timestamp": at.isoformat()} | fields])
         assert told["accepted"] == 1, told

@@ -3,16 +3,12 @@
 What is raced for is made beforehand, so that a round is the race alone.
 """
 
-import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 import pytest
-from django.db import connections, transaction
+from django.db import transaction
 
 from billing import balances, credit_notes, invoices, payments, refunds
 from billing import credits as giving_back
@@ -29,46 +25,15 @@ from billing.models import (
     Subscription,
 )
 from gtm.shared import db
-from gtm.shared.errors import Conflict, Invalid
 from tests.billing.cases.payer import Payer
 from tests.billing.lives import local
+from tests.billing.racing import race
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROUNDS = 200
 QUICK = 20
 START = local("2024-01-01")
 WEEK = timedelta(days=7)
-Call = Callable[[], Any]
-
-
-@pytest.fixture
-def race() -> Callable[[Sequence[tuple[Call, ...]]], list[tuple[str, ...]]]:
-    """Runs both sides of each round at the same moment; answers with the code of what refused, or nothing."""
-    together = threading.Barrier(2, timeout=60)
-
-    def side(calls: Sequence[Call]) -> list[str]:
-        answers = []
-        try:
-            for call in calls:
-                together.wait()
-                try:
-                    call()
-                    answers.append("")
-                except (Conflict, Invalid) as refusal:
-                    answers.append(refusal.code)
-        except BaseException:
-            together.abort()  # a deadlock, or a fault: the other side must not wait for it
-            raise
-        finally:
-            connections.close_all()
-        return answers
-
-    def run(rounds: Sequence[tuple[Call, ...]]) -> list[tuple[str, ...]]:
-        with ThreadPoolExecutor(max_workers=2) as threads:
-            sides = [threads.submit(side, calls) for calls in zip(*rounds, strict=True)]
-            return list(zip(*[one.result(timeout=120) for one in sides], strict=True))
-
-    return run
 
 
 def open_invoices(count: int) -> list[Invoice]:
@@ -84,7 +49,7 @@ def open_invoices(count: int) -> list[Invoice]:
     return found
 
 
-def test_void_against_payment(race) -> None:
+def test_void_against_payment() -> None:
     found = open_invoices(ROUNDS)
     at = START + 30 * WEEK
 
@@ -100,7 +65,7 @@ def test_void_against_payment(race) -> None:
     assert Allocation.objects.count() == statuses["paid", 1000]
 
 
-def test_one_line_is_credited_once(race) -> None:
+def test_one_line_is_credited_once() -> None:
     found = open_invoices(ROUNDS)
     lines = {line.invoice_id: line for line in InvoiceLine.objects.select_related("invoice__customer")}
     terms = {"settle": "balance", "reason": "Twice.", "origin": "api", "at": START + 30 * WEEK}
@@ -114,7 +79,7 @@ def test_one_line_is_credited_once(race) -> None:
     assert set(Invoice.objects.values_list("credit_note_total", flat=True)) == {600}
 
 
-def test_what_stands_to_the_credit_pays_once(race) -> None:
+def test_what_stands_to_the_credit_pays_once() -> None:
     """Drafts over 7.00 are finalized two at a time, by a payer who has too little to its credit for all of them."""
     rounds = ROUNDS // 2
     payer = Payer.begin("day", draft_grace_minutes=10**6)
@@ -136,7 +101,7 @@ def test_what_stands_to_the_credit_pays_once(race) -> None:
     assert sum(BalanceEntry.objects.values_list("amount", flat=True)) == 0
 
 
-def test_what_stands_to_the_credit_is_refunded_once(race) -> None:
+def test_what_stands_to_the_credit_is_refunded_once() -> None:
     (invoice, *_others) = open_invoices(10)
     at = START + 30 * WEEK
     payer = invoice.customer
@@ -149,7 +114,7 @@ def test_what_stands_to_the_credit_is_refunded_once(race) -> None:
     assert Refund.objects.count() == QUICK
 
 
-def test_credits_and_payments_of_invoices_that_share_subscriptions(race) -> None:
+def test_credits_and_payments_of_invoices_that_share_subscriptions() -> None:
     """Giving back locks a payer's things in one order, and so does settling: nobody waits in a circle."""
     found = open_invoices(2 * QUICK)
     at = START + 30 * WEEK

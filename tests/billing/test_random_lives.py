@@ -29,11 +29,9 @@ from billing.models import (
     Subscription,
     SubscriptionItem,
 )
-from gtm.shared import periods
 from gtm.shared.errors import DomainError
 from gtm.shared.models import Event
-from gtm.shared.periods import Anchor, Interval, Period
-from tests.billing import replay
+from tests.billing import oracle, replay
 from tests.billing.cases.payer import Payer, items_of
 from tests.billing.lives import local
 
@@ -175,34 +173,11 @@ def days_cost_what_they_cost(life: Life) -> None:
     nets = [line.amount - line.discount_amount for line in lines]
     given_back = list(parts.values_list("amount", flat=True))
     by_hand = sum(note.subtotal for note in notes if note.reason == "Goodwill.")
-    exact = sum((cost(item, life.payer) for item in SubscriptionItem.objects.filter(price__meter=None)), Fraction())
+    exact = sum(
+        (oracle.cost(item, life.payer) for item in SubscriptionItem.objects.filter(price__meter=None)), Fraction()
+    )
     asked = sum(nets) - sum(given_back)
     assert exact - by_hand - len(nets) - len(given_back) <= asked <= exact + len(nets) + len(given_back), life.done
-
-
-def cost(item: SubscriptionItem, payer: Payer) -> Fraction:
-    """What the item's time came to, period by period of its grid, each by its share."""
-    anchor = Anchor(item.anchor_at, item.timezone, payer.unit, item.subscription.alignment)  # type: ignore[arg-type]
-    interval = Interval(item.price.interval, item.price.interval_count)  # type: ignore[arg-type]
-    begun, end = item.started_at or item.anchor_at, end_of(item, payer)
-    total, k = Fraction(), 0
-    while (period := periods.period(anchor, interval, k)).start < end:
-        part = Period(max(period.start, begun), max(min(period.end, end), max(period.start, begun)))
-        whole = periods.whole_period(anchor, interval, k)
-        share = periods.share(part, whole, unit=anchor.unit, timezone=item.timezone)
-        total += min(share, Fraction(1)) * Fraction(item.price.unit_amount) * Fraction(item.quantity)
-        k += 1
-    return total
-
-
-def end_of(item: SubscriptionItem, payer: Payer) -> datetime:
-    """Until when an item is paid for: the day of an end for good is, that of a change belongs to what follows."""
-    assert item.ended_at is not None
-    followed = item.subscription.items.filter(started_at=item.ended_at, pk__gt=item.pk).exists()
-    if payer.unit == "second" or followed or item.ended_at != item.subscription.ended_at:
-        return item.ended_at
-    following = periods.local_date(item.ended_at, item.timezone) + timedelta(days=1)
-    return periods.start_of_day(following, item.timezone)
 
 
 @contextmanager
