@@ -33,15 +33,31 @@ def test_what_comes_late_costs_what_it_would_have() -> None:
     assert [(line["kind"], line["amount"], line["period_start"], line["period_end"]) for line in late] == [
         ("usage", 250, "2025-01-01T00:00:00Z", "2025-02-01T00:00:00Z")
     ]
-    assert late[0]["explanation"] == ""
+    assert late[0]["explanation"].splitlines() == [
+        "Usage from 1 Jan 2025 to 31 Jan 2025 was 130; 90 was billed before",
+        "Above 0, up to 100: 100 × €0.10 = €10.00",
+        "Above 100: 30 × €0.05 = €1.50",
+        "€11.50 in all, less the €9.00 that was billed before",
+    ]
     assert sorted(lines_of(march)) == [70, 250, 1000]
     assert (march["subtotal"], march["tax_total"], march["total"]) == (1320, 132, 1452)
 
-    life.send("usage_events/january/void")
+    life.send("usage_events/january/void")  # 50 in January after all, and 17 in February
     life.send("usage_events/february/amendment", quantity=17)
     life.go(local("2025-04-01T02:00"))
     april = life.issued()[3]
-    assert sorted(lines_of(april, "kind", "amount", "reason")) == []
+    assert sorted(lines_of(april, "kind", "amount", "reason")) == [
+        ("proration_credit", -400, "late_usage"),
+        ("proration_credit", -250, "late_usage"),
+        ("recurring", 1000, "subscription_cycle"),
+        ("usage", 0, "subscription_cycle"),
+        ("usage", 100, "late_usage"),
+    ]
+    assert (april["subtotal"], april["tax_total"], april["total"], april["status"]) == (450, 45, 495, "paid")
+    credited = {line["credits_line"]: line["amount"] for line in april["lines"] if line["amount"] < 0}
+    straggled = next(line["id"] for line in february["lines"] if line["kind"] == "usage")
+    assert credited == {straggled: -400, late[0]["id"]: -250}
     assert life.balance == 0
+    assert life.facts().count("billing.usage.corrected") == 2
     life.bills_nothing_more()
     replay.agrees()

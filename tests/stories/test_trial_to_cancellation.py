@@ -66,4 +66,27 @@ def test_a_customer_pays_for_what_was_used_and_no_more() -> None:
     replay.agrees()
 
 
-FACTS: list[str] = []
+FACTS = [
+    "billing.customer.created",
+    "billing.payment_method.attached",
+    "billing.subscription.created",
+    "billing.subscription.activated",  # the trial is over
+    "billing.invoice.finalized",
+    "billing.payment.succeeded",
+    "billing.invoice.paid",
+    "billing.subscription.changed",  # up, at once
+    "billing.invoice.finalized",
+    "billing.payment.succeeded",
+    "billing.invoice.paid",
+    "billing.subscription.change_scheduled",  # down, at the end of the period
+    "billing.subscription.changed",
+    "billing.subscription.renewed",
+    "billing.invoice.finalized",
+    "billing.payment.succeeded",
+    "billing.invoice.paid",
+    "billing.subscription.cancellation_scheduled",
+    "billing.subscription.canceled",
+    "billing.refund.created",
+    "billing.credit_note.issued",
+    "billing.refund.succeeded",
+]

@@ -37,6 +37,18 @@ def test_1000_open_and_an_upgrade_to_1500_at_half_the_period_leave_1250_owed(uni
     assert [one["total"] for one in life.issued()] == [100000, 75000, 150000]
     assert [fact for fact in life.facts() if fact.startswith("billing.")] == [
         "billing.customer.created",
+        "billing.subscription.created",
+        "billing.invoice.finalized",
+        "billing.subscription.activated",
+        "billing.credit_note.issued",
+        "billing.subscription.changed",
+        "billing.invoice.finalized",
+        "billing.payment.succeeded",
+        "billing.invoice.paid",
+        "billing.payment.succeeded",
+        "billing.invoice.paid",
+        "billing.subscription.renewed",
+        "billing.invoice.finalized",
     ]
     life.bills_nothing_more()
     replay.agrees()
