@@ -2,7 +2,7 @@
 
 from django.utils.translation import gettext as _
 
-from billing.models import CreditNote, CreditNoteLine, Refund
+from billing.models import CreditNote, CreditNoteLine, LineReason, Refund
 from billing.papers import parts
 from billing.papers.parts import Data
 from gtm.shared.models import Vendor
@@ -28,11 +28,21 @@ def data(note: CreditNote, *, vendor: Vendor) -> Data:
         "lines": [_line(line, note) for line in lines],
         "sums": _sums(note),
         "sections": [
-            *([parts.section(_("Reason"), [note.reason])] if note.reason else []),
+            *([parts.section(_("Reason"), [reason_text(note)])] if note.reason else []),
             parts.section(_("How it was settled"), settlement(note)),
             *parts.tax_notes(line.taxes for line in lines),
         ],
     }
+
+
+def reason_text(note: CreditNote) -> str:
+    """In somebody's own words as they were written; one that the engine gave, in the reader's language."""
+    given = {
+        LineReason.SUBSCRIPTION_CHANGE.label: _("Subscription change"),
+        LineReason.SUBSCRIPTION_END.label: _("Subscription end"),
+        LineReason.LATE_USAGE.label: _("Late usage"),
+    }
+    return given.get(note.reason, note.reason)
 
 
 def _headline(note: CreditNote) -> str:

@@ -56,7 +56,10 @@ def of_credit_note(note: CreditNote) -> Source:
         terms="; ".join(note_words.settlement(note)),
         po_number=note.invoice.po_number,
         preceding=(str(note.invoice.number), note.invoice.issue_date),
-        notes=(*([note.reason] if note.reason else []), *_notes(note.test_clock_id is not None, lines)),
+        notes=(
+            *([note_words.reason_text(note)] if note.reason else []),
+            *_notes(note.test_clock_id is not None, lines),
+        ),
         exemptions=parts.untaxed_reasons(),
     )
 

@@ -211,6 +211,12 @@ class TestCreditNote:
         assert b"<ram:DuePayableAmount>10.00<" in xml
         assert broken_rules(documents.e_invoice(subject=note, syntax="ubl", at=FEB_2), "ubl-2.1") == []
 
+    def test_a_reason_that_the_engine_gave_is_in_the_readers_language(self):
+        invoice = papers.invoice(line(4900), buyer={"locale": "de"})
+        note = papers.credit_note(invoice, 2000, reason="Subscription end")
+        text = text_of(documents.credit_note_pdf(note=note, at=FEB_2).content)
+        assert "Ende des Abonnements" in text
+
 
 class TestReceipt:
     def test_says_what_was_paid_how_and_for_what(self):
