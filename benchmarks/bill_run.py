@@ -138,7 +138,8 @@ def _work() -> None:
     sys.stdin.readline()
     run = runs.bill_due(at=world.DUE, collect=False)
     assert not run.parked, run.last_error
-    said = {"invoices": run.invoices, "ended": time.perf_counter(), "checks_seconds": 0, "peak_mb": _peak_mb()}
+    ended, checks = time.perf_counter(), sum(check["milliseconds"] for check in run.checks) / 1000
+    said = {"invoices": run.invoices, "ended": ended - checks, "checks_seconds": checks, "peak_mb": _peak_mb()}
     print(json.dumps(said), flush=True)
 
 
@@ -169,6 +170,8 @@ def _tell(found: dict[tuple[int, int], list[Measured]]) -> None:
     if {(largest, 1), (largest, 2)} <= found.keys():
         times = [two.rate / one.rate for one, two in zip(found[largest, 1], found[largest, 2], strict=False)]
         print(f"Two workers: {statistics.median(times):.2f} times one.")
+    checks = statistics.median(run.checks_seconds for run in found[largest, 1]) if (largest, 1) in found else 0
+    print(f"The consistency checks after {largest:,} invoices took {checks:.2f} s, which the rates leave out.")
     if {(largest, 1), (FEW, 1)} <= found.keys() and largest > FEW:
         costs = [few.rate / many.rate for few, many in zip(found[FEW, 1], found[largest, 1], strict=False)]
         print(f"An invoice of {largest:,} costs {statistics.median(costs):.2f} times what one of {FEW:,} does.")

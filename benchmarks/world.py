@@ -1,16 +1,21 @@
 """What the bill run's benchmark bills: a catalogue made by the operations, and many customers written at once."""
 
-from datetime import UTC, date, datetime
+import zlib
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from django.db import connection, transaction
 
 from billing import catalog, entities
-from billing.models import Coupon, Customer, Discount, LegalEntity, Price, Subscription, SubscriptionItem
-from gtm.shared import bulk, vendors
+from billing.models import Coupon, Customer, Discount, PlanVersion, Price, Subscription, SubscriptionItem
+from gtm.shared import bulk, periods, vendors
+from gtm.shared.periods import Anchor, Interval
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
+START = datetime(2025, 12, 1, tzinfo=UTC)
+FIRST_DAY = START + timedelta(hours=1)
+JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
 DUE = datetime(2026, 2, 1, tzinfo=UTC)
+MRR = 4900 + 6 * 900
 ROLL_UPS = 60  # hours with usage, for each customer
 EVERY_TENTH = 10
 _BATCH = 5_000
@@ -64,29 +69,16 @@ def _catalogue() -> tuple[list[Price], Coupon]:
 
 
 def _subscribe(numbers: range, prices: list[Price], coupon: Coupon) -> None:
+    """Subscriptions that began in the course of 1 December, each at a moment of its own, and stand in January."""
     customers = [_customer(number) for number in numbers]
-    version, entity = prices[0].plan.current_version, LegalEntity.objects.get()
-    period = {"current_period_start": START, "current_period_end": DUE}
-    terms = {"plan_version": version, "currency": "EUR", "status": "active", "start_at": START, "next_bill_at": DUE}
-    bought = [Subscription(customer=one, payer=one, mrr=10300, **terms, **period) for one in customers]
-    items = [
-        SubscriptionItem(
-            subscription=one,
-            price=price,
-            quantity=6 if price.code == "seats" else 1,
-            anchor_at=START,
-            next_bill_at=DUE,
-            billed_until=None if price.meter_id else DUE,
-            **period,
-        )
-        for one in bought
-        for price in prices
-    ]
+    bought = [_subscription(customer, prices[0].plan.current_version) for customer in customers]
+    items = [_item(one, price) for one in bought for price in prices]
     discounts = [
-        Discount(coupon=coupon, customer=one.customer, subscription=one, starts_at=START)
+        Discount(coupon=coupon, customer=one.customer, subscription=one, starts_at=one.start_at)
         for one in bought[::EVERY_TENTH]
     ]
-    assert entity.is_default
+    for discount in discounts:
+        discount.subscription.mrr = MRR * 9 // 10
     for model, rows in (
         (Customer, customers),
         (Subscription, bought),
@@ -108,6 +100,39 @@ def _customer(number: int) -> Customer:
     )
 
 
+def _subscription(customer: Customer, version: PlanVersion) -> Subscription:
+    start_at = FIRST_DAY + timedelta(seconds=zlib.crc32(customer.name.encode()) % 70_000)
+    january = periods.period(Anchor(start_at, customer.timezone), Interval("month"), 1)
+    return Subscription(
+        customer=customer,
+        payer=customer,
+        plan_version=version,
+        currency="EUR",
+        status="active",
+        mrr=MRR,
+        start_at=start_at,
+        current_period_start=january.start,
+        current_period_end=january.end,
+        next_bill_at=january.end,
+    )
+
+
+def _item(subscription: Subscription, price: Price) -> SubscriptionItem:
+    start, end = subscription.current_period_start, subscription.current_period_end
+    return SubscriptionItem(
+        subscription=subscription,
+        price=price,
+        quantity=6 if price.code == "seats" else 1,
+        anchor_at=subscription.start_at,
+        timezone=subscription.customer.timezone,
+        period_index=1,
+        current_period_start=start,
+        current_period_end=end,
+        billed_until=start if price.meter_id else end,
+        next_bill_at=end,
+    )
+
+
 def _use(price: Price) -> None:
     """Usage of January, written hour after hour as it comes in."""
     with connection.cursor() as cursor:
@@ -120,5 +145,5 @@ def _use(price: Price) -> None:
             CROSS JOIN LATERAL (SELECT %s::timestamptz + n * interval '12 hours') AS at (hour)
             CROSS JOIN billing_customer c
             ORDER BY hour, c.id""",
-            [price.meter_id, ROLL_UPS - 1, START],
+            [price.meter_id, ROLL_UPS - 1, JANUARY],
         )

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import transaction
 
 from billing.models import Allocation, BalanceEntry, Customer, CustomerBalance, Invoice
-from gtm.shared import context, outbox
+from gtm.shared import bulk, context, outbox
 from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import Event
 
@@ -109,7 +109,8 @@ def _locked(customer: Customer, currency: str) -> CustomerBalance:
 def _lock_all(invoices: Iterable[Invoice]) -> dict[tuple[Any, str], CustomerBalance]:
     """The balances of their payers that hold anything, locked by id."""
     payers, currencies = {one.customer_id for one in invoices}, {one.currency for one in invoices}
-    held = CustomerBalance.objects.filter(customer__in=payers, currency__in=currencies, amount__gt=0).order_by("pk")
+    of_theirs = bulk.among("customer__pk", payers)
+    held = CustomerBalance.objects.filter(of_theirs, currency__in=currencies, amount__gt=0).order_by("pk")
     locked = held.select_for_update(of=("self",), no_key=True)
     return {(balance.customer_id, balance.currency): balance for balance in locked}
 

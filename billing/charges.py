@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from itertools import count
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
@@ -61,7 +62,7 @@ class Measure(NamedTuple):
 
 def state_of(item: SubscriptionItem, *, timezone: str, vendor: Vendor, alignment: str) -> ItemState:
     """The item as the pure walk through its periods sees it."""
-    anchor = Anchor(item.anchor_at, item.timezone, vendor.proration_unit, alignment)  # type: ignore[arg-type]  # choices
+    anchor = _anchor(item.anchor_at, item.timezone, vendor.proration_unit, alignment)  # type: ignore[arg-type]  # choices
     return ItemState(
         anchor=anchor,
         interval=interval_of(item.price),
@@ -75,7 +76,12 @@ def state_of(item: SubscriptionItem, *, timezone: str, vendor: Vendor, alignment
 
 
 def interval_of(price: Price) -> Interval:
-    return Interval(price.interval, price.interval_count)  # type: ignore[arg-type]  # an item's price always recurs
+    return _interval(price.interval, price.interval_count)  # type: ignore[arg-type]  # an item's price always recurs
+
+
+# The items of a subscription mostly have one anchor, and there are few intervals.
+_anchor = lru_cache(maxsize=1024)(Anchor)
+_interval = lru_cache(maxsize=128)(Interval)
 
 
 def place(item: SubscriptionItem, state: ItemState, *, ends_at: datetime | None) -> None:
@@ -328,7 +334,8 @@ def pending(*, payers: Iterable[Customer], by: datetime, fresh: Iterable[Charge]
 
     The pending charges that are written, locked, and after those of the same instant ``fresh`` ones, which are not.
     """
-    queryset = Charge.objects.filter(status=Charge.Status.PENDING, payer__in=list(payers), invoice_at__lte=by)
+    of_theirs = bulk.among("payer__pk", {payer.pk for payer in payers})
+    queryset = Charge.objects.filter(of_theirs, status=Charge.Status.PENDING, invoice_at__lte=by)
     related = ("customer", "payer__legal_entity", "subscription", "item", "price", "credits_line__invoice")
     known = queryset.select_for_update(of=("self",)).select_related(*related).order_by("created_at", "id")
     new = [charge for charge in fresh if charge.status == Charge.Status.PENDING and charge.invoice_at <= by]

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from operator import attrgetter
 
 from billing import entities, invoicing, taxation
 from billing.invoicing import GatheringKey, Line, Totals
@@ -85,9 +86,13 @@ def gather(charges: Sequence[Charge], *, context: Context, book: Book | None = N
     ``book``: the discounts of subscriptions that aren't written yet; of others they are read.
     """
     known = discounts.book(charges) if book is None else book
+    keys: dict[object, GatheringKey] = {}
     grouped: dict[GatheringKey, list[Charge]] = defaultdict(list)
     for charge in charges:
-        grouped[_key(charge, context)].append(charge)
+        alike = (charge.payer_id, charge.subscription_id, charge.currency, charge.tax_class, charge.credits_line_id)
+        if alike not in keys:
+            keys[alike] = _key(charge, context)
+        grouped[keys[alike]].append(charge)
     return [_draft(key, members, context, known) for key, members in grouped.items()]
 
 
@@ -144,7 +149,8 @@ def _terms(charge: Charge, method: str) -> int:
 
 def _decide(charge: Charge, context: Context) -> TaxDecision:
     """A credit carries the tax of the line it gives back; anything else is taxed as things stand now."""
-    if charge.credits_line is not None:
+    if charge.credits_line_id is not None:
+        assert charge.credits_line is not None
         return taxation.recalled(charge.credits_line.taxes)
     entity = context.entity_of(charge.payer)
     return context.taxes.decide(
@@ -173,7 +179,7 @@ def _draft(key: GatheringKey, charges: list[Charge], context: Context, book: Boo
 
 
 def _line(invoice: Invoice, position: int, charge: Charge) -> InvoiceLine:
-    copied = {name: getattr(charge, name) for name in _COPIED}
+    copied = dict(zip(_COPIED, _copied(charge), strict=True))
     return bulk.new(InvoiceLine, invoice=invoice, position=position, subscription_item_id=charge.item_id, **copied)
 
 
@@ -193,6 +199,7 @@ _COPIED = (
     "credits_line_id",
     "explanation",
 )
+_copied = attrgetter(*_COPIED)
 
 
 def total(draft: Draft, *, context: Context, book: Book) -> None:

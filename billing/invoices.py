@@ -151,7 +151,7 @@ def _write_charges(drafts: Sequence[Draft], fresh: Sequence[Charge], *, waived: 
     """Bind the charges to their lines, and write those that are new."""
     billed = [pair for draft in drafts for pair in zip(draft.charges, draft.lines, strict=True)]
     for charge, line in billed:
-        charge.status, charge.invoice_line = Charge.Status.BILLED, line
+        charge.status, charge.invoice_line_id = Charge.Status.BILLED, line.pk  # the line itself would keep both alive
     for charge in waived:
         charge.status = Charge.Status.WAIVED
     ended = [*(charge for charge, _line in billed), *waived]

@@ -209,11 +209,12 @@ def _rates_of(lines: Iterable[Line]) -> list[TaxRate]:
 
 
 def _shares(rate: TaxRate, lines: Sequence[Line], nets: list[int], rounding: TaxRounding) -> list[int]:
-    factor = Fraction(rate.percentage) / 100
-    exact = [net * factor if rate in line.tax_rates else Fraction() for line, net in zip(lines, nets, strict=True)]
+    numerator, denominator = rate.percentage.as_integer_ratio()
+    per = denominator * 100
+    exact = [net * numerator if rate in line.tax_rates else 0 for line, net in zip(lines, nets, strict=True)]
     if rounding == "line":
-        return [round_half_up(part) for part in exact]
-    return apportion(round_half_up(sum(exact, Fraction())), exact)
+        return [round_half_up(Fraction(part, per)) for part in exact]
+    return apportion(round_half_up(Fraction(sum(exact), per)), exact, per=per)
 
 
 def _tax_sum(rate: TaxRate, lines: Sequence[Line], nets: list[int], by_line: list[int]) -> TaxSum:

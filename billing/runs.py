@@ -181,10 +181,8 @@ def _bill(run: BillingRun, payers: Sequence[Customer]) -> None:
 
 def _lock_due(run: BillingRun, payers: Sequence[Customer]) -> list[Subscription]:
     """Their due subscriptions, locked by id and read whole."""
-    theirs = due(at=run.cutoff, test_clock=run.test_clock).filter(payer__in=payers).order_by("pk")
-    found = bulk.select(theirs.select_for_update(of=("self",), no_key=True))
-    whole.complete(found)
-    return found
+    of_theirs = bulk.among("payer__pk", [payer.pk for payer in payers])
+    return whole.locked(due(at=run.cutoff, test_clock=run.test_clock).filter(of_theirs))
 
 
 # --- drafts ------------------------------------------------------------------------------------

@@ -35,9 +35,10 @@ class TaxBook:
         Raises PlaceUnknown, and Invalid for outdated own rates.
         """
         key = (entity.pk, payer.pk, tax_class, on)
-        if key not in self._decided:
-            self._decided[key] = tax.decide(Seller(entity.country), _buyer(payer), tax_class, self._rates, on)
-        decision = self._decided[key]
+        decision = self._decided.get(key)
+        if decision is None:
+            decision = tax.decide(Seller(entity.country), _buyer(payer), tax_class, self._rates, on)
+            self._decided[key] = decision
         if not decision.may_bill:
             raise PlaceUnknown(payer, decision.reason)
         return decision

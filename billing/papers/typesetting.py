@@ -12,18 +12,20 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import structlog
-import typst
 from django.conf import settings
+from django.utils.functional import SimpleLazyObject
 
 from billing.papers import factur_x
 
 log = structlog.get_logger(__name__)
+typst: Any = SimpleLazyObject(lambda: import_module("typst"))  # 7 MB, which nobody needs who typesets nothing
 FONT_PACKAGES = ("noto_cjk_sans_otc", "justmytype_intl_rtl")
 STANDARDS = ["a-3b", "ua-1"]
 BOX = "\u25a1"
@@ -80,7 +82,7 @@ def _compile(setting: _Setting) -> bytes:
     )
 
 
-def _easier(setting: _Setting, error: typst.TypstError) -> _Setting:
+def _easier(setting: _Setting, error: Exception) -> _Setting:
     """What to try next: the machine's fonts, boxes for letters that it lacks too, no logo. Else raises the error."""
     letters = _letters(error)
     if letters and not setting.machine_fonts:
@@ -94,7 +96,7 @@ def _easier(setting: _Setting, error: typst.TypstError) -> _Setting:
     raise error
 
 
-def _letters(error: typst.TypstError) -> str:
+def _letters(error: Exception) -> str:
     found = _NO_GLYPH.search(str(error))
     return _ESCAPED.sub(lambda code: chr(int(code[1], 16)), found[1]) if found else ""
 

@@ -14,6 +14,7 @@ from billing.discounting import Applied, Purse, Service, Share
 from billing.invoicing import Totals
 from billing.models import Charge, Coupon, Discount, DiscountUse, Invoice, InvoiceLine
 from billing.queries import billing_periods
+from gtm.shared import bulk
 
 
 @dataclass
@@ -88,7 +89,8 @@ def book(charges: Iterable[Charge], *, besides: Collection[InvoiceLine] = ()) ->
     subscriptions = {charge.subscription_id for charge in charges if charge.subscription_id is not None}
     if not subscriptions:
         return Book()
-    rows = list(Discount.objects.filter(subscription__in=subscriptions).select_related("coupon").order_by("pk"))
+    of_theirs = bulk.among("subscription__pk", subscriptions)
+    rows = list(Discount.objects.filter(of_theirs).select_related("coupon").order_by("pk"))
     fixed = [row for row in rows if row.coupon.amount_off is not None]
     if not fixed:
         return Book(rows)

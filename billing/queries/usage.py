@@ -109,7 +109,7 @@ CROSS JOIN LATERAL (
     SELECT COALESCE(sum(r.count), 0) AS count, COALESCE(sum(r.sum), 0) AS sum, max(r.max) AS max,
         max(r.latest_at) AS latest_at,
         (array_agg(r.latest ORDER BY r.latest_at DESC, r.latest DESC)
-            FILTER (WHERE r.latest_at IS NOT NULL))[1] AS latest
+            FILTER (WHERE w.aggregation = 'latest' AND r.latest_at IS NOT NULL))[1] AS latest
     FROM billing_usagerollup r
     WHERE r.customer_id = w.customer_id AND r.meter_id = w.meter_id
         AND r.hour >= w.first_hour AND r.hour < w.last_hour AND {_OF_ROLLUP}

@@ -4,9 +4,32 @@ from collections import defaultdict
 from collections.abc import Sequence
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from billing.models import Customer, Discount, LegalEntity, PlanVersion, Price, Subscription, SubscriptionItem
 from billing.standing import OPEN_ITEMS
 from gtm.shared import bulk
+
+_UNREAD = ("external_id", "metadata", "created_at", "updated_at")
+_UNREAD_OF_PARTIES = (
+    "billing_emails",
+    "traits",
+    "managed",
+    "allowed_collection",
+    "allowed_collection_reason",
+    "contact_name",
+    "contact_email",
+    "stripe_id",
+    "parked_reason",
+)
+
+
+def locked(due: QuerySet[Subscription]) -> list[Subscription]:
+    """The subscriptions of a queryset, locked by id and read whole, but for columns that no bill depends on."""
+    theirs = due.defer(*_UNREAD).order_by("pk").select_for_update(of=("self",), no_key=True)
+    found = bulk.select(theirs)
+    complete(found)
+    return found
 
 
 def complete(subscriptions: Sequence[Subscription]) -> None:
@@ -22,7 +45,7 @@ def complete(subscriptions: Sequence[Subscription]) -> None:
 
 
 def _parties(keys: set[UUID]) -> dict[UUID, Customer]:
-    found = bulk.select(Customer.objects.filter(pk__in=keys))
+    found = bulk.select(Customer.objects.filter(bulk.among("pk", keys)).defer(*_UNREAD, *_UNREAD_OF_PARTIES))
     entities = LegalEntity.objects.in_bulk({one.legal_entity_id for one in found if one.legal_entity_id})
     bulk.link(found, "legal_entity", entities)
     return {one.pk: one for one in found}
@@ -30,11 +53,10 @@ def _parties(keys: set[UUID]) -> dict[UUID, Customer]:
 
 def _items(subscriptions: Sequence[Subscription]) -> dict[UUID, list[SubscriptionItem]]:
     """Their items in order; those that ended only while they are still to be billed."""
-    still_open = SubscriptionItem.objects.filter(OPEN_ITEMS, subscription__in=[one.pk for one in subscriptions])
-    items = bulk.select(still_open.order_by("pk"))
+    of_theirs = bulk.among("subscription__pk", [one.pk for one in subscriptions])
+    items = bulk.select(SubscriptionItem.objects.filter(OPEN_ITEMS, of_theirs).defer(*_UNREAD).order_by("pk"))
     prices = Price.objects.select_related("plan", "meter").in_bulk({item.price_id for item in items})
     bulk.link(items, "price", prices)
-    bulk.link(items, "subscription", {one.pk: one for one in subscriptions})
     found: dict[UUID, list[SubscriptionItem]] = defaultdict(list)
     for item in items:
         found[item.subscription_id].append(item)
@@ -44,7 +66,7 @@ def _items(subscriptions: Sequence[Subscription]) -> dict[UUID, list[Subscriptio
 def _discounts(subscriptions: Sequence[Subscription]) -> dict[UUID, list[Discount]]:
     """Their discounts with coupons; of those that are over, too."""
     found: dict[UUID, list[Discount]] = defaultdict(list)
-    theirs = Discount.objects.filter(subscription__in=[one.pk for one in subscriptions]).select_related("coupon")
-    for discount in theirs.order_by("pk"):
+    of_theirs = bulk.among("subscription__pk", [one.pk for one in subscriptions])
+    for discount in Discount.objects.filter(of_theirs).select_related("coupon").order_by("pk"):
         found[discount.subscription_id].append(discount)
     return found

@@ -12,6 +12,7 @@ from functools import cache
 from itertools import repeat
 from operator import attrgetter, itemgetter
 from typing import Any, TypeAlias, TypeVar
+from uuid import UUID
 
 import msgspec
 from django.contrib.postgres.fields import ArrayField
@@ -30,6 +31,7 @@ _Values: TypeAlias = tuple[Any, ...]
 _Dump: TypeAlias = Callable[[_Values], Iterable[str]]
 
 _LOADERS = {"timestamptz": TimestamptzLoader, "jsonb": JsonbLoader}  # psycopg's own, in C, in the place of Django's
+_SLICE = 250  # rows that are put into text at a time, while the server takes in those before
 _NULL = r"\N"
 _ESCAPES = {"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"}
 _TO_ESCAPE = re.compile(r"[\\\t\n\r]")
@@ -59,19 +61,42 @@ def _stored(model: type[M], alias: str, values: Iterable[tuple[str, Any]]) -> M:
     return row
 
 
+class _Among(models.Lookup):  # type: ignore[type-arg]  # no generic where it runs
+    """``field__among=keys``: one parameter, however many keys there are."""
+
+    lookup_name = "among"
+    prepare_rhs = False
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        column, params = self.process_lhs(compiler, connection)
+        keys = ",".join([key.hex for key in self.rhs])
+        return f"{column} = ANY(%s::uuid[])", (*params, f"{{{keys}}}")
+
+
+models.UUIDField.register_lookup(_Among)
+
+
+def among(name: str, keys: Iterable[UUID]) -> models.Q:
+    """A filter for rows whose ``name`` (``pk``, ``payer__pk``) is one of many keys, far cheaper than ``__in``."""
+    return models.Q(**{f"{name}__among": list(keys)})
+
+
 def new(model: type[M], **values: Any) -> M:
     """An unsaved row, from values by the names of their fields (or ``…_id``) and from the fields' defaults."""
-    names, constants, makers = _making(model)
+    links, constants, makers = _making(model)
     row = model.__new__(model)
-    row._state = ModelState()
+    row._state = state = ModelState()
     columns = row.__dict__
     columns.update(constants)
     for name, value in values.items():
-        if (link := names[name]) is None:
+        if name in links:
+            column, key = links[name]
+            columns[column] = None if value is None else value.__dict__[key]
+            state.fields_cache[name] = value
+        elif name in columns:
             columns[name] = value
         else:
-            columns[link.attname] = value and value.pk
-            link.set_cached_value(row, value)
+            raise TypeError(f"{model.__name__} has no field {name!r}")
     for name, make in makers:
         if name not in values:
             columns[name] = make()
@@ -81,15 +106,15 @@ def new(model: type[M], **values: Any) -> M:
 @cache
 def _making(
     model: type[M],
-) -> tuple[dict[str, models.ForeignKey[Any, Any] | None], dict[str, Any], list[tuple[str, Callable[[], Any]]]]:
-    """The names that ``new`` takes, with their foreign keys; the defaults that rows share; what is made for each."""
+) -> tuple[dict[str, tuple[str, str]], dict[str, Any], list[tuple[str, Callable[[], Any]]]]:
+    """Foreign keys (name -> column, key it leads to), the defaults that rows share, and what is made for each."""
     fields: list[_Field] = list(model._meta.concrete_fields)
-    made = [field for field in fields if field.has_default() and callable(field.default)]
-    links = {field.name: field for field in fields if isinstance(field, models.ForeignKey)}
+    made = {field.attname: field.default for field in fields if field.has_default() and callable(field.default)}
+    links = [field for field in fields if isinstance(field, models.ForeignKey)]
     return (
-        {**{field.attname: None for field in fields}, **links},
-        {field.attname: field.get_default() for field in fields if field not in made},
-        [(field.attname, field.default) for field in made],
+        {field.name: (field.attname, field.target_field.attname) for field in links},
+        {field.attname: None if field.attname in made else field.get_default() for field in fields},
+        list(made.items()),
     )
 
 
@@ -149,7 +174,8 @@ def _by_what_they_leave(fields: Sequence[_Field], rows: Iterable[M]) -> dict[tup
 def _copy(model: type[M], fields: Sequence[_Field], rows: Sequence[M]) -> None:
     statement = f"COPY {_quoted(model._meta.db_table)} ({', '.join(map(_name, fields))}) FROM STDIN"
     with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.write(_text_of(fields, rows))
+        for first in range(0, len(rows), _SLICE):
+            copy.write(_text_of(fields, rows[first : first + _SLICE]))
     alias = connection.alias
     for row in rows:
         state = row._state
@@ -178,7 +204,7 @@ def _each(dump: Callable[[Any], str]) -> _Dump:
     """Write the values one by one; many columns hold the same one throughout."""
 
     def write(values: _Values) -> Iterable[str]:
-        if values.count(values[0]) == len(values):
+        if len({*map(id, values)}) == 1:
             return repeat(_NULL if values[0] is None else dump(values[0]), len(values))
         return [_NULL if value is None else dump(value) for value in values]
 

@@ -53,19 +53,20 @@ def allocate(total: int, weights: Sequence[int | Decimal | Fraction]) -> list[in
     return apportion(total, [total * weight / whole for weight in exact])
 
 
-def apportion(total: int, exact: Sequence[Fraction]) -> list[int]:
+def apportion(total: int, exact: Sequence[Fraction | int], *, per: int = 1) -> list[int]:
     """Round each exact part down or up, so that all of them sum to `total`, which is their rounded sum.
 
-    The largest remainders are rounded up, the earlier part first among equals. Parts may have either sign. Raises
-    ValueError when `total` is not the sum of the parts rounded to an integer, one way or the other.
+    The largest remainders are rounded up, the earlier part first among equals. Parts may have either sign; they are
+    given times `per`, so that whoever knows their common denominator can count in integers. Raises ValueError when
+    `total` is not the sum of the parts rounded to an integer, one way or the other.
     """
     if total < 0:
-        return [-part for part in apportion(-total, [-part for part in exact])]
-    floors = [part.numerator // part.denominator for part in exact]
+        return [-part for part in apportion(-total, [-part for part in exact], per=per)]
+    floors = [part // per for part in exact]
     missing = total - sum(floors)
     if not 0 <= missing <= len(floors):
         raise ValueError("the total is not the rounded sum of its parts")
-    by_remainder = sorted(range(len(exact)), key=lambda index: (floors[index] - exact[index], index))
+    by_remainder = sorted(range(len(exact)), key=lambda index: (floors[index] * per - exact[index], index))
     for index in by_remainder[:missing]:
         floors[index] += 1
     return floors

@@ -155,6 +155,7 @@ def add_days(instant: datetime, days: int, timezone: str) -> datetime:
     return _resolve(local + timedelta(days=days), timezone)
 
 
+@lru_cache(maxsize=4096)
 def local_date(instant: datetime, timezone: str) -> date:
     """The calendar date that an instant falls on in a zone."""
     _require_aware(instant, "instant")

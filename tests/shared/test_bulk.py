@@ -168,7 +168,7 @@ class TestNew:
         assert one.pk != other.pk
 
     def test_refuses_names_of_no_field(self):
-        with pytest.raises(KeyError, match="nickname"):
+        with pytest.raises(TypeError, match="nickname"):
             bulk.new(Customer, nickname="A")
 
 
