@@ -5,8 +5,10 @@ due at least then shrinks with its days. Measured is what was charged for servic
 tax, whatever the plan was.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from billing import proration
 from billing.cycles import Cycles, Span
@@ -18,13 +20,25 @@ from gtm.shared.periods import Period
 MAX_WINDOWS = 120  # at once; what is left stays due
 
 
+class Amount(NamedTuple):
+    """What was charged, or given back, for service that begins at an instant; minor units before discount."""
+
+    begins_at: datetime
+    amount: int
+    ends_at: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A window that has ended, the era in which its period is counted, and what part of the period it is."""
+    """A window that has ended, the era in which its period is counted, and what part of the period it is.
+
+    ``served_until``: where time is cut that is given back, which is the end of the last day where it ends for good.
+    """
 
     period: Period
     era: Span
     part: Part
+    served_until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +57,7 @@ def windows(cycles: Cycles, *, since: datetime, until: datetime, ends_at: dateti
         end = period.end if ends_at is None else min(period.end, ends_at)
         if end > until:
             break
-        window = Period(since, end, period.index)
-        found.append(Window(window, era, _part(window, era, is_end=end == ends_at and end < period.end)))
+        found.append(_window(Period(since, end, period.index), era, is_end=end == ends_at and end < period.end))
         since = end
     return found
 
@@ -63,11 +76,35 @@ def missing(committed: int, *, rated: int) -> TrueUp:
     return TrueUp(amount, (Step("commitment", {"committed": committed, "rated": rated, "amount": amount}),))
 
 
-def _part(window: Period, era: Span, *, is_end: bool) -> Part:
-    """The day on which a subscription ends is one of it."""
-    end = window.end
+def _window(period: Period, era: Span, *, is_end: bool) -> Window:
+    """The day on which a subscription ends is one of its window."""
+    anchor, end = era.anchor, period.end
     if is_end:
-        anchor = era.anchor
-        whole = era.whole(window.index)
-        end = proration.closing(end, unit=anchor.unit, timezone=anchor.timezone, not_after=whole.end)
-    return proration.part_of(Period(window.start, end, window.index), anchor=era.anchor, interval=era.interval)
+        not_after = era.whole(period.index).end
+        end = proration.closing(end, unit=anchor.unit, timezone=anchor.timezone, not_after=not_after)
+    served = Period(period.start, end, period.index)
+    return Window(period, era, proration.part_of(served, anchor=anchor, interval=era.interval), end)
+
+
+def served(amounts: Iterable[Amount], window: Window, *, gives_back: bool) -> int:
+    """What was charged for service that begins in the window.
+
+    Where it ``gives_back`` what was charged for the time after it, without that.
+    """
+    within = [one for one in amounts if one.begins_at in window.period]
+    given_back = sum(_unused(one, window) for one in within) if gives_back else 0
+    return sum(one.amount for one in within) - given_back
+
+
+def _unused(one: Amount, window: Window) -> int:
+    if one.amount <= 0 or one.ends_at is None or one.ends_at <= window.served_until:
+        return 0
+    anchor = window.era.anchor
+    return proration.unused_net(
+        one.amount,
+        line_start=one.begins_at,
+        line_end=one.ends_at,
+        from_=window.served_until,
+        unit=anchor.unit,
+        timezone=anchor.timezone,
+    )

@@ -103,13 +103,13 @@ def remove(*, discount: Discount, origin: str = Origin.API, reason: str = "", at
     return discount
 
 
-def end_due(subscriptions: Sequence[Subscription], *, at: datetime) -> None:
-    """End the discounts whose time is over by ``at``: revenue goes up from then on.
+def end_due(subscriptions: Sequence[Subscription], *, by: datetime, at: datetime) -> None:
+    """End the discounts whose time is over ``by`` then: revenue goes up from then on.
 
     The caller holds the locks, has read the discounts with their coupons, and plans the subscriptions anew.
     """
     over = [one for subscription in subscriptions for one in standing.open_discounts(subscription)]
-    over = [one for one in over if one.ends_at is not None and one.ends_at <= at]
+    over = [one for one in over if one.ends_at is not None and one.ends_at <= by]
     if not over:
         return
     for discount in over:

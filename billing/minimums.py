@@ -11,11 +11,12 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db.models import F
+from django.db.models.functions import Coalesce
 from django.utils import translation
 from django.utils.translation import gettext as _
 
 from billing import commitment, wording
-from billing.commitment import Window
+from billing.commitment import Amount, Window
 from billing.models import (
     Charge,
     CreditNoteLine,
@@ -32,13 +33,6 @@ from gtm.shared.models import Vendor
 from gtm.shared.periods import Period
 
 _COUNTED = (Charge.Status.PENDING, Charge.Status.BILLED)
-
-
-class Amount(NamedTuple):
-    """What was charged, or given back, for service that begins at an instant; minor units before discount."""
-
-    begins_at: datetime
-    amount: int
 
 
 class Ended(NamedTuple):
@@ -64,8 +58,8 @@ def due(
     amounts = measured(committed, since=min(one.window.period.start for one in ended))
     for charge in made:
         if charge.subscription_id in committed and charge.period_start is not None:
-            amounts[charge.subscription_id].append(Amount(charge.period_start, charge.amount))
-    return [_close(one, within(amounts[one.subscription.pk], one.window.period)) for one in ended]
+            amounts[charge.subscription_id].append(Amount(charge.period_start, charge.amount, charge.period_end))
+    return [_close(one, amounts[one.subscription.pk]) for one in ended]
 
 
 def _may_end(subscription: Subscription, until: datetime) -> bool:
@@ -101,8 +95,10 @@ def _reached(subscription: Subscription, until: datetime) -> datetime:
     return min([until, *behind])
 
 
-def _close(ended: Ended, rated: int) -> Charge:
+def _close(ended: Ended, amounts: Iterable[Amount]) -> Charge:
     subscription, window, price = ended
+    gives_back = _gives_back(subscription, window.period.end)
+    rated = commitment.served(amounts, window, gives_back=gives_back)
     found = commitment.true_up(subscription.minimum_amount or 0, window.part, rated=rated)
     subscription.minimum_since = window.period.end
     return bulk.new(
@@ -126,6 +122,12 @@ def _close(ended: Ended, rated: int) -> Charge:
         invoice_at=window.period.end,
         test_clock_id=subscription.test_clock_id,
     )
+
+
+def _gives_back(subscription: Subscription, end: datetime) -> bool:
+    """Whether what was charged for the time after the end is going to be given back."""
+    cancels = subscription.cancel_at == end and subscription.cancel_credit != Subscription.Credit.NONE
+    return cancels or subscription.pause_at == end
 
 
 def _description(subscription: Subscription, price: Price) -> str:
@@ -189,22 +191,20 @@ def measured(
 ) -> dict[uuid.UUID, list[Amount]]:
     """All that was charged for service from ``since`` on, and given back of it, before discounts; three queries.
 
-    ``besides``: charges that don't count.
+    What is given back counts where its line does, whose time it cuts short. ``besides``: charges that don't count.
     """
-    keys, own = list(subscriptions), LineKind.MINIMUM
-    charges = Charge.objects.filter(subscription__in=keys, status__in=_COUNTED, period_start__gte=since)
-    charges = charges.exclude(kind=own).exclude(credits_line__kind=own).exclude(pk__in=besides)
-    notes = CreditNoteLine.objects.filter(invoice_line__subscription__in=keys, period_start__gte=since)
-    freed = DiscountUse.objects.filter(
-        invoice_line__subscription__in=keys, invoice_line__period_start__gte=since, amount__lt=0
-    )
+    keys, own, line = list(subscriptions), LineKind.MINIMUM, "invoice_line__period_start"
+    begins_at = Coalesce("credits_line__period_start", "period_start")
+    charges = Charge.objects.filter(subscription__in=keys, status__in=_COUNTED).annotate(begins_at=begins_at)
+    charges = charges.filter(begins_at__gte=since).exclude(kind=own).exclude(credits_line__kind=own)
+    theirs = {"invoice_line__subscription__in": keys, f"{line}__gte": since}
+    notes = CreditNoteLine.objects.filter(**theirs, period_start__isnull=False).exclude(invoice_line__kind=own)
+    freed = DiscountUse.objects.filter(**theirs, amount__lt=0).exclude(invoice_line__kind=own)
     found: dict[uuid.UUID, list[Amount]] = defaultdict(list)
     for key, *amount in [
-        *charges.values_list("subscription", "period_start", "amount"),
-        *notes.exclude(invoice_line__kind=own).values_list("invoice_line__subscription", "period_start", -F("amount")),
-        *freed.exclude(invoice_line__kind=own).values_list(
-            "invoice_line__subscription", "invoice_line__period_start", "amount"
-        ),
+        *charges.exclude(pk__in=besides).values_list("subscription", "begins_at", "amount", "period_end"),
+        *notes.values_list("invoice_line__subscription", line, -F("amount")),
+        *freed.values_list("invoice_line__subscription", line, "amount"),
     ]:
         found[key].append(Amount(*amount))
     return found

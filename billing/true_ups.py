@@ -15,9 +15,9 @@ from django.db.models import Sum
 
 from billing import minimums
 from billing.charges import successor
+from billing.commitment import Amount
 from billing.credit_notes import LineCredit
 from billing.credits import give_back
-from billing.minimums import Amount
 from billing.models import Charge, CreditNoteLine, DiscountUse, LineKind, LineReason, SubscriptionChange
 from gtm.shared import bulk
 from gtm.shared.money import round_half_up

@@ -31,7 +31,6 @@ def take(*, subscriptions: Sequence[Subscription], until: datetime, vendor: Vend
     is told. Raises ValueError where one would stay due as it was.
     """
     was_due = {one.pk: one.next_bill_at for one in subscriptions}
-    discounts.end_due(subscriptions, at=until)
     stopped = False
     for one in subscriptions:
         while (at := _next_stop(one, until=until)) is not None:
@@ -39,6 +38,7 @@ def take(*, subscriptions: Sequence[Subscription], until: datetime, vendor: Vend
             stopped = True
     if stopped:
         standing.refresh(subscriptions)  # what a stop gives back may settle an invoice that others share
+    discounts.end_due(subscriptions, by=until, at=until)
     before = {one.pk: one.status for one in subscriptions}
     made = _walk(subscriptions, until=until, vendor=vendor)
     charged = {charge.subscription_id for charge in made}
@@ -91,6 +91,7 @@ def _next_stop(subscription: Subscription, *, until: datetime) -> datetime | Non
 def _stop(subscription: Subscription, *, at: datetime, until: datetime, vendor: Vendor) -> None:
     """Bill what closes by then, but for what begins then, and do what was scheduled."""
     before = {subscription.pk: subscription.status}
+    discounts.end_due([subscription], by=at, at=until)
     made = _walk([subscription], until=at, vendor=vendor, renewing=False)
     bulk.insert(Charge, made)
     kind = _turn(subscription, charged=bool(made), at=at - _INSTANT)

@@ -62,8 +62,9 @@ def _running() -> QuerySet[Discount]:
 
 
 def discount_texts(subscription: Subscription) -> list[str]:
-    """What comes off its invoices, in words."""
-    return [wording.discount(discount) for discount in subscription.discounts.all()]
+    """What comes off its invoices, in words; none for one that has ended."""
+    running = [] if subscription.status in Subscription.ENDED else subscription.discounts.all()
+    return [wording.discount(discount) for discount in running]
 
 
 def summary(subscription: Subscription) -> str:

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from billing import commitment, cycles, discounts, runs, subscriptions, true_ups
+from billing import changes, commitment, cycles, discounts, pauses, runs, subscriptions, true_ups
 from billing.cycles import Cycles, Span
 from billing.models import Charge, Invoice, InvoiceLine, Plan, Subscription
 from billing.proration import Part
@@ -255,3 +255,51 @@ def test_revenue_is_the_commitment_where_that_is_higher(plan: Plan) -> None:
     discounts.redeem(coupon=coupon, subscription=subscription, at=JAN_15)
     subscription.refresh_from_db()
     assert subscription.mrr == 12000
+
+
+class TestThroughChanges:
+    """What is measured is what was charged for service, whoever has paid for what."""
+
+    @pytest.fixture
+    def bigger(self, plan: Plan) -> Plan:
+        """120.00 USD a month, or 1,200.00 a year."""
+        bigger = makers.plan(code="bigger")
+        makers.price(plan=bigger, code="bigger-month", unit_amount=12000)
+        makers.price(plan=bigger, code="bigger-year", interval="year", unit_amount=120000)
+        return bigger
+
+    @pytest.mark.parametrize("method", ["charge_automatically", "send_invoice"])
+    @pytest.mark.parametrize("percent", [None, 20, 100])
+    def test_an_upgrade_counts_the_time_of_each_plan(
+        self, plan: Plan, bigger: Plan, method: str, percent: int | None
+    ) -> None:
+        vendors.change(proration_unit="second")
+        customer = makers.customer(collection_method=method)
+        given = [makers.coupon(percent_off=percent, duration="forever")] if percent else []
+        subscription = makers.subscribed(customer, plan=plan, minimum_amount=20000, coupons=given)
+        half = JAN_1 + timedelta(days=15.5)
+        changes.change(subscription=subscription, plan=bigger, effective="now", invoicing="now", at=half)
+        bill(FEB_1, FEB_1 + GRACE)
+        assert true_ups_of(subscription) == [(JAN_1, 20000 - 4900 // 2 - 12000 // 2)]
+
+    def test_another_interval_cuts_the_window(self, plan: Plan, bigger: Plan) -> None:
+        subscription = committed(plan, 20000)
+        at = datetime(2026, 1, 16, 12, tzinfo=UTC)
+        changes.change(subscription=subscription, plan=bigger, interval="year", effective="now", at=at)
+        boundary, used = at.replace(hour=0), 4900 - round(4900 * 16 / 31)
+        assert true_ups_of(subscription) == [(JAN_1, round(20000 * 15 / 31) - used)]
+        subscription.refresh_from_db()
+        assert subscription.minimum_since == boundary
+        bill(FEB_1, boundary.replace(year=2027), boundary.replace(year=2027) + GRACE)
+        assert len(true_ups_of(subscription)) == 1
+        assert list(Charge.objects.filter(kind="minimum").values_list("status", flat=True)).count("waived") == 1
+
+    def test_a_pause_ends_the_window_with_its_day(self, plan: Plan) -> None:
+        subscription = committed(plan, 20000)
+        pauses.pause(subscription=subscription, at=JAN_15)
+        runs.bill_due(at=JAN_15 + GRACE)
+        used = 4900 - round(4900 * 16 / 31)
+        assert true_ups_of(subscription) == [(JAN_1, round(20000 * 15 / 31) - used)]
+        pauses.resume(subscription=subscription, at=MAR_1)
+        bill(MAR_1 + timedelta(days=31), MAR_1 + timedelta(days=31) + GRACE)
+        assert true_ups_of(subscription)[1:] == [(MAR_1, 15100)]
