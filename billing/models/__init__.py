@@ -2,10 +2,11 @@ from billing.models.balances import BalanceEntry, CustomerBalance, Refund
 from billing.models.catalog import Entitlement, Feature, Meter, Plan, PlanVersion, PlanVersionPrice, Price, TaxRate
 from billing.models.coupons import Coupon, Discount, DiscountUse
 from billing.models.credit_notes import CreditNote, CreditNoteLine, CreditNoteTax
-from billing.models.customers import CollectionMethod, Customer, Grant, Member, PaymentMethod, Prompt
+from billing.models.customers import CollectionMethod, Customer, Grant, PaymentMethod, Prompt
 from billing.models.documents import Document
 from billing.models.entities import LegalEntity, NumberSeries
 from billing.models.invoices import Charge, Invoice, InvoiceLine, InvoiceTax, LineKind, LineReason
+from billing.models.members import Invitation, Member
 from billing.models.payments import Allocation, Payment, PaymentAttempt, SandboxCharge
 from billing.models.phases import Phase, PhaseItem
 from billing.models.runs import BillingRun, Checkout
@@ -31,6 +32,7 @@ __all__ = [
     "Entitlement",
     "Feature",
     "Grant",
+    "Invitation",
     "Invoice",
     "InvoiceLine",
     "InvoiceTax",

@@ -1,4 +1,4 @@
-"""Who uses and who pays, the people who sign in for them, and how they pay."""
+"""Who uses and who pays, and how they pay."""
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -92,29 +92,6 @@ class Customer(Resource):
     def place(self) -> str:
         """The country that decides the tax, or nothing when it is unknown."""
         return self.country or str(self.billing_address.get("country", ""))
-
-
-class Member(Row):
-    """A portal sign-in. A user may belong to several customers."""
-
-    PREFIX = "mbr"
-
-    class Role(models.TextChoices):
-        OWNER = "owner", "Owner"
-        BILLING = "billing", "Billing"
-        VIEWER = "viewer", "Viewer"
-
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
-    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="members")
-    role = models.CharField(max_length=10, choices=Role.choices, default=Role.OWNER)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["user", "customer"], name="billing_member_once")]
-
-    @property
-    def may_buy(self) -> bool:
-        return self.role in {self.Role.OWNER, self.Role.BILLING}
 
 
 class PaymentMethod(Row):
