@@ -7,6 +7,7 @@ from billing.models.documents import Document
 from billing.models.entities import LegalEntity, NumberSeries
 from billing.models.invoices import Charge, Invoice, InvoiceLine, InvoiceTax, LineKind, LineReason
 from billing.models.members import Invitation, Member
+from billing.models.notices import Announcement, MailPreference
 from billing.models.payments import Allocation, Payment, PaymentAttempt, SandboxCharge
 from billing.models.phases import Phase, PhaseItem
 from billing.models.runs import BillingRun, Checkout
@@ -15,6 +16,7 @@ from billing.models.usage import LateUsage, UsageCorrection, UsageEvent, UsageEv
 
 __all__ = [
     "Allocation",
+    "Announcement",
     "BalanceEntry",
     "BillingRun",
     "Charge",
@@ -40,6 +42,7 @@ __all__ = [
     "LegalEntity",
     "LineKind",
     "LineReason",
+    "MailPreference",
     "Member",
     "Meter",
     "NumberSeries",

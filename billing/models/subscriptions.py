@@ -97,6 +97,10 @@ class Subscription(Resource):
             models.Index(fields=["customer", "status"], name="billing_subscription_of"),
             models.Index(fields=["payer"], name="billing_subscription_payer"),
             models.Index(fields=["created_at", "id"], name="billing_subscription_listed"),
+            models.Index(
+                fields=["current_period_end"], name="billing_subscription_renews", condition=Q(status="active")
+            ),
+            models.Index(fields=["trial_end"], name="billing_subscription_on_trial", condition=Q(status="trialing")),
         ]
         constraints = [
             *Resource.Meta.constraints,

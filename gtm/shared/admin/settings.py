@@ -25,6 +25,7 @@ GENERAL = (
 PAYMENTS = (
     ("Gateway", {"fields": ("gateway",)}),
     ("Invoices", {"fields": (("proration_unit", "tax_rounding"), "draft_grace_minutes")}),
+    ("Notices", {"fields": (("renewal_notice_days", "trial_notice_days"),)}),
 )
 
 
@@ -52,8 +53,14 @@ class GeneralForm(OperationForm):
 class PaymentsForm(OperationForm):
     class Meta:
         model = Vendor
-        fields = ("proration_unit", "tax_rounding", "draft_grace_minutes")
-        labels = {"proration_unit": "Prorate", "tax_rounding": "Round tax", "draft_grace_minutes": "Minutes of grace"}
+        fields = ("proration_unit", "tax_rounding", "draft_grace_minutes", "renewal_notice_days", "trial_notice_days")
+        labels = {
+            "proration_unit": "Prorate",
+            "tax_rounding": "Round tax",
+            "draft_grace_minutes": "Minutes of grace",
+            "renewal_notice_days": "Days before a yearly renewal",
+            "trial_notice_days": "Days before the end of a trial",
+        }
 
 
 @admin.register(Vendor)

@@ -26,6 +26,9 @@ class Mail(Row):
     text = models.TextField()
     html = models.TextField(blank=True)
     attachments = ArrayField(models.UUIDField(), default=list, blank=True)
+    unsubscribe_url = models.CharField(
+        max_length=500, blank=True, help_text="Where one click stops mail of this kind; empty for what has to be sent."
+    )
     message_id = models.CharField(max_length=200, unique=True)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
     attempts = models.PositiveIntegerField(default=0)

@@ -1,6 +1,6 @@
 """The one vendor of this installation, and the rates by which its figures are brought to one currency."""
 
-from django.core.validators import RegexValidator
+from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import models
 from django.db.models.functions import Now
 
@@ -32,6 +32,16 @@ class Vendor(models.Model):
     )
     issue_zero_invoices = models.BooleanField(
         default=True, help_text="Whether an invoice is made where nothing is to be paid."
+    )
+    renewal_notice_days = models.PositiveSmallIntegerField(
+        default=30,
+        validators=[MaxValueValidator(90)],
+        help_text="How many days before a yearly plan renews its payer is told; 0 for never.",
+    )
+    trial_notice_days = models.PositiveSmallIntegerField(
+        default=3,
+        validators=[MaxValueValidator(30)],
+        help_text="How many days before a trial ends the customer is told; 0 for never.",
     )
     logo = models.TextField(blank=True, help_text="SVG or a data: address, shown on pages and documents.")
     accent = models.CharField(
