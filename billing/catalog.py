@@ -99,7 +99,7 @@ def change_plan(*, plan: Plan, at: datetime, **changes: Any) -> Plan:
     entitlements = changes.pop("entitlements", None)
     previous = _change_fields(plan, changes) | _change_terms(plan, terms)
     if previous:
-        told = {name: value for name, value in previous.items() if name not in _UNTOLD}
+        told = {name: getattr(value, "public_id", value) for name, value in previous.items() if name not in _UNTOLD}
         data = {"code": plan.code, "changed": sorted(previous), "plan_version": plan.current_version.public_id}
         outbox.publish("billing.plan.changed", plan, at=at, data=data, previous=told)
     if entitlements is not None:

@@ -43,6 +43,12 @@ class PlanForm(OperationForm):
             "code": "Stands in addresses and in the API, and stays.",
             "demo_policy": "Required takes the buy button away; a self-serve plan can't have that.",
             "position": "The place on the price page: 0 comes first.",
+            "cancel_offer": "Named once beside the cancel button; it never stands in its way.",
+        }
+        labels = {
+            "cancel_offer": "Offer",
+            "cancel_coupon": "Coupon, where one is offered",
+            "cancel_plan": "Plan, where a smaller one is offered",
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from billing import catalog
 from billing.catalog import EntitlementTerms
-from billing.models import Entitlement, Feature, Meter, Plan, PlanVersion, Price, TaxRate
+from billing.models import Coupon, Entitlement, Feature, Meter, Plan, PlanVersion, Price, TaxRate
 from gtm.shared import db
 from gtm.shared.api import fields
 from gtm.shared.api.filters import FlagFilter, ReferenceFilter, ResourceFilter
@@ -48,6 +48,8 @@ class PlanSerializer(ResourceSerializer):
     trial_days = fields.IntegerField(required=False, min_value=0, max_value=730)
     trial_requires_payment_method = fields.StrictBooleanField(required=False)
     trial_end = serializers.ChoiceField(choices=PlanVersion.TrialEnd.choices, required=False)
+    cancel_coupon = fields.ReferenceField(Coupon, answers_code=True, required=False, allow_null=True)
+    cancel_plan = fields.ReferenceField(Plan, answers_code=True, required=False, allow_null=True)
     entitlements = EntitlementSerializer(many=True, required=False, max_length=200)  # type: ignore[call-arg]  # of the list
 
     class Meta:
@@ -67,6 +69,9 @@ class PlanSerializer(ResourceSerializer):
             "trial_days",
             "trial_requires_payment_method",
             "trial_end",
+            "cancel_offer",
+            "cancel_coupon",
+            "cancel_plan",
             "entitlements",
         )
         read_only_fields = ("archived_at",)
@@ -101,7 +106,8 @@ class PlanViewSet(CatalogViewSet):
 
     def get_queryset(self) -> QuerySet[Plan]:
         newest = _NEWEST.prefetch_related(Prefetch("entitlements", queryset=_GRANTED))
-        return super().get_queryset().prefetch_related(Prefetch("versions", queryset=newest, to_attr="newest"))
+        plans = super().get_queryset().select_related("cancel_coupon", "cancel_plan")
+        return plans.prefetch_related(Prefetch("versions", queryset=newest, to_attr="newest"))
 
     def perform_create(self, data: dict[str, Any]) -> Plan:
         return catalog.create_plan(at=db.now(), **_with_terms(data))

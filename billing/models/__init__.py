@@ -10,6 +10,7 @@ from billing.models.members import Invitation, Member
 from billing.models.notices import Announcement, MailPreference
 from billing.models.payments import Allocation, Payment, PaymentAttempt, SandboxCharge
 from billing.models.phases import Phase, PhaseItem
+from billing.models.quote_requests import QuoteRequest
 from billing.models.runs import BillingRun, Checkout
 from billing.models.subscriptions import Subscription, SubscriptionChange, SubscriptionItem
 from billing.models.usage import LateUsage, UsageCorrection, UsageEvent, UsageEventKey, UsageRollup, UsageValue
@@ -56,6 +57,7 @@ __all__ = [
     "PlanVersionPrice",
     "Price",
     "Prompt",
+    "QuoteRequest",
     "Refund",
     "SandboxCharge",
     "Subscription",

@@ -94,6 +94,12 @@ class Plan(Resource):
         OPTIONAL = "optional", "Optional"
         REQUIRED = "required", "Required"
 
+    class CancelOffer(models.TextChoices):
+        NONE = "none", "Nothing"
+        COUPON = "coupon", "A coupon"
+        PAUSE = "pause", "A pause of a month"
+        DOWNGRADE = "downgrade", "A smaller plan"
+
     code = models.SlugField(max_length=60, unique=True)
     name = models.CharField(max_length=200)
     description = models.TextField(blank=True)
@@ -105,6 +111,16 @@ class Plan(Resource):
     demo_policy = models.CharField(max_length=10, choices=DemoPolicy.choices, default=DemoPolicy.OPTIONAL)
     position = models.PositiveIntegerField(default=0)
     published = models.BooleanField(default=False)
+    cancel_offer = models.CharField(
+        max_length=10,
+        choices=CancelOffer.choices,
+        default=CancelOffer.NONE,
+        help_text="Named once beside the cancel button; it never stands in its way.",
+    )
+    cancel_coupon = models.ForeignKey(
+        "billing.Coupon", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    cancel_plan = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
     objects = PlanQuerySet.as_manager()
 
@@ -114,6 +130,16 @@ class Plan(Resource):
             models.CheckConstraint(
                 condition=~Q(purchase_mode="self_serve", demo_policy="required"),
                 name="billing_plan_self_serve_needs_no_demo",
+            ),
+            models.CheckConstraint(
+                condition=~Q(cancel_offer="coupon") | Q(cancel_coupon__isnull=False),
+                name="billing_plan_cancel_offer_names_its_coupon",
+                violation_error_message="Say which coupon is offered.",
+            ),
+            models.CheckConstraint(
+                condition=~Q(cancel_offer="downgrade") | Q(cancel_plan__isnull=False),
+                name="billing_plan_cancel_offer_names_its_plan",
+                violation_error_message="Say which plan is offered.",
             ),
         ]
 

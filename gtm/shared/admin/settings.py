@@ -15,12 +15,13 @@ from unfold.decorators import display
 
 from gtm.shared import exchange_rates, vendors
 from gtm.shared.admin_base import OperationAdmin, OperationForm, page_of
-from gtm.shared.admin_fields import CurrencyField, Select, TimezoneField
+from gtm.shared.admin_fields import AmountField, CurrencyField, Select, TimezoneField, to_major, to_minor
 from gtm.shared.models import ExchangeRate, Vendor
 
 GENERAL = (
     ("Your company", {"fields": (("name", "website"), ("support_email", "accent"), "logo")}),
     ("Figures", {"fields": (("base_currency", "reporting_zone"), "fiscal_year_start")}),
+    ("Sales", {"fields": ("large_upgrade",)}),
 )
 PAYMENTS = (
     ("Gateway", {"fields": ("gateway",)}),
@@ -39,6 +40,22 @@ class GeneralForm(OperationForm):
         coerce=int,
         widget=Select(),
     )
+    large_upgrade = AmountField(
+        label="A large upgrade adds, a year",
+        required=True,
+        help_text="In your base currency. The account's owner is told of it; the customer buys all the same.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        vendor = self.instance
+        self.initial["large_upgrade"] = to_major(vendor.large_upgrade_delta_arr, vendor.base_currency)
+
+    def changes(self) -> dict[str, Any]:
+        changes = super().changes()
+        if (amount := changes.pop("large_upgrade", None)) is not None:
+            changes["large_upgrade_delta_arr"] = int(to_minor(amount, self.cleaned_data["base_currency"]))
+        return changes
 
     class Meta:
         model = Vendor

@@ -43,6 +43,10 @@ class Vendor(models.Model):
         validators=[MaxValueValidator(30)],
         help_text="How many days before a trial ends the customer is told; 0 for never.",
     )
+    large_upgrade_delta_arr = models.BigIntegerField(
+        default=500_000,
+        help_text="An upgrade that adds this much a year tells the account's owner. Minor units of the base currency.",
+    )
     logo = models.TextField(blank=True, help_text="SVG or a data: address, shown on pages and documents.")
     accent = models.CharField(
         max_length=7,
@@ -61,6 +65,9 @@ class Vendor(models.Model):
             models.CheckConstraint(
                 condition=models.Q(fiscal_year_start__gte=1, fiscal_year_start__lte=12),
                 name="shared_vendor_fiscal_year_starts_in_a_month",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(large_upgrade_delta_arr__gte=0), name="shared_vendor_large_upgrade_not_negative"
             ),
         ]
 
