@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Sum
 from django.db.models.functions import Coalesce
 
 from billing import charges, drafting, invoices, pricing, proration, rating, settlement, wording
@@ -176,10 +177,20 @@ def _credit(line: InvoiceLine, stop: Stop, since: Mapping[uuid.UUID, datetime], 
 
 
 def _free_discounts(lines: Sequence[InvoiceLine], by_item: Mapping[uuid.UUID, Stop], vendor: Vendor) -> None:
-    """Nothing is credited of lines that discounts took whole; what they took of the unused time is free again."""
+    """Nothing is credited of lines that discounts took whole; what they took of the unused time is free again.
+
+    Freed time always reaches to the end of its line, so what an earlier stop freed is part of what this one frees.
+    """
     by_key = {line.pk: line for line in lines}
-    uses = DiscountUse.objects.filter(invoice_line__in=by_key, amount__gt=0).order_by("pk") if by_key else []
-    freed = [(use, _freed(use, by_key[use.invoice_line_id], by_item, vendor)) for use in uses]
+    if not by_key:
+        return
+    of_lines = DiscountUse.objects.filter(invoice_line__in=by_key)
+    rows = of_lines.filter(amount__lt=0).values_list("discount", "invoice_line").annotate(freed=-Sum("amount"))
+    before = {(discount, line): freed for discount, line, freed in rows}
+    freed = [
+        (use, _freed(use, by_key[use.invoice_line_id], by_item, vendor) - before.get(_key_of(use), 0))
+        for use in of_lines.filter(amount__gt=0).order_by("pk")
+    ]
     bulk.insert(
         DiscountUse,
         [
@@ -190,9 +201,13 @@ def _free_discounts(lines: Sequence[InvoiceLine], by_item: Mapping[uuid.UUID, St
                 amount=-amount,
             )
             for use, amount in freed
-            if amount
+            if amount > 0
         ],
     )
+
+
+def _key_of(use: DiscountUse) -> tuple[uuid.UUID, uuid.UUID]:
+    return use.discount_id, use.invoice_line_id
 
 
 def _freed(use: DiscountUse, line: InvoiceLine, by_item: Mapping[uuid.UUID, Stop], vendor: Vendor) -> int:
