@@ -5,12 +5,13 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from billing import charges, drafting, entitlements, invoices, parking, phases, standing, turns, unused
-from billing.models import Customer, Subscription, SubscriptionChange
+from billing import charges, entitlements, invoices, parking, phases, standing, turns, unused
+from billing.models import Subscription, SubscriptionChange
 from billing.queries import billing_periods
 from billing.standing import Status
-from gtm.shared import db, statuses, vendors
+from gtm.shared import statuses, vendors
 from gtm.shared.errors import Conflict, DomainError, Invalid
+from gtm.shared.models import Vendor
 
 Origin, Credit = SubscriptionChange.Origin, Subscription.Credit
 PERIOD_END, NOW = "period_end", "now"
@@ -39,7 +40,7 @@ def cancel(
     """
     if credit not in Credit:
         raise Invalid("Credit is none, prorate or refund.", attr="credit")
-    subscription = _locked(subscription)
+    subscription = standing.locked(subscription)
     if standing.is_ahead(subscription):
         return _withdraw(subscription, when, origin=origin, reason=reason, at=at)
     _require_cancelable(subscription, at)
@@ -49,18 +50,17 @@ def cancel(
     phases.truncate(subscription, ends_at=subscription.cancel_at)
     standing.plan_changes(subscription)
     _replan(subscription)
-    standing.record(
+    standing.announce(
         subscription,
-        kind="cancellation_scheduled",
-        at=at,
+        "cancellation_scheduled",
         effective_at=subscription.cancel_at,
         origin=origin,
         reason=reason,
+        at=at,
     )
-    standing.fact(subscription, "cancellation_scheduled", at=at, reason=_code(origin), publish=True)
     if subscription.cancel_at > at:
         if caught_up:
-            _bill(subscription, drafting.context(vendor=vendors.current(), at=at))
+            _bill(subscription, vendors.current(), at)
     else:
         _end_now(subscription, origin=origin, reason=reason, at=at)
     return subscription
@@ -98,7 +98,7 @@ def _withdraw(
 ) -> Subscription:
     """End what has never begun: there is nothing to charge for, and nothing that it grants."""
     if when not in (PERIOD_END, NOW):
-        raise Invalid("Before it starts it can only be canceled at once.", attr="when")
+        raise Invalid(_("Before it starts it can only be canceled at once."), attr="when")
     subscription.cancel_at = subscription.canceled_at = at
     standing.save(subscription, "cancel_at", "canceled_at")
     standing.end(subscription, at=at, origin=origin, reason=_code(origin), note=reason)
@@ -117,7 +117,7 @@ def _end_of(subscription: Subscription, when: str | datetime, at: datetime) -> d
         return at
     if isinstance(when, datetime):
         if not at <= when <= at + MAX_AHEAD:
-            raise Invalid("A cancellation lies within the next five years.", attr="when")
+            raise Invalid(_("A cancellation lies within the next five years."), attr="when")
         return when
     if when != PERIOD_END:
         raise Invalid("Cancel at period_end, now, or at a time.", attr="when")
@@ -142,16 +142,16 @@ def _end_now(subscription: Subscription, *, origin: str, reason: str, at: dateti
     standing.end(subscription, at=at, origin=origin, reason=_code(origin), note=reason)
     unused.credit_ended([subscription], vendor=vendor, origin=origin, at=at)
     charges.bring_forward(subscription, to=at)
-    _bill(subscription, drafting.context(vendor=vendor, at=at))
+    _bill(subscription, vendor, at)
 
 
-def _bill(subscription: Subscription, context: drafting.Context) -> None:
+def _bill(subscription: Subscription, vendor: Vendor, at: datetime) -> None:
     """Issue the closing invoice. Where that can't be, the payer is parked as a run does, and its charges wait."""
     try:
         with transaction.atomic():
-            invoices.bill_pending(payers=[subscription.payer], subscriptions=[subscription], context=context)
+            invoices.bill(subscription, vendor=vendor, at=at)
     except DomainError as refusal:
-        parking.park(customer=subscription.payer, error=refusal, at=context.at)
+        parking.park(customer=subscription.payer, error=refusal, at=at)
 
 
 @transaction.atomic
@@ -159,19 +159,11 @@ def undo_cancellation(
     *, subscription: Subscription, origin: str = Origin.API, reason: str = "", at: datetime
 ) -> Subscription:
     """Let a subscription go on that was to end. Raises Conflict where none is scheduled, or it took effect."""
-    subscription = _locked(subscription)
+    subscription = standing.locked(subscription)
     if subscription.cancel_at is None or subscription.is_over(at):
         raise Conflict(_("No cancellation is scheduled."), code="not_scheduled")
     subscription.cancel_at = subscription.canceled_at = None
     subscription.cancel_credit = Credit.NONE
     _replan(subscription)
-    standing.record(subscription, kind="cancellation_undone", at=at, origin=origin, reason=reason)
-    standing.fact(subscription, "cancellation_undone", at=at, reason=_code(origin), publish=True)
+    standing.announce(subscription, "cancellation_undone", effective_at=at, origin=origin, reason=reason, at=at)
     return subscription
-
-
-def _locked(subscription: Subscription) -> Subscription:
-    """The subscription under its lock, after those of its payer and its customer."""
-    db.lock(Customer, {subscription.payer_id, subscription.customer_id})
-    db.lock_one(subscription)
-    return standing.loaded().get(pk=subscription.pk)

@@ -12,14 +12,15 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from billing import (
     charges,
     comparison,
-    drafting,
     invoices,
     items,
     one_off,
+    parking,
     payments,
     phases,
     selection,
@@ -28,11 +29,11 @@ from billing import (
     turns,
 )
 from billing.comparison import Invoicing, Pair
-from billing.models import Charge, Customer, LineReason, Plan, Subscription, SubscriptionChange
+from billing.models import Charge, LineReason, Plan, Subscription, SubscriptionChange
 from billing.selection import ItemTerms, Selection
 from billing.standing import Status
 from billing.switching import Switch
-from gtm.shared import bulk, db, vendors
+from gtm.shared import bulk, statuses, vendors
 from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import Vendor
 
@@ -102,7 +103,7 @@ def _commit(subscription: Subscription, wanted: Wanted, *, at: datetime, idempot
 
 def make(subscription: Subscription, wanted: Wanted, *, at: datetime, row_id: uuid.UUID | None = None) -> Made:
     """Make the change in the caller's transaction, with what it invoices; no card is charged."""
-    subscription = _locked(subscription)
+    subscription = standing.locked(subscription)
     _require_changeable(subscription)
     vendor = vendors.current()
     caught_up = turns.catch_up(subscription, until=at, vendor=vendor)  # a change begins where the subscription stands
@@ -117,36 +118,22 @@ def make(subscription: Subscription, wanted: Wanted, *, at: datetime, row_id: uu
     )
     pairs = comparison.match(items.lines_of(items.terms_of(subscription)), items.lines_of(target.items))
     effective_at = _effective_at(subscription, wanted, target, pairs, at)
-    ids = {"id": row_id} if row_id else {}
     if effective_at > at:
         if caught_up:
-            _bill(subscription, vendor, at)
-        return _schedule(subscription, wanted, target, effective_at, at=at, ids=ids)
+            invoices.bill(subscription, vendor=vendor, at=at)
+        return _schedule(subscription, wanted, target, effective_at, at=at, row_id=row_id)
     same = target.plan_version == subscription.plan_version and all(pair.is_same for pair in pairs)
     if same and not target.once:
-        raise Conflict("The subscription consists of this already.", code="nothing_changes")
+        raise Conflict(_("The subscription consists of this already."), code="nothing_changes")
+    ids = {"id": row_id} if row_id else {}
     return _switch(subscription, wanted, target, pairs, vendor, at=at, ids=ids)
-
-
-def _locked(subscription: Subscription) -> Subscription:
-    """The subscription under its lock, after those of its payer and its customer."""
-    db.lock(Customer, {subscription.payer_id, subscription.customer_id})
-    db.lock_one(subscription)
-    return standing.loaded().get(pk=subscription.pk)
 
 
 def _require_changeable(subscription: Subscription) -> None:
     if subscription.status not in Subscription.LIVE:
-        what = subscription.get_status_display().lower()
-        raise Conflict(f"A subscription that is {what} can't be changed.", code="not_changeable")
-    payer = subscription.payer
-    if payer.parked_at is not None:
-        raise Conflict(f"Billing of this payer is held up: {payer.parked_reason}", code="payer_parked")
-
-
-def _bill(subscription: Subscription, vendor: Vendor, at: datetime) -> None:
-    context = drafting.context(vendor=vendor, at=at)
-    invoices.bill_pending(payers=[subscription.payer], subscriptions=[subscription], context=context)
+        values = {"status": statuses.describe(subscription.status)[0].lower()}
+        raise Conflict(_("A subscription that is %(status)s can't be changed.") % values, code="not_changeable")
+    parking.require_billable(subscription.payer)
 
 
 # --- when --------------------------------------------------------------------------------------
@@ -158,7 +145,7 @@ def _effective_at(
     )
     found = at if effective == NOW else _later(subscription, effective, pairs, at)
     if subscription.cancel_at is not None and found >= subscription.cancel_at:
-        raise Conflict("The subscription ends before then.", code="ends_before", attr="effective")
+        raise Conflict(_("The subscription ends before then."), code="ends_before", attr="effective")
     return found
 
 
@@ -170,9 +157,9 @@ def _later(
     if not isinstance(effective, datetime):
         raise Invalid("A change takes effect now, at period_end, or at a time.", attr="effective")
     if effective < at:
-        raise Invalid("A change can't take effect in the past.", code="in_the_past", attr="effective")
+        raise Invalid(_("A change can't take effect in the past."), code="in_the_past", attr="effective")
     if effective > at + MAX_AHEAD:
-        raise Invalid("A change lies within the next five years.", attr="effective")
+        raise Invalid(_("A change lies within the next five years."), attr="effective")
     return effective
 
 
@@ -211,7 +198,7 @@ def _switch(
     invoice_at, given = switching.switch(subscription, to, vendor=vendor, at=at, **ids)
     phases.changed_now(subscription, old=old, new=phases.content(target.plan_version, target.items), at=at)
     taken = _charge(subscription, target, invoice_at, vendor, at)
-    _bill(subscription, vendor, at)
+    invoices.bill(subscription, vendor=vendor, at=at)
     return Made(subscription, at, [*given, *taken])
 
 
@@ -220,11 +207,7 @@ def _require_card(subscription: Subscription, target: Selection) -> None:
     before, after = (items.recurring(terms) for terms in (items.terms_of(subscription), target.items))
     dearer = comparison.total_monthly(after) > comparison.total_monthly(before)
     if subscription.status != Status.TRIALING and (dearer or target.once):
-        payments.require_method(
-            payer=subscription.payer,
-            collection_method=subscription.collection_method,
-            payment_method=subscription.payment_method,
-        )
+        payments.require_method_of(subscription)
 
 
 def _charge(
@@ -239,8 +222,7 @@ def _charge(
     )
     bulk.insert(Charge, made)
     charges.write_items([subscription])
-    standing.plan_changes(subscription)
-    standing.save(subscription, "next_change_at")
+    _plan_changes(subscription)
     return made
 
 
@@ -252,10 +234,10 @@ def _schedule(
     effective_at: datetime,
     *,
     at: datetime,
-    ids: dict[str, uuid.UUID],
+    row_id: uuid.UUID | None,
 ) -> Made:
     if target.once:
-        raise Invalid("A one-time price is charged at once.", code="one_time_price", attr="items")
+        raise Invalid(_("A one-time price is charged at once."), code="one_time_price", attr="items")
     phases.schedule(
         subscription,
         old=phases.content(subscription.plan_version, items.terms_of(subscription)),
@@ -265,31 +247,31 @@ def _schedule(
         origin=wanted.origin,
         reason=wanted.reason,
     )
-    _tell(subscription, "change_scheduled", effective_at, wanted.origin, wanted.reason, at=at, ids=ids)
+    _plan_changes(subscription)
+    standing.announce(
+        subscription,
+        "change_scheduled",
+        effective_at=effective_at,
+        origin=wanted.origin,
+        reason=wanted.reason,
+        at=at,
+        row_id=row_id,
+    )
     return Made(subscription, effective_at, [])
 
 
 @transaction.atomic
 def undo(*, subscription: Subscription, origin: str = Origin.API, reason: str = "", at: datetime) -> Subscription:
     """Drop the changes that are scheduled, but for what a contract has locked. Raises Conflict where there are none."""
-    subscription = _locked(subscription)
+    subscription = standing.locked(subscription)
     dropped = phases.drop(subscription)
-    _tell(subscription, "change_undone", dropped[0].starts_at, origin, reason, at=at, ids={})
+    _plan_changes(subscription)
+    standing.announce(
+        subscription, "change_undone", effective_at=dropped[0].starts_at, origin=origin, reason=reason, at=at
+    )
     return subscription
 
 
-def _tell(
-    subscription: Subscription,
-    kind: str,
-    effective_at: datetime,
-    origin: str,
-    reason: str,
-    *,
-    at: datetime,
-    ids: dict[str, uuid.UUID],
-) -> None:
+def _plan_changes(subscription: Subscription) -> None:
     standing.plan_changes(subscription)
     standing.save(subscription, "next_change_at")
-    standing.record(subscription, kind=kind, at=at, effective_at=effective_at, origin=origin, reason=reason, **ids)
-    told = {"effective_at": effective_at.isoformat()}
-    standing.fact(subscription, kind, at=at, also=told, reason=f"requested_by_{origin}", publish=True)

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from billing import coupons, proration, standing
 from billing.cycles import Cycles
-from billing.models import Coupon, Customer, Discount, Subscription, SubscriptionChange, SubscriptionItem
+from billing.models import Coupon, Discount, Subscription, SubscriptionChange, SubscriptionItem
 from billing.queries import billing_periods
 from billing.queries.discounts import Book
-from gtm.shared import bulk, db, outbox, vendors
+from gtm.shared import bulk, outbox, vendors
 from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import Event
 
@@ -27,9 +28,9 @@ def redeem(
 
     Raises NotRedeemable, and Conflict for a subscription that has ended.
     """
-    subscription = _locked(subscription)
+    subscription = standing.locked(subscription)
     if subscription.status in Subscription.ENDED:
-        raise Conflict("This subscription has ended.", code="subscription_ended")
+        raise Conflict(_("This subscription has ended."), code="subscription_ended")
     starts_at, counted_from = _today(subscription, at), max(at, subscription.start_at)
     (discount,) = place(
         [coupon],
@@ -92,10 +93,10 @@ def planned(
 @transaction.atomic
 def remove(*, discount: Discount, origin: str = Origin.API, reason: str = "", at: datetime) -> Discount:
     """Take a discount away: service that begins from now on costs the full price. Raises Conflict where it is over."""
-    subscription = _locked(discount.subscription)
+    subscription = standing.locked(discount.subscription)
     discount = Discount.objects.select_related("coupon").get(pk=discount.pk)
     if discount.ended_at is not None:
-        raise Conflict("This discount is over already.", code="discount_ended")
+        raise Conflict(_("This discount is over already."), code="discount_ended")
     discount.ended_at, discount.end_reason = at, EndReason.REMOVED
     discount.save(update_fields=_END)
     outbox.publish_many([coupons.ended_fact(discount, reason=EndReason.REMOVED, at=at)])
@@ -153,13 +154,6 @@ def _moved_facts(rows: Iterable[SubscriptionChange], *, at: datetime) -> list[Ev
         for row in rows
         if row.mrr_after != row.mrr_before
     ]
-
-
-def _locked(subscription: Subscription) -> Subscription:
-    """The subscription under its lock, after those of its customers."""
-    db.lock(Customer, {subscription.customer_id, subscription.payer_id})
-    db.lock_one(subscription)
-    return standing.loaded().get(pk=subscription.pk)
 
 
 def _replan(subscription: Subscription, *, kind: str, origin: str, reason: str, at: datetime) -> None:

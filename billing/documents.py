@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import translation
+from django.utils.translation import gettext as _
 
 from billing import einvoice, einvoice_cii, einvoice_rules, einvoice_ubl, entities
 from billing.einvoice import EInvoice, NotExpressible, Source
@@ -54,7 +55,7 @@ class _Paper:
 def invoice_pdf(*, invoice: Invoice, at: datetime) -> Document:
     """The document of a finalized invoice, rendered now if it has none. Raises Conflict for a draft."""
     if invoice.status == Invoice.Status.DRAFT:
-        raise Conflict("A draft has no document yet.", code="invoice_is_draft")
+        raise Conflict(_("A draft has no document yet."), code="invoice_is_draft")
     return _kept(_invoice(invoice, at))
 
 
@@ -66,7 +67,7 @@ def credit_note_pdf(*, note: CreditNote, at: datetime) -> Document:
 def receipt(*, payment: Payment, at: datetime) -> Document:
     """The receipt of a payment, rendered now if it has none. Raises Conflict unless the payment succeeded."""
     if payment.status != Payment.Status.SUCCEEDED:
-        raise Conflict("Only a payment that succeeded has a receipt.", code="payment_not_succeeded")
+        raise Conflict(_("Only a payment that succeeded has a receipt."), code="payment_not_succeeded")
     return _kept(_receipt(payment, at))
 
 

@@ -44,8 +44,9 @@ from billing.queries import discounts as discounted
 from billing.voiding import void, write_off
 from gtm.shared import bulk, outbox, vendors
 from gtm.shared.errors import Conflict
+from gtm.shared.models import Vendor
 
-__all__ = ["bill_pending", "finalize", "finalize_all", "void", "write_off"]
+__all__ = ["bill", "bill_pending", "finalize", "finalize_all", "void", "write_off"]
 
 Status, PaymentStatus = Invoice.Status, Invoice.PaymentStatus
 _FINALIZED = (
@@ -99,6 +100,12 @@ def bill_pending(
     _number([draft.invoice for draft in ready])
     bulk.insert(Invoice, [draft.invoice for draft in ready])
     return [draft.invoice for draft in (*waiting, *ready)]
+
+
+def bill(subscription: Subscription, *, vendor: Vendor, at: datetime) -> list[Invoice]:
+    """The same for one subscription, with all that its payer owes by now."""
+    context = drafting.context(vendor=vendor, at=at)
+    return bill_pending(payers=[subscription.payer], subscriptions=[subscription], context=context)
 
 
 def _without_moot(owed: Sequence[Charge]) -> list[Charge]:

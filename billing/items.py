@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
 
+from django.utils.translation import gettext as _
+
 from billing import charges, comparison, meter_use, proration, rating, schedule, selection, standing
 from billing.comparison import Line, Pair
 from billing.models import Price, Subscription, SubscriptionItem
@@ -125,7 +127,7 @@ def _require_room(subscription: Subscription, opened: Iterable[SubscriptionItem]
         anew = item.period_index == 0 and item.current_period_start == item.anchor_at
         in_advance = item.price.timing == Price.Timing.IN_ADVANCE
         if anew and in_advance and subscription.cancel_at and item.current_period_end > subscription.cancel_at:
-            detail = "The subscription ends before the new period does: undo its cancellation first."
+            detail = _("The subscription ends before the new period does: undo its cancellation first.")
             raise Conflict(detail, code="ends_before", attr="items")
 
 

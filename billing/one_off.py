@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db import transaction
 
-from billing import customers, drafting, invoices, pricing, rating, settlement, wording
+from billing import customers, drafting, invoices, parking, pricing, rating, settlement, wording
 from billing.charges import describe
 from billing.drafting import Draft
 from billing.models import (
@@ -145,9 +145,7 @@ def _require_by_hand(invoice: Invoice) -> None:
 
 
 def _require_billable(customer: Customer, collection_method: str) -> None:
-    if customer.parked_at is not None:
-        detail = f"Billing of this customer is held up: {customer.parked_reason}"
-        raise Conflict(detail, code="payer_parked", attr="customer")
+    parking.require_billable(customer, attr="customer")
     customers.require_collection(customer, collection_method)
 
 

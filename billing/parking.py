@@ -4,10 +4,11 @@ from datetime import datetime
 
 import structlog
 from django.db import DatabaseError, transaction
+from django.utils.translation import gettext as _
 
 from billing.models import Customer
 from gtm.shared import db, outbox
-from gtm.shared.errors import DomainError
+from gtm.shared.errors import Conflict, DomainError
 from gtm.shared.models import write
 
 log = structlog.get_logger(__name__)
@@ -36,6 +37,13 @@ def unpark(*, customer: Customer, at: datetime) -> Customer:
         write(customer, parked_at=None, parked_reason="")
         _tell(customer, reason="", at=at)
     return customer
+
+
+def require_billable(payer: Customer, *, attr: str | None = None) -> None:
+    """Raise Conflict (``payer_parked``) where the payer is left out of runs: nothing more is asked of it meanwhile."""
+    if payer.parked_at is not None:
+        values = {"reason": payer.parked_reason}
+        raise Conflict(_("Billing of this payer is held up: %(reason)s") % values, code="payer_parked", attr=attr)
 
 
 def words(error: Exception) -> str:

@@ -4,11 +4,12 @@ import uuid
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
-from billing import charges, drafting, interruptions, invoices, payments, standing, turns
-from billing.models import Charge, Customer, Subscription, SubscriptionChange
+from billing import charges, interruptions, invoices, parking, payments, standing, turns
+from billing.models import Charge, Subscription, SubscriptionChange
 from billing.standing import Status
-from gtm.shared import bulk, db, vendors
+from gtm.shared import bulk, statuses, vendors
 from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import Vendor
 
@@ -35,7 +36,7 @@ def pause(
     customer keeps its access. Raises Conflict where the subscription isn't running, ends before, or has a pause ahead
     of it already, and Invalid with the field's name.
     """
-    subscription = _locked(subscription)
+    subscription = standing.locked(subscription)
     _require_pausable(subscription)
     vendor = vendors.current()
     caught_up = turns.catch_up(subscription, until=at, vendor=vendor)
@@ -50,8 +51,15 @@ def pause(
         _begin(subscription, vendor, origin=origin, reason=reason, at=at)
     else:
         if caught_up:
-            _bill(subscription, vendor, at)
-        _tell(subscription, "pause_scheduled", subscription.pause_at, origin=origin, reason=reason, at=at)
+            invoices.bill(subscription, vendor=vendor, at=at)
+        standing.announce(
+            subscription,
+            "pause_scheduled",
+            effective_at=subscription.pause_at,
+            origin=origin,
+            reason=reason,
+            at=at,
+        )
     return subscription
 
 
@@ -77,32 +85,23 @@ def resume(
 
 @transaction.atomic(durable=True)
 def _resume(subscription: Subscription, *, origin: str, reason: str, at: datetime, row_id: uuid.UUID | None) -> None:
-    subscription = _locked(subscription)
+    subscription = standing.locked(subscription)
     over = subscription.is_over(at)
     if subscription.status == Status.PAUSED and not over:
         _end(subscription, origin=origin, reason=reason, at=at, row_id=row_id)
     elif subscription.pause_at is not None and subscription.status in Subscription.LIVE and not over:
         _drop(subscription, origin=origin, reason=reason, at=at, row_id=row_id)
     else:
-        raise Conflict("The subscription isn't paused, and no pause is ahead.", code="not_paused")
-
-
-def _locked(subscription: Subscription) -> Subscription:
-    """The subscription under its lock, after those of its payer and its customer."""
-    db.lock(Customer, {subscription.payer_id, subscription.customer_id})
-    db.lock_one(subscription)
-    return standing.loaded().get(pk=subscription.pk)
+        raise Conflict(_("The subscription isn't paused, and no pause is ahead."), code="not_paused")
 
 
 def _require_pausable(subscription: Subscription) -> None:
     if subscription.pause_at is not None:
-        raise Conflict("A pause is ahead already: resume first.", code="pause_scheduled")
+        raise Conflict(_("A pause is ahead already: resume first."), code="pause_scheduled")
     if subscription.status not in _PAUSABLE:
-        what = subscription.get_status_display().lower()
-        raise Conflict(f"A subscription that is {what} can't be paused.", code="not_pausable")
-    payer = subscription.payer
-    if payer.parked_at is not None:
-        raise Conflict(f"Billing of this payer is held up: {payer.parked_reason}", code="payer_parked")
+        values = {"status": statuses.describe(subscription.status)[0].lower()}
+        raise Conflict(_("A subscription that is %(status)s can't be paused.") % values, code="not_pausable")
+    parking.require_billable(subscription.payer)
 
 
 def _begins(subscription: Subscription, when: str | datetime, at: datetime) -> datetime:
@@ -111,9 +110,9 @@ def _begins(subscription: Subscription, when: str | datetime, at: datetime) -> d
     ends = [item.current_period_end for item in charges.live_items(subscription)]
     begins = when if isinstance(when, datetime) else at if when == NOW else max(max(ends), at)
     if not at <= begins <= at + MAX_AHEAD:
-        raise Invalid("A pause begins within the next five years.", attr="from")
+        raise Invalid(_("A pause begins within the next five years."), attr="from")
     if subscription.cancel_at is not None and subscription.cancel_at <= begins:
-        raise Conflict("The subscription ends before then.", code="ends_before", attr="from")
+        raise Conflict(_("The subscription ends before then."), code="ends_before", attr="from")
     return begins
 
 
@@ -125,7 +124,7 @@ def _mode(mode: str) -> str:
 
 def _resumes(begins: datetime, resume_at: datetime | None) -> datetime | None:
     if resume_at is not None and not begins < resume_at <= begins + MAX_AHEAD:
-        raise Invalid("A pause ends after it begins, within five years.", attr="resume_at")
+        raise Invalid(_("A pause ends after it begins, within five years."), attr="resume_at")
     return resume_at
 
 
@@ -134,26 +133,18 @@ def _begin(subscription: Subscription, vendor: Vendor, *, origin: str, reason: s
     bulk.insert(Charge, charges.due(subscriptions=[subscription], until=at, vendor=vendor))
     charges.write_items([subscription])
     interruptions.begin(subscription, when=at, origin=origin, reason=reason, vendor=vendor, at=at)
-    _bill(subscription, vendor, at)
+    invoices.bill(subscription, vendor=vendor, at=at)
 
 
 def _end(subscription: Subscription, *, origin: str, reason: str, at: datetime, row_id: uuid.UUID | None) -> None:
-    payments.require_method(
-        payer=subscription.payer,
-        collection_method=subscription.collection_method,
-        payment_method=subscription.payment_method,
-    )
+    parking.require_billable(subscription.payer)
+    payments.require_method_of(subscription)
     vendor = vendors.current()
     interruptions.end(subscription, when=at, origin=origin, reason=reason, vendor=vendor, at=at, row_id=row_id)
     bulk.insert(Charge, charges.due(subscriptions=[subscription], until=at, vendor=vendor))
     charges.write_items([subscription])
     standing.save(subscription)
-    _bill(subscription, vendor, at)
-
-
-def _bill(subscription: Subscription, vendor: Vendor, at: datetime) -> None:
-    context = drafting.context(vendor=vendor, at=at)
-    invoices.bill_pending(payers=[subscription.payer], subscriptions=[subscription], context=context)
+    invoices.bill(subscription, vendor=vendor, at=at)
 
 
 def _drop(subscription: Subscription, *, origin: str, reason: str, at: datetime, row_id: uuid.UUID | None) -> None:
@@ -165,20 +156,6 @@ def _drop(subscription: Subscription, *, origin: str, reason: str, at: datetime,
     charges.write_items([subscription])
     standing.plan_changes(subscription)
     standing.save(subscription, *standing.PAUSE)
-    _tell(subscription, "pause_undone", was or at, origin=origin, reason=reason, at=at, row_id=row_id)
-
-
-def _tell(
-    subscription: Subscription,
-    kind: str,
-    effective_at: datetime,
-    *,
-    origin: str,
-    reason: str,
-    at: datetime,
-    row_id: uuid.UUID | None = None,
-) -> None:
-    ids = {"id": row_id} if row_id else {}
-    standing.record(subscription, kind=kind, at=at, effective_at=effective_at, origin=origin, reason=reason, **ids)
-    told = {"effective_at": effective_at.isoformat()}
-    standing.fact(subscription, kind, at=at, also=told, reason=f"requested_by_{origin}", publish=True)
+    standing.announce(
+        subscription, "pause_undone", effective_at=was or at, origin=origin, reason=reason, at=at, row_id=row_id
+    )

@@ -65,7 +65,7 @@ def _begin(*, invoice: Invoice, at: datetime, payment_method: PaymentMethod | No
     _require_due(invoice)
     method = payment_method or _method_for(invoice)
     if method.customer_id != invoice.customer_id or method.detached_at is not None:
-        raise Invalid("This payment method is not the payer's.", attr="payment_method")
+        raise Invalid(_("This payment method is not the payer's."), attr="payment_method")
     gateways.of_customer(invoice.customer)
     attempt = PaymentAttempt(
         payment=_payment_for(invoice, method),
@@ -99,7 +99,16 @@ def require_method(*, payer: Customer, collection_method: str, payment_method: P
     if collection_method != CollectionMethod.CHARGE_AUTOMATICALLY or payment_method is not None:
         return
     if not PaymentMethod.objects.filter(customer=payer, is_default=True).exists():
-        raise NoPaymentMethod("A payment method is needed to charge automatically.", attr="payment_method")
+        raise NoPaymentMethod(_("A payment method is needed to charge automatically."), attr="payment_method")
+
+
+def require_method_of(subscription: Subscription) -> None:
+    """The same for what a subscription is to cost from now on."""
+    require_method(
+        payer=subscription.payer,
+        collection_method=subscription.collection_method,
+        payment_method=subscription.payment_method,
+    )
 
 
 def _method_for(invoice: Invoice) -> PaymentMethod:

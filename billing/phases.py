@@ -8,6 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Prefetch, QuerySet
+from django.utils.translation import gettext as _
 
 from billing import items, phasing
 from billing.models import Phase, PhaseItem, PlanVersion, Subscription
@@ -55,13 +56,13 @@ def schedule(
     """Let ``new`` begin at ``at``. Raises Conflict where nothing changes by it, or a contract has its say there."""
     known = list(waiting(subscription))
     if any(phase.locked and phase.starts_at == at for phase in known):
-        raise Conflict("A contract begins then.", code="phase_locked", attr="effective")
+        raise Conflict(_("A contract begins then."), code="phase_locked", attr="effective")
     before = _scheduled(known)
     after = phasing.later(before, old=old, new=new, at=at)
     if _same(before, after):
-        raise Conflict("The subscription will consist of this already.", code="nothing_changes")
+        raise Conflict(_("The subscription will consist of this already."), code="nothing_changes")
     if len(after) > MAX_PHASES:
-        raise Conflict(f"At most {MAX_PHASES} changes can be scheduled.", code="too_many_phases")
+        raise Conflict(_("At most %(count)s changes can be scheduled.") % {"count": MAX_PHASES}, code="too_many_phases")
     _write(subscription, known, after, prorate=prorate, origin=origin, reason=reason)
 
 
@@ -76,7 +77,7 @@ def drop(subscription: Subscription) -> list[Phase]:
     """Drop all that isn't locked, and return it as it was. Raises Conflict where nothing is scheduled."""
     dropped = [phase for phase in waiting(subscription) if not phase.locked]
     if not dropped:
-        raise Conflict("No change is scheduled.", code="not_scheduled")
+        raise Conflict(_("No change is scheduled."), code="not_scheduled")
     Phase.objects.filter(pk__in=[phase.pk for phase in dropped]).delete()
     return dropped
 

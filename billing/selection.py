@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from django.utils.translation import gettext as _
+
 from billing import plan_versions
 from billing.models import Plan, PlanVersion, Price, Subscription, SubscriptionChange, SubscriptionItem
 from gtm.shared import vendors
@@ -185,13 +187,13 @@ def _known(version: PlanVersion) -> set[uuid.UUID]:
 def _require_for_sale(plan: Plan, origin: str) -> None:
     """Staff and integrators may sell what the shop doesn't show, but nothing that left the catalogue."""
     if plan.archived_at is not None:
-        raise Invalid(f"{plan} is archived.", code="plan_archived", attr="plan")
+        raise Invalid(_("%(plan)s is archived.") % {"plan": plan}, code="plan_archived", attr="plan")
     if origin not in _BY_BUYERS:
         return
     if not plan.published:
-        raise Invalid(f"{plan} is not for sale.", code="plan_not_published", attr="plan")
+        raise Invalid(_("%(plan)s is not for sale.") % {"plan": plan}, code="plan_not_published", attr="plan")
     if plan.purchase_mode == Plan.PurchaseMode.QUOTE_ONLY:
-        raise Invalid(f"{plan} is sold by quote.", code="plan_quote_only", attr="plan")
+        raise Invalid(_("%(plan)s is sold by quote.") % {"plan": plan}, code="plan_quote_only", attr="plan")
 
 
 def _first_currency(version: PlanVersion, interval: str) -> str:
@@ -215,9 +217,9 @@ def _require_known(
 
 def _require_sound(items: Sequence[ItemTerms], currency: str) -> None:
     if not items:
-        raise Invalid("A subscription has at least one item.", code="required", attr="items")
+        raise Invalid(_("A subscription has at least one item."), code="required", attr="items")
     if len(items) > MAX_ITEMS:
-        raise Invalid(f"A subscription has at most {MAX_ITEMS} items.", attr="items")
+        raise Invalid(_("A subscription has at most %(count)s items.") % {"count": MAX_ITEMS}, attr="items")
     expected = currency or items[0].price.currency
     seen: set[object] = set()
     for position, item in enumerate(items):
@@ -226,7 +228,7 @@ def _require_sound(items: Sequence[ItemTerms], currency: str) -> None:
             detail = f"{item.price.code} is in {item.price.currency}, not in {expected}."
             raise Invalid(detail, code="currency_differs", attr=f"{attr}.price")
         if not 0 <= Decimal(item.quantity) <= MAX_QUANTITY:
-            raise Invalid(f"A quantity is 0 to {MAX_QUANTITY:f}.", attr=f"{attr}.quantity")
+            raise Invalid(_("A quantity is 0 to %(most)s.") % {"most": f"{MAX_QUANTITY:f}"}, attr=f"{attr}.quantity")
         if (what := item.price.meter_id or item.price.pk) in seen:
             raise Invalid(f"{item.price.code} is listed twice.", code="listed_twice", attr=f"{attr}.price")
         seen.add(what)

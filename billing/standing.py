@@ -12,9 +12,19 @@ from django.db.models import Min, Prefetch, Q, QuerySet, prefetch_related_object
 from django.db.models.functions import Coalesce
 
 from billing import charges, coupons, cycles, mrr, rating, schedule
-from billing.models import Coupon, Discount, Invoice, Phase, Price, Subscription, SubscriptionChange, SubscriptionItem
+from billing.models import (
+    Coupon,
+    Customer,
+    Discount,
+    Invoice,
+    Phase,
+    Price,
+    Subscription,
+    SubscriptionChange,
+    SubscriptionItem,
+)
 from billing.mrr import RecurringDiscount, RecurringItem
-from gtm.shared import bulk, context, outbox, periods, vendors
+from gtm.shared import bulk, context, db, outbox, periods, vendors
 from gtm.shared.models import Event, write
 
 Status = Subscription.Status
@@ -216,6 +226,23 @@ def _move(
     fact(subscription, kind, at=at, previous={"status": previous}, reason=reason, publish=True)
 
 
+def announce(
+    subscription: Subscription,
+    kind: str,
+    *,
+    effective_at: datetime,
+    origin: str,
+    reason: str,
+    at: datetime,
+    row_id: uuid.UUID | None = None,
+) -> None:
+    """Write down and tell what somebody asked for that takes effect at another time, or no more; ``reason``: a note."""
+    ids = {"id": row_id} if row_id else {}
+    record(subscription, kind=kind, at=at, effective_at=effective_at, reason=reason, origin=origin, **ids)
+    told = {"effective_at": effective_at.isoformat()}
+    fact(subscription, kind, at=at, also=told, reason=f"requested_by_{origin}", publish=True)
+
+
 def record(subscription: Subscription, *, kind: str, at: datetime, **told: Any) -> SubscriptionChange:
     """Write down what changed, and the revenue that the subscription has from now on."""
     row = change(subscription, kind=kind, at=at, **told)
@@ -305,6 +332,13 @@ def loaded() -> QuerySet[Subscription]:
     related = ("customer", "payer__legal_entity", "plan_version__plan", "payment_method")
     discounts = Prefetch("discounts", Discount.objects.select_related("coupon"))
     return Subscription.objects.select_related(*related).prefetch_related(*ITEMS, discounts)
+
+
+def locked(subscription: Subscription) -> Subscription:
+    """The subscription under its lock, after those of its payer and its customer, read as ``loaded`` does."""
+    db.lock(Customer, {subscription.payer_id, subscription.customer_id})
+    db.lock_one(subscription)
+    return loaded().get(pk=subscription.pk)
 
 
 def reload_items(subscription: Subscription) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
+from django.utils.translation import gettext as _
 
 from billing import (
     catalog,
@@ -20,6 +21,7 @@ from billing import (
     invoices,
     meter_use,
     one_off,
+    parking,
     payments,
     pricing,
     rating,
@@ -232,7 +234,7 @@ def _trial_end(payer: Customer, customer: Customer, version: PlanVersion, wanted
         raise Invalid(f"A trial has 0 to {MAX_TRIAL_DAYS} days.", attr="trial_days")
     if days and had_trial(payer, version.plan):
         if wanted.trial_days:
-            raise Conflict("This payer had its trial of this plan already.", code="trial_used", attr="trial_days")
+            raise Conflict(_("This payer had its trial of this plan already."), code="trial_used", attr="trial_days")
         days = 0
     return periods.trial_end(wanted.start_at, days, customer.timezone) if days else None
 
@@ -250,12 +252,11 @@ def _check_parties(order: _Order) -> None:
         raise Invalid("A minimum is 0 or more, and no more than an invoice can hold.", attr="minimum_amount")
     if order.customer.test_clock_id != payer.test_clock_id:
         raise Invalid("The customer and the payer stand on different test clocks.", attr="payer")
-    if payer.parked_at is not None:
-        raise Conflict(f"Billing of this payer is held up: {payer.parked_reason}", code="payer_parked", attr="payer")
+    parking.require_billable(payer, attr="payer")
     customers.require_collection(payer, terms["collection_method"])
     method = terms["payment_method"]
     if method is not None and (method.customer_id != payer.pk or method.detached_at is not None):
-        raise Invalid("This payment method is not the payer's.", attr="payment_method")
+        raise Invalid(_("This payment method is not the payer's."), attr="payment_method")
     _check_meters(order)
     _check_card(order)
 
@@ -364,7 +365,7 @@ def retry_payment(
     unpaid = Invoice.objects.filter(lines__subscription=subscription, status=Invoice.Status.OPEN)
     due = list(unpaid.distinct().order_by("finalized_at", "pk"))
     if not due:
-        raise Conflict("Nothing is due on this subscription.", code="nothing_due")
+        raise Conflict(_("Nothing is due on this subscription."), code="nothing_due")
     for invoice in due:
         payments.collect(invoice=invoice, payment_method=payment_method, at=at)
     return standing.loaded().get(pk=subscription.pk)
@@ -402,9 +403,7 @@ def awaiting_payment(*, test_clock: TestClock | None) -> QuerySet[Subscription]:
 @transaction.atomic
 def abandon(*, subscription: Subscription, at: datetime, reason: str) -> bool:
     """Give one of them up and void its invoice, unless its payment is under way or came in meanwhile."""
-    db.lock(Customer, [subscription.payer_id])
-    db.lock_one(subscription)
-    subscription = standing.loaded().get(pk=subscription.pk)
+    subscription = standing.locked(subscription)
     unpaid = Invoice.objects.filter(lines__subscription=subscription, status=Invoice.Status.OPEN).distinct()
     under_way = unpaid.filter(payment_status=Invoice.PaymentStatus.PENDING).exists()
     if subscription.status != Status.INCOMPLETE or under_way:

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 from django.db.models import Sum
+from django.utils import translation
 
-from billing import pauses, runs, subscriptions
+from billing import parking, pauses, runs, subscriptions
 from billing.models import Charge, CustomerBalance, Invoice, Price, Subscription, SubscriptionChange
 from billing.queries import entitlements
 from gtm.shared.errors import Conflict, Invalid
@@ -200,6 +201,19 @@ class TestRefusals:
         subscription.payer.payment_methods.update(is_default=False)
         with pytest.raises(Conflict, match="payment method"):
             pauses.resume(subscription=subscription, at=JAN_20)
+
+    def test_while_billing_is_held_up_it_stays_paused(self, subscription: Subscription) -> None:
+        pauses.pause(subscription=subscription, at=JAN_11)
+        parking.park(customer=subscription.payer, error=Invalid("The place is unknown."), at=JAN_11)
+        with pytest.raises(Conflict, match="held up: The place is unknown") as refusal:
+            pauses.resume(subscription=subscription, at=JAN_20)
+        assert refusal.value.code == "payer_parked"
+        subscription.refresh_from_db()
+        assert subscription.status == "paused"
+
+    def test_refused_in_the_readers_language(self, subscription: Subscription) -> None:
+        with translation.override("de"), pytest.raises(Conflict, match="Es ist weder pausiert"):
+            pauses.resume(subscription=subscription, at=JAN_11)
 
     def test_by_itself_it_stays_paused_where_its_meter_is_taken(self) -> None:
         makers.legal_entity(timezone="UTC")
