@@ -4,6 +4,7 @@ from billing.models.coupons import Coupon, Discount, DiscountUse
 from billing.models.credit_notes import CreditNote, CreditNoteLine, CreditNoteTax
 from billing.models.customers import CollectionMethod, Customer, Grant, PaymentMethod, Prompt
 from billing.models.documents import Document
+from billing.models.dunning import DunningCase, DunningPolicy, DunningStep, FinalAction
 from billing.models.entities import LegalEntity, NumberSeries
 from billing.models.invoices import Charge, Invoice, InvoiceLine, InvoiceTax, LineKind, LineReason
 from billing.models.members import Invitation, Member
@@ -32,8 +33,12 @@ __all__ = [
     "Discount",
     "DiscountUse",
     "Document",
+    "DunningCase",
+    "DunningPolicy",
+    "DunningStep",
     "Entitlement",
     "Feature",
+    "FinalAction",
     "Grant",
     "Invitation",
     "Invoice",

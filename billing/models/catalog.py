@@ -110,6 +110,9 @@ class Plan(Resource):
     )
     demo_policy = models.CharField(max_length=10, choices=DemoPolicy.choices, default=DemoPolicy.OPTIONAL)
     position = models.PositiveIntegerField(default=0)
+    dunning_policy = models.ForeignKey(
+        "billing.DunningPolicy", null=True, blank=True, on_delete=models.PROTECT, related_name="plans"
+    )
     published = models.BooleanField(default=False)
     cancel_offer = models.CharField(
         max_length=10,

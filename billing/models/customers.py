@@ -31,7 +31,7 @@ class CustomerQuerySet(models.QuerySet["Customer"]):
 class Customer(Resource):
     """Who uses and who pays.
 
-    ``account_id``, ``managed`` and ``allowed_collection`` are written down here by crm, never asked for.
+    ``account_id``, ``managed``, ``dunning_policy`` and ``allowed_collection`` are written down here by crm, never asked for.
     """
 
     PREFIX = "cus"
@@ -68,6 +68,7 @@ class Customer(Resource):
     legal_entity = models.ForeignKey(LegalEntity, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     account_id = models.UUIDField(null=True, blank=True, editable=False)
     managed = models.BooleanField(default=False, editable=False)
+    dunning_policy = models.CharField(max_length=60, blank=True, editable=False, help_text="Its code.")
     allowed_collection = ArrayField(models.CharField(max_length=20), default=list, blank=True, editable=False)
     allowed_collection_reason = models.CharField(max_length=200, blank=True, editable=False)
     contact_name = models.CharField(max_length=200, blank=True, editable=False)

@@ -74,6 +74,7 @@ class Invoice(Resource):
     finalized_at = models.DateTimeField(null=True, blank=True)
     paid_at = models.DateTimeField(null=True, blank=True)
     next_payment_attempt = models.DateTimeField(null=True, blank=True)
+    overdue_at = models.DateTimeField(null=True, blank=True, help_text="When its terms were found to be over.")
     seller = models.JSONField(default=dict)
     buyer = models.JSONField(default=dict)
 

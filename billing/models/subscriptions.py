@@ -75,6 +75,7 @@ class Subscription(Resource):
     pause_mode = models.CharField(max_length=12, choices=PauseMode.choices, blank=True)
     paused_at = models.DateTimeField(null=True, blank=True)
     resume_at = models.DateTimeField(null=True, blank=True)
+    access_ended_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="For want of payment.")
     current_period_start = models.DateTimeField(null=True, blank=True)
     current_period_end = models.DateTimeField(null=True, blank=True)
     next_change_at = models.DateTimeField(
