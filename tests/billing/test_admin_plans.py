@@ -198,7 +198,7 @@ class TestSteps:
     def test_it_offers_what_makes_sense(self, founder: Client) -> None:
         page = founder.get(change_page(makers.published_plan()))
         offered = [action["title"] for action in page.context["actions_detail"]]
-        assert offered == ["Preview as the customer sees it", "Withdraw", "Archive"]
+        assert offered == ["Preview as the customer sees it", "Simulate", "Withdraw", "Archive"]
 
     def test_the_preview_is_the_card_of_the_price_page(self, founder: Client) -> None:
         plan = makers.plan(name="Pro")

@@ -159,7 +159,8 @@ class TestUses:
         add(1)
         one, one_with_ends = queries(FEB_1), queries(MAR_1)
         add(4)
-        assert (queries(FEB_1), queries(MAR_1)) == (one, one_with_ends)
+        assert queries(FEB_1) <= one  # the first run made the year's number series, too
+        assert queries(MAR_1) <= one_with_ends
         assert {invoice.discount_total for invoice in Invoice.objects.filter(gathered_at=FEB_1)} == {980 + 500}
 
 

@@ -302,7 +302,7 @@ def _claimable(event: Event) -> bool:
         return PendingFact.objects.select_for_update(skip_locked=True).filter(pk=event.pk).first() is not None
 
 
-def _wait_until(condition: Any, *, seconds: float = 20) -> None:
+def _wait_until(condition: Any, *, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

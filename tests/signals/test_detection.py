@@ -311,7 +311,7 @@ class TestTriggerRules:
         rule = TriggerRule.objects.get()
         trigger_rules.change(rule=rule, at=JAN_22, threshold=Decimal("0.9"))
         trigger_rules.change(rule=rule, at=JAN_22, play="Call them")
-        assert [version.number for version in rule.versions.all()] == [1, 2]
+        assert [version.number for version in rule.versions.order_by("number")] == [1, 2]
         assert trigger_rules.in_force()[0].threshold == Decimal("0.8")
         trigger_rules.publish(rule=rule, at=JAN_22)
         in_force = trigger_rules.in_force()[0]
