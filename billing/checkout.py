@@ -314,7 +314,7 @@ def _subscribe(
 
 def _why(subscription: Subscription) -> str:
     """Why the card was not charged, as the gateway put it; nothing while another click's charge is under way."""
-    attempts = PaymentAttempt.objects.filter(invoice__lines__subscription=subscription).select_related("payment")
+    attempts = PaymentAttempt.objects.filter(invoices__lines__subscription=subscription).select_related("payment")
     attempt = attempts.order_by("-created_at", "-id").first()
     if attempt is not None and attempt.status == PaymentAttempt.Status.LIVE:
         return ""

@@ -18,7 +18,9 @@ from billing.models import (
     Customer,
     CustomerBalance,
     DiscountUse,
+    Dispute,
     Document,
+    GatewayCustomer,
     Invoice,
     InvoiceLine,
     InvoiceTax,
@@ -78,6 +80,7 @@ def delete_all(*, clock: TestClock) -> None:
     Subscription.objects.filter(test_clock=clock).delete()
     _delete_usage(clock)
     PaymentMethod.objects.filter(customer__in=customers).delete()
+    GatewayCustomer.objects.filter(customer__in=customers).delete()
     customers.delete()
 
 
@@ -89,6 +92,7 @@ def _delete_money(clock: TestClock) -> None:
     BalanceEntry.objects.filter(test_clock=clock).delete()
     CustomerBalance.objects.filter(customer__test_clock=clock).delete()
     Refund.objects.filter(test_clock=clock).delete()
+    Dispute.objects.filter(test_clock=clock).delete()
     allocations = Allocation.objects.filter(invoice__test_clock=clock)
     allocations.filter(reverses__isnull=False).delete()
     allocations.delete()

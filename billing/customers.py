@@ -15,7 +15,16 @@ from stdnum.eu import vat
 from stdnum.exceptions import InvalidChecksum, ValidationError
 
 from billing import gateways
-from billing.models import Customer, CustomerBalance, Invoice, Member, PaymentMethod, Subscription, TaxRate
+from billing.models import (
+    Customer,
+    CustomerBalance,
+    GatewayCustomer,
+    Invoice,
+    Member,
+    PaymentMethod,
+    Subscription,
+    TaxRate,
+)
 from gtm.shared import countries, db, money, outbox, periods, saving
 from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import User, write
@@ -159,21 +168,37 @@ def attach_payment_method(
     if payment_method_id and (known := PaymentMethod.objects.filter(pk=payment_method_id, customer=customer).first()):
         return known
     gateway = gateways.of_customer(customer)
-    kept = gateway.attach(token=gateway_token, customer_reference=customer.stripe_id or customer.public_id)
-    method = PaymentMethod(
-        customer=customer,
-        gateway=gateway.name,
-        gateway_reference=kept.reference,
-        kind=kept.kind,
-        brand=kept.brand,
-        last4=kept.last4,
-        exp_month=kept.exp_month,
-        exp_year=kept.exp_year,
-        is_default=default,
-    )
+    kept = gateway.attach(token=gateway_token, customer=reference_at(gateway, customer))
+    method = PaymentMethod(customer=customer, gateway=gateway.name, is_default=default, **described(kept))
     if payment_method_id:
         method.pk = payment_method_id
     return _keep(method, at)
+
+
+def reference_at(gateway: gateways.Gateway, customer: Customer) -> str:
+    """The gateway's own name for the customer, who is made there once. Not in a transaction."""
+    known = GatewayCustomer.objects.filter(customer=customer, gateway=gateway.name)
+    if (found := known.first()) is None:
+        name = gateway.create_customer(customer_id=customer.pk, name=customer.name, email=customer.email)
+        made = GatewayCustomer(customer=customer, gateway=gateway.name, reference=name)
+        GatewayCustomer.objects.bulk_create([made], ignore_conflicts=True)
+        found = known.get()
+    return found.reference
+
+
+def described(kept: gateways.AttachedMethod) -> dict[str, Any]:
+    """What is kept of a method here, by column."""
+    return {
+        "gateway_reference": kept.reference,
+        "kind": kept.kind,
+        "brand": kept.brand,
+        "last4": kept.last4,
+        "exp_month": kept.exp_month,
+        "exp_year": kept.exp_year,
+        "country": kept.country,
+        "fingerprint": kept.fingerprint,
+        "mandate_reference": kept.mandate_reference,
+    }
 
 
 @transaction.atomic

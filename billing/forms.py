@@ -8,19 +8,11 @@ from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.utils.translation import gettext_lazy as _
 
-from billing.gateways.sandbox import CARDS
+from billing.gateways.sandbox import LABELS
 from billing.models import Checkout, Customer
 from gtm.shared import countries, languages
 from gtm.shared.models import User
 
-CARD_LABELS = {
-    "pm_card_visa": _("Visa 4242 (pays)"),
-    "pm_card_mastercard": _("Mastercard 4444 (pays)"),
-    "pm_card_chargeDeclined": _("Visa 0002 (is declined)"),
-    "pm_card_chargeDeclinedInsufficientFunds": _("Visa 9995 (has insufficient funds)"),
-    "pm_card_authenticationRequired": _("Visa 3184 (asks for confirmation)"),
-}
-assert CARD_LABELS.keys() <= CARDS.keys()
 MAX_QUANTITY = 100_000
 
 
@@ -32,7 +24,7 @@ class CardForm(forms.Form):
     """The sandbox's list of test cards; there is no field for a number, so that nobody types a real one."""
 
     card = forms.ChoiceField(
-        label=_("Test card"), choices=list(CARD_LABELS.items()), widget=forms.RadioSelect, initial="pm_card_visa"
+        label=_("Test card"), choices=list(LABELS.items()), widget=forms.RadioSelect, initial="pm_card_visa"
     )
 
 

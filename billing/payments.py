@@ -1,97 +1,71 @@
-"""Money in: charging cards, recording transfers, and settling invoices by allocations.
+"""Money in: charging what invoices ask for, and recording what came another way.
 
-A card is charged in three steps: an attempt row is committed; the gateway is called, under no lock and in no
-transaction, with the attempt's id as idempotency key; its answer is written down. Killed after the first step, the
-janitor (``settle_attempts``) finds the attempt and asks the gateway what became of it. An invoice has at most one live
-attempt, so that it can't be charged twice at a time.
+How a charge and its answer meet is in ``attempts``; how money settles an invoice is in ``settlement``.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from billing import balances, entities, gateways, meter_use, settlement, standing
-from billing.gateways import ChargeResult
-from billing.models import (
-    Allocation,
-    BalanceEntry,
-    CollectionMethod,
-    Customer,
-    Invoice,
-    InvoiceLine,
-    Payment,
-    PaymentAttempt,
-    PaymentMethod,
-    Subscription,
-)
-from gtm.shared import db, outbox
+from billing import attempts, entities, settlement, standing
+from billing.attempts import NoPaymentMethod
+from billing.models import CollectionMethod, Customer, Invoice, Payment, PaymentMethod, Subscription
+from gtm.shared import outbox
 from gtm.shared.errors import Conflict, Invalid
-from gtm.shared.models import Event, TestClock, write
+from gtm.shared.models import TestClock, write
 
 log = structlog.get_logger(__name__)
 MOST = 10**15  # minor units at once
-STALE_AFTER = timedelta(minutes=2)
-Status, Attempt = Payment.Status, PaymentAttempt.Status
-
-
-class NoPaymentMethod(Conflict):
-    """The payer has no card to charge."""
-
-    code = "no_payment_method"
+Status = Payment.Status
 
 
 # --- by card -----------------------------------------------------------------------------------
-def collect(*, invoice: Invoice, at: datetime, payment_method: PaymentMethod | None = None) -> Payment:
+def collect(
+    *, invoice: Invoice, at: datetime, payment_method: PaymentMethod | None = None, on_session: bool = False
+) -> Payment:
     """Charge the card for what is due on an open invoice, and settle it by the gateway's answer.
 
     The method is the given one, else the subscription's, else the payer's default. A refused card raises nothing: see
-    the payment's ``status`` and ``failure_code``. Raises NoPaymentMethod, and Conflict where nothing is due or a
-    payment is under way, or where what would begin by it has its usage billed by another subscription meanwhile
-    (``meter_in_use``). Not in a transaction: the attempt must be committed before the gateway is called.
+    the payment's ``status`` and ``failure_code``; nor does an answer that is lost, which leaves the payment pending for
+    the janitor. With ``on_session`` the payer is there and may be asked to confirm (``requires_action``). Raises
+    NoPaymentMethod, and Conflict where nothing is due or a payment is under way, or where what would begin by it has
+    its usage billed by another subscription meanwhile (``meter_in_use``). Not in a transaction: the attempt must be
+    committed before the gateway is called.
     """
-    attempt = _begin(invoice=invoice, at=at, payment_method=payment_method)
-    return _settle(attempt=attempt, result=_charge(attempt), at=at)
+    return collect_many(invoices=[invoice], at=at, payment_method=payment_method, on_session=on_session)
 
 
-@transaction.atomic(durable=True)
-def _begin(*, invoice: Invoice, at: datetime, payment_method: PaymentMethod | None) -> PaymentAttempt:
-    """Commit the attempt that stands before the gateway's call."""
-    _require_free_meters([invoice])
-    invoice = db.lock_one(invoice)
-    _require_due(invoice)
-    method = payment_method or _method_for(invoice)
-    if method.customer_id != invoice.customer_id or method.detached_at is not None:
-        raise Invalid(_("This payment method is not the payer's."), attr="payment_method")
-    gateways.of_customer(invoice.customer)
-    attempt = PaymentAttempt(
-        payment=_payment_for(invoice, method),
-        invoice=invoice,
-        payment_method=method,
-        amount=invoice.amount_due,
-        started_at=at,
-    )
-    attempt.save()
-    write(invoice, payment_status=Invoice.PaymentStatus.PENDING, next_payment_attempt=None)
-    return attempt
+def collect_many(
+    *,
+    invoices: Sequence[Invoice],
+    at: datetime,
+    payment_method: PaymentMethod | None = None,
+    on_session: bool = False,
+) -> Payment:
+    """Charge the card once for all that is due on several open invoices of one payer, entity and currency.
 
-
-def _require_free_meters(invoices: Sequence[Invoice]) -> None:
-    """What begins with this payment has its meters for itself, though it was ordered beside another that waited too.
-
-    The customers stay locked, so that of two such payments the second one sees the first; the payers with them, as
-    what comes next may need their locks.
+    Otherwise as ``collect``; raises Invalid for none, and where they don't belong together.
     """
-    concerned = InvoiceLine.objects.filter(invoice__in=invoices).values("subscription")
-    waiting = standing.loaded().filter(pk__in=concerned, status=Subscription.Status.INCOMPLETE)
-    if found := list(waiting.order_by("pk")):
-        payers = {invoice.customer_id for invoice in invoices}
-        db.lock(Customer, payers | {subscription.customer_id for subscription in found})
-    for subscription in found:
-        meter_use.require_free_for(subscription)
+    if not invoices:
+        raise Invalid("Name what is to be paid.", attr="invoices")
+    attempts.give_up_waiting(invoices=invoices, at=at)
+    attempt = attempts.begin(invoices=invoices, at=at, payment_method=payment_method, on_session=on_session)
+    return attempts.send(attempt=attempt, at=at)
+
+
+def refresh(*, payment: Payment, at: datetime) -> Payment:
+    """Ask the gateway how a payment under way stands: the payer has come back, and no webhook has (yet).
+
+    Settles once, whoever comes first. Not in a transaction.
+    """
+    under_way = [attempts.Attempt.LIVE, attempts.Attempt.REQUIRES_ACTION]
+    found = payment.attempts.filter(status__in=under_way).select_related("payment", "payment_method")
+    attempt = found.order_by("-created_at", "-id").first()
+    return attempts.refresh(attempt=attempt, at=at) if attempt else payment
 
 
 def require_method(*, payer: Customer, collection_method: str, payment_method: PaymentMethod | None) -> None:
@@ -109,94 +83,6 @@ def require_method_of(subscription: Subscription) -> None:
         collection_method=subscription.collection_method,
         payment_method=subscription.payment_method,
     )
-
-
-def _method_for(invoice: Invoice) -> PaymentMethod:
-    own = invoice.payment_method
-    default = PaymentMethod.objects.filter(customer=invoice.customer_id, is_default=True, detached_at=None).first()
-    method = own if own is not None and own.detached_at is None else default
-    if method is None:
-        raise NoPaymentMethod(_("There is no payment method to charge."), attr="payment_method")
-    return method
-
-
-def _require_due(invoice: Invoice) -> None:
-    if settlement.open_amount(invoice) <= 0:
-        raise Conflict(_("Nothing is due on this invoice."), code="nothing_due")
-    if PaymentAttempt.objects.filter(invoice=invoice, status=Attempt.LIVE).exists():
-        raise Conflict(_("A payment of this invoice is under way."), code="payment_in_progress")
-
-
-def _payment_for(invoice: Invoice, method: PaymentMethod) -> Payment:
-    """The unfinished payment of this amount with one more attempt, or a new one."""
-    tried = Payment.objects.filter(
-        attempts__invoice=invoice, amount=invoice.amount_due, status__in=[Status.FAILED, Status.REQUIRES_ACTION]
-    )
-    payment = tried.order_by("-created_at", "-id").first() or Payment(
-        customer=invoice.customer,
-        legal_entity=invoice.legal_entity,
-        currency=invoice.currency,
-        amount=invoice.amount_due,
-        test_clock_id=invoice.test_clock_id,
-    )
-    payment.status, payment.method, payment.payment_method = Status.PENDING, method.kind, method
-    payment.gateway, payment.attempt = method.gateway, payment.attempt + 1
-    payment.failure_code = payment.failure_message = ""
-    payment.next_retry_at = None
-    payment.save()
-    return payment
-
-
-def _charge(attempt: PaymentAttempt) -> ChargeResult:
-    """Call the gateway, under no lock. Repeating it takes no money twice: the attempt's id is the key."""
-    method = attempt.payment_method
-    return gateways.named(method.gateway).charge(
-        attempt_id=attempt.id,
-        amount=attempt.amount,
-        currency=attempt.payment.currency,
-        method=method.gateway_reference,
-    )
-
-
-@transaction.atomic
-def _settle(*, attempt: PaymentAttempt, result: ChargeResult, at: datetime) -> Payment:
-    """Write the gateway's answer down, once: whoever comes second finds the attempt settled."""
-    subscriptions = settlement.lock_subscriptions([attempt.invoice])
-    invoice, payment, attempt = db.lock_one(attempt.invoice), db.lock_one(attempt.payment), db.lock_one(attempt)
-    payment.customer = invoice.customer
-    if attempt.status != Attempt.LIVE or result.status == "processing":
-        return payment
-    attempt.status, attempt.failure_code, attempt.finished_at = Attempt(result.status), result.failure_code, at
-    attempt.save(update_fields=["status", "failure_code", "finished_at"])
-    settle = _succeeded if result.status == "succeeded" else _not_succeeded
-    settle(payment, invoice, subscriptions, result, at)
-    return payment
-
-
-def _succeeded(
-    payment: Payment, invoice: Invoice, subscriptions: list[Subscription], result: ChargeResult, at: datetime
-) -> None:
-    write(payment, status=Status.SUCCEEDED, gateway_reference=result.reference, paid_at=at)
-    outbox.publish_many([_fact(payment, "succeeded", invoice, at=at)])
-    _allocate(payment, [invoice], subscriptions, at=at)
-
-
-def _not_succeeded(
-    payment: Payment, invoice: Invoice, subscriptions: list[Subscription], result: ChargeResult, at: datetime
-) -> None:
-    """Declined, or the bank wants the holder's confirmation. The card isn't tried again until somebody asks for it."""
-    status = Status(result.status)
-    write(
-        payment,
-        status=status,
-        gateway_reference=result.reference,
-        failure_code=result.failure_code,
-        failure_message=result.message[:300],
-    )
-    outbox.publish_many([_fact(payment, str(status), invoice, at=at)])
-    if invoice.status in settlement.OWED:  # else a credit note or other money has settled it meanwhile
-        write(invoice, payment_status=Invoice.PaymentStatus(result.status))
-        standing.on_failed(subscriptions, at=at, reason=result.failure_code)
 
 
 def collect_all(*, invoices: Sequence[Invoice], at: datetime) -> None:
@@ -259,30 +145,6 @@ def _mark_without_method(invoice: Invoice, *, at: datetime) -> None:
     standing.on_failed(subscriptions, at=at, reason=NoPaymentMethod.code)
 
 
-def settle_attempts(*, at: datetime) -> int:
-    """Find out what became of attempts that were left live for over two minutes, and settle them; return how many.
-
-    ``at`` is wall time. An attempt the gateway never saw is sent again with the same key: should the first call still
-    arrive, it takes nothing more.
-    """
-    stale = PaymentAttempt.objects.filter(status=Attempt.LIVE, created_at__lte=at - STALE_AFTER)
-    settled = 0
-    stale = stale.exclude(invoice__test_clock__status=TestClock.Status.ADVANCING)  # when the clock is at rest again
-    for attempt in stale.select_related("payment", "payment_method", "invoice").order_by("created_at")[:500]:
-        try:
-            settled += _settle_stale(attempt)
-        except Conflict as refusal:  # its clock has begun to advance: the others go on
-            log.info("attempt_not_settled", attempt=str(attempt.pk), code=refusal.code)
-    return settled
-
-
-def _settle_stale(attempt: PaymentAttempt) -> bool:
-    at = db.now_for(attempt.invoice)
-    result = gateways.named(attempt.payment_method.gateway).lookup(attempt_id=attempt.id) or _charge(attempt)
-    _settle(attempt=attempt, result=result, at=at)
-    return result.status != "processing"
-
-
 # --- by hand -----------------------------------------------------------------------------------
 @transaction.atomic
 def record_manual(
@@ -301,7 +163,7 @@ def record_manual(
     credit. Raises Invalid where an invoice isn't the customer's, and Conflict where one is settled or its card is being
     charged, or where ``collect`` would raise ``meter_in_use``.
     """
-    _require_free_meters(invoices)
+    attempts.require_free_meters(invoices)
     locked, subscriptions = settlement.lock_all(invoices)
     by_key = {invoice.pk: invoice for invoice in locked}
     ordered = [by_key[pk] for pk in dict.fromkeys(invoice.pk for invoice in invoices)]
@@ -318,8 +180,8 @@ def record_manual(
         test_clock_id=customer.test_clock_id,
     )
     payment.save()
-    outbox.publish_many([_fact(payment, "succeeded", *ordered, at=at)])
-    _allocate(payment, ordered, subscriptions, at=at)
+    outbox.publish_many([settlement.fact(payment, "succeeded", *ordered, at=at)])
+    settlement.allocate(payment, ordered, subscriptions, at=at)
     return payment
 
 
@@ -335,64 +197,4 @@ def _require_payable(customer: Customer, invoices: Sequence[Invoice], amount: in
     if len({(invoice.currency, invoice.legal_entity_id) for invoice in invoices}) > 1:
         raise Invalid("The invoices differ in currency or in who issued them.", attr="invoices")
     for invoice in invoices:
-        _require_due(invoice)
-
-
-def _shares(invoices: Sequence[Invoice], amount: int) -> list[tuple[Invoice, int]]:
-    """The amount over the invoices in their order, as far as it goes."""
-    shares = []
-    for invoice in invoices:
-        part = min(amount, settlement.open_amount(invoice))
-        amount -= part
-        if part:
-            shares.append((invoice, part))
-    return shares
-
-
-def _allocate(
-    payment: Payment, invoices: Sequence[Invoice], subscriptions: Sequence[Subscription], *, at: datetime
-) -> None:
-    """Append what settles each invoice; where nothing is left to pay, it is paid. What is too much is credited."""
-    shares = _shares(invoices, payment.amount)
-    Allocation.objects.bulk_create(
-        Allocation(invoice=invoice, kind=Allocation.Kind.PAYMENT, payment=payment, amount=part, allocated_at=at)
-        for invoice, part in shares
-    )
-    for invoice, part in shares:
-        invoice.amount_paid += part
-        settlement.save(invoice, _on(invoice, subscriptions, alone=len(shares) == 1), "amount_paid", at=at)
-    if rest := payment.amount - sum(part for _invoice, part in shares):
-        balances.add(
-            customer=payment.customer,
-            currency=payment.currency,
-            kind=BalanceEntry.Kind.OVERPAYMENT,
-            amount=rest,
-            at=at,
-            payment=payment,
-        )
-
-
-def _on(invoice: Invoice, subscriptions: Sequence[Subscription], *, alone: bool) -> Sequence[Subscription]:
-    """Those of the subscriptions that have lines on this invoice: all, where no other one is settled with it."""
-    if alone:
-        return subscriptions
-    concerned = set(invoice.lines.values_list("subscription_id", flat=True))
-    return [one for one in subscriptions if one.pk in concerned]
-
-
-def _fact(payment: Payment, kind: str, *settled: Invoice, at: datetime) -> Event:
-    return outbox.fact(
-        f"billing.payment.{kind}",
-        payment,
-        at=at,
-        customer_id=payment.customer_id,
-        account_id=payment.customer.account_id,
-        data={
-            "amount": payment.amount,
-            "currency": payment.currency,
-            "method": payment.method,
-            "attempt": payment.attempt,
-            "failure_code": payment.failure_code,
-            "invoices": [invoice.public_id for invoice in settled],
-        },
-    )
+        attempts.require_due(invoice)

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from billing import standing
-from billing.models import Allocation, Customer, Invoice, InvoiceLine, Subscription
+from billing import balances, standing
+from billing.models import Allocation, BalanceEntry, Customer, Invoice, InvoiceLine, Payment, Subscription
 from gtm.shared import db, outbox
-from gtm.shared.models import write
+from gtm.shared.models import Event, write
 
 Status, PaymentStatus = Invoice.Status, Invoice.PaymentStatus
 OWED = (Status.OPEN, Status.UNCOLLECTIBLE)
@@ -75,3 +75,69 @@ def mark_paid(invoice: Invoice, subscriptions: Iterable[Subscription], *, at: da
         data={"currency": invoice.currency, "total": invoice.total},
     )
     standing.on_paid(subscriptions, invoice=invoice, at=at)
+
+
+def allocate(
+    payment: Payment,
+    invoices: Sequence[Invoice],
+    subscriptions: Sequence[Subscription],
+    *,
+    amount: int | None = None,
+    kind: str = BalanceEntry.Kind.OVERPAYMENT,
+    at: datetime,
+) -> None:
+    """Append what settles each invoice in its order; where nothing is left to pay, it is paid.
+
+    All of the payment, or ``amount`` of it. What is too much stands to the payer's credit, as ``kind``.
+    """
+    amount = payment.amount if amount is None else amount
+    shares = _shares(invoices, amount)
+    Allocation.objects.bulk_create(
+        Allocation(invoice=invoice, kind=Allocation.Kind.PAYMENT, payment=payment, amount=part, allocated_at=at)
+        for invoice, part in shares
+    )
+    for invoice, part in shares:
+        invoice.amount_paid += part
+        save(invoice, on(invoice, subscriptions, alone=len(shares) == 1), "amount_paid", at=at)
+    if rest := amount - sum(part for _invoice, part in shares):
+        balances.add(
+            customer=payment.customer, currency=payment.currency, kind=kind, amount=rest, at=at, payment=payment
+        )
+
+
+def _shares(invoices: Sequence[Invoice], amount: int) -> list[tuple[Invoice, int]]:
+    """The amount over the invoices in their order, as far as it goes."""
+    shares = []
+    for invoice in invoices:
+        part = min(amount, open_amount(invoice))
+        amount -= part
+        if part:
+            shares.append((invoice, part))
+    return shares
+
+
+def on(invoice: Invoice, subscriptions: Sequence[Subscription], *, alone: bool = False) -> Sequence[Subscription]:
+    """Those of the subscriptions that have lines on this invoice: all, where no other one is settled with it."""
+    if alone:
+        return subscriptions
+    concerned = set(invoice.lines.values_list("subscription_id", flat=True))
+    return [one for one in subscriptions if one.pk in concerned]
+
+
+def fact(payment: Payment, kind: str, *settled: Invoice, at: datetime) -> Event:
+    """The fact ``billing.payment.<kind>``, which is the caller's to write."""
+    return outbox.fact(
+        f"billing.payment.{kind}",
+        payment,
+        at=at,
+        customer_id=payment.customer_id,
+        account_id=payment.customer.account_id,
+        data={
+            "amount": payment.amount,
+            "currency": payment.currency,
+            "method": payment.method,
+            "attempt": payment.attempt,
+            "failure_code": payment.failure_code,
+            "invoices": [invoice.public_id for invoice in settled],
+        },
+    )

@@ -4,7 +4,7 @@ from typing import Any
 
 from celery import shared_task
 
-from billing import documents, partitions, payments, refunds, runs, subscriptions
+from billing import attempts, documents, partitions, refunds, runs, subscriptions
 from gtm.shared import db, nudges, pulse
 
 
@@ -28,7 +28,7 @@ def collect_due(**kwargs: Any) -> None:
 def settle_attempts(**kwargs: Any) -> None:
     """Find out what became of charges whose answer never came."""
     with pulse.job("settle attempts"):
-        payments.settle_attempts(at=db.now())
+        attempts.settle_stale(at=db.now())
 
 
 @shared_task

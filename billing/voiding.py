@@ -7,7 +7,7 @@ from django.db import transaction
 
 from billing import balances, drafting, settlement, standing
 from billing import charges as charging
-from billing.models import Charge, Invoice, LineReason, PaymentAttempt, Subscription
+from billing.models import AttemptShare, Charge, Invoice, LineReason, Subscription
 from gtm.shared import bulk, outbox
 from gtm.shared.errors import Conflict
 from gtm.shared.models import write
@@ -72,7 +72,7 @@ def _require_voidable(invoice: Invoice) -> None:
 
 
 def _require_no_payment(invoice: Invoice) -> None:
-    if PaymentAttempt.objects.filter(invoice=invoice, status=PaymentAttempt.Status.LIVE).exists():
+    if AttemptShare.objects.filter(invoice=invoice, live=True).exists():
         raise Conflict("A payment of this invoice is under way.", code="payment_in_progress")
 
 

@@ -19,10 +19,10 @@ from gtm.shared.admin_steps import handout, step
 
 class AttemptRows(ReadOnlyTable):
     model = PaymentAttempt
-    related = ("invoice", "payment_method", "payment")
+    related = ("payment_method", "payment")
     verbose_name_plural = "attempts"
     ordering = ("started_at",)
-    fields = ("invoice", "payment_method", "sum", "state", "failure_code", "started_at", "finished_at")
+    fields = ("payment_method", "sum", "state", "failure_code", "hard", "on_session", "started_at", "finished_at")
     sum = columns.money("amount", "Amount", currency="payment__currency")
     state = columns.status("status")
 

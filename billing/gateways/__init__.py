@@ -1,28 +1,61 @@
-"""The payment gateways by name, and which of them a customer uses."""
+"""The payment gateways by name, and which of them a customer uses.
+
+``stripe`` is the live key, ``stripe_test`` the test key: two gateways, as neither knows what the other keeps. Without
+any key the sandbox answers. Customers of test clocks always use the sandbox.
+"""
 
 from django.conf import settings
 
-from billing.gateways.base import AttachedMethod, ChargeResult, Gateway, GatewayUnavailable, RefundResult, UnknownToken
+from billing.gateways.base import (
+    Action,
+    AnswerLost,
+    AttachedMethod,
+    ChargeResult,
+    Forged,
+    Funding,
+    Gateway,
+    GatewayUnavailable,
+    MethodRefused,
+    Order,
+    RefundResult,
+    SeenDispute,
+    SeenEvent,
+    SeenTransfer,
+    Setup,
+    SetupResult,
+    TestMethod,
+    UnknownToken,
+)
 from billing.gateways.sandbox import SandboxGateway
 from billing.models import Customer
 
 __all__ = [
+    "Action",
+    "AnswerLost",
     "AttachedMethod",
     "ChargeResult",
+    "Forged",
+    "Funding",
     "Gateway",
     "GatewayUnavailable",
+    "MethodRefused",
+    "Order",
     "RefundResult",
+    "SeenDispute",
+    "SeenEvent",
+    "SeenTransfer",
+    "Setup",
+    "SetupResult",
+    "TestMethod",
     "UnknownToken",
-    "named",
-    "of_customer",
 ]
 
-_GATEWAYS: dict[str, Gateway] = {"sandbox": SandboxGateway()}
+_SANDBOX = SandboxGateway()
 
 
 def named(name: str) -> Gateway:
     """The gateway that keeps a payment method (``PaymentMethod.gateway``)."""
-    return _GATEWAYS[name]
+    return {"sandbox": _SANDBOX}[name]
 
 
 def of_customer(customer: Customer) -> Gateway:
@@ -32,7 +65,7 @@ def of_customer(customer: Customer) -> Gateway:
     """
     if customer.test_clock_id is None and is_live():
         raise GatewayUnavailable("Payments by card are not set up: the sandbox can't be used together with a live key.")
-    return _GATEWAYS["sandbox"]
+    return _SANDBOX
 
 
 def is_live() -> bool:

@@ -1,22 +1,41 @@
-"""The gateway without a key: it answers by the token's name, as Stripe's test cards do, and moves no money.
+"""The gateway without a key: it answers by the token's name, as Stripe's test methods do, and moves no money.
 
 Its table stands for the far side of the wire. Like a real gateway it commits on its own, so that a transaction of ours
 that rolls back takes none of its memory with it: calling it inside one raises.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from billing.gateways.base import AttachedMethod, ChargeResult, ChargeStatus, RefundResult, UnknownToken
+from billing.gateways import words
+from billing.gateways.base import (
+    Action,
+    AttachedMethod,
+    ChargeResult,
+    ChargeStatus,
+    Forged,
+    Funding,
+    Order,
+    RefundResult,
+    SeenDispute,
+    SeenEvent,
+    SeenTransfer,
+    Setup,
+    SetupResult,
+    TestMethod,
+    UnknownToken,
+)
 from billing.models import SandboxCharge
 
 
 @dataclass(frozen=True, slots=True)
 class TestCard:
-    """A card and the answer it gives."""
+    """A card or account and the answer it gives; ``later`` is what a direct debit comes to, days after."""
 
     __test__ = False  # not a test class
 
@@ -25,6 +44,8 @@ class TestCard:
     outcome: ChargeStatus = "succeeded"
     failure_code: str = ""
     refundable: bool = True
+    kind: str = "card"
+    later: ChargeStatus = "succeeded"
 
 
 CARDS: dict[str, TestCard] = {
@@ -37,63 +58,138 @@ CARDS: dict[str, TestCard] = {
     "pm_card_chargeDeclinedExpiredCard": TestCard("visa", "0069", "failed", "expired_card"),
     "pm_card_refundFail": TestCard("visa", "5126", refundable=False),
     "pm_card_authenticationRequired": TestCard("visa", "3184", "requires_action", "authentication_required"),
+    "pm_sepa_debit": TestCard("", "3000", "processing", kind="sepa_debit"),
+    "pm_sepa_debit_fails": TestCard(
+        "", "3001", "processing", "debit_not_authorized", kind="sepa_debit", later="failed"
+    ),
 }
+LABELS = {
+    "pm_card_visa": gettext_lazy("Visa 4242 (pays)"),
+    "pm_card_mastercard": gettext_lazy("Mastercard 4444 (pays)"),
+    "pm_card_chargeDeclined": gettext_lazy("Visa 0002 (is declined)"),
+    "pm_card_chargeDeclinedInsufficientFunds": gettext_lazy("Visa 9995 (has insufficient funds)"),
+    "pm_card_authenticationRequired": gettext_lazy("Visa 3184 (asks for confirmation)"),
+    "pm_sepa_debit": gettext_lazy("SEPA direct debit 3000 (pays after a while)"),
+    "pm_sepa_debit_fails": gettext_lazy("SEPA direct debit 3001 (is refused after a while)"),
+}
+assert LABELS.keys() <= CARDS.keys()
 _UNREFUNDABLE = "sandbox_refund_fails"  # how the reference of a charge begins that can't be given back
 EXPIRY = (12, 2034)  # as Stripe's test cards
 
 
 class SandboxGateway:
     name = "sandbox"
+    publishable_key = ""
+    script = ""
+    keys_last: timedelta | None = None
 
-    def attach(self, *, token: str, customer_reference: str) -> AttachedMethod:
-        card = CARDS.get(token)
+    def create_customer(self, *, customer_id: UUID, name: str, email: str) -> str:
+        return f"sandbox_{customer_id.hex}"
+
+    def attach(self, *, token: str, customer: str) -> AttachedMethod:
+        return self.method(reference=token)
+
+    def method(self, *, reference: str) -> AttachedMethod:
+        card = CARDS.get(reference)
         if card is None:
-            raise UnknownToken(token)
-        month, year = EXPIRY
+            raise UnknownToken(reference)
+        month, year = EXPIRY if card.kind == "card" else (None, None)
         return AttachedMethod(
-            reference=token, kind="card", brand=card.brand, last4=card.last4, exp_month=month, exp_year=year
+            reference=reference, kind=card.kind, brand=card.brand, last4=card.last4, exp_month=month, exp_year=year
         )
 
+    def detach(self, *, reference: str) -> None:
+        """Its methods are everybody's."""
+
+    def create_setup(self, *, customer: str, kinds: Sequence[str] = ("card",)) -> Setup:
+        """There is nothing to set up: the page offers ``test_methods``, whose token is attached as it is."""
+        return Setup(reference="", client_secret="")
+
+    def setup_result(self, *, reference: str) -> SetupResult:
+        """As if the token that was chosen had been set up."""
+        return SetupResult(status="succeeded", customer="", method=self.method(reference=reference))
+
     @transaction.atomic(durable=True)
-    def charge(self, *, attempt_id: UUID, amount: int, currency: str, method: str) -> ChargeResult:
-        card = CARDS[method]
+    def charge(self, order: Order) -> ChargeResult:
+        card = CARDS[order.method]
         answer = SandboxCharge(
-            idempotency_key=str(attempt_id),
-            reference=f"{'sandbox' if card.refundable else _UNREFUNDABLE}_{attempt_id.hex}",
+            idempotency_key=str(order.attempt_id),
+            reference=f"{'sandbox' if card.refundable else _UNREFUNDABLE}_{order.attempt_id.hex}",
             outcome=card.outcome,
+            later=card.later if card.outcome == "processing" else "",
             failure_code=card.failure_code,
-            amount=amount,
-            currency=currency,
+            amount=order.amount,
+            currency=order.currency,
         )
         SandboxCharge.objects.bulk_create([answer], ignore_conflicts=True)
         return _result(SandboxCharge.objects.get(pk=answer.pk))
 
-    def lookup(self, *, attempt_id: UUID) -> ChargeResult | None:
-        known = SandboxCharge.objects.filter(pk=str(attempt_id)).first()
+    def lookup(self, order: Order, *, reference: str = "") -> ChargeResult | None:
+        """What is processing comes to its end when it is first asked about."""
+        ours = SandboxCharge.objects.filter(pk=str(order.attempt_id))
+        if (known := ours.first()) and known.later:
+            ours.exclude(later="").update(outcome=known.later, later="")
+            known = ours.get()
         return _result(known) if known else None
 
+    def retrieve(self, *, reference: str) -> ChargeResult:
+        return _result(_charge(reference))
+
+    def cancel(self, *, reference: str) -> ChargeResult:
+        self.confirm(reference=reference, accepted=False)
+        return self.retrieve(reference=reference)
+
+    def action(self, *, reference: str) -> Action | None:
+        return Action(kind="form") if _charge(reference).outcome == "requires_action" else None
+
+    def confirm(self, *, reference: str, accepted: bool) -> ChargeResult:
+        """What the holder's bank would be told on its own page; only the sandbox can be told here."""
+        waiting = SandboxCharge.objects.filter(reference=reference, outcome="requires_action")
+        if accepted:
+            waiting.update(outcome="succeeded", failure_code="")
+        else:
+            waiting.update(outcome="failed", failure_code="authentication_failed")
+        return self.retrieve(reference=reference)
+
     def refund(self, *, refund_id: UUID, reference: str, amount: int, currency: str) -> RefundResult:
-        given = f"sandbox_{refund_id.hex}"
+        given = f"{'sandbox' if not reference.startswith(_UNREFUNDABLE) else _UNREFUNDABLE}_{refund_id.hex}"
+        return self.refund_lookup(reference=given)
+
+    def refund_lookup(self, *, reference: str) -> RefundResult:
         if reference.startswith(_UNREFUNDABLE):
-            return RefundResult(status="failed", reference=given, failure_code="expired_or_canceled_card")
-        return RefundResult(status="succeeded", reference=given)
+            return RefundResult(status="failed", reference=reference, failure_code="expired_or_canceled_card")
+        return RefundResult(status="succeeded", reference=reference)
+
+    def dispute(self, *, reference: str) -> SeenDispute:
+        """Nobody disputes what was never taken."""
+        raise UnknownToken(reference)
+
+    def funding(self, *, customer: str, currency: str, country: str) -> Funding | None:
+        return None
+
+    def transfer(self, *, customer: str, reference: str) -> SeenTransfer | None:
+        return None
+
+    def read_event(self, *, body: bytes, signature: str) -> SeenEvent:
+        raise Forged("The sandbox sends no events.")
+
+    def test_methods(self) -> Sequence[TestMethod]:
+        return [TestMethod(token, str(label)) for token, label in LABELS.items()]
+
+
+def _charge(reference: str) -> SandboxCharge:
+    found = SandboxCharge.objects.filter(reference=reference).first()
+    if found is None:
+        raise UnknownToken(reference)
+    return found
 
 
 def _result(charge: SandboxCharge) -> ChargeResult:
+    is_known = charge.outcome not in {"succeeded", "processing"}
     return ChargeResult(
         status=charge.outcome,  # type: ignore[arg-type]  # only ever written from a TestCard
         reference=charge.reference,
-        failure_code=charge.failure_code,
-        message=_message(charge.failure_code),
+        failure_code=charge.failure_code if is_known else "",
+        message=words.of(charge.failure_code) if is_known else "",
+        attempt=charge.idempotency_key,
     )
-
-
-def _message(failure_code: str) -> str:
-    messages = {
-        "card_declined": _("Your card was declined."),
-        "insufficient_funds": _("Your card has insufficient funds."),
-        "stolen_card": _("Your card was declined."),
-        "expired_card": _("Your card has expired."),
-        "authentication_required": _("Your bank asks you to confirm this payment."),
-    }
-    return messages.get(failure_code, "")

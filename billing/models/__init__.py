@@ -3,13 +3,15 @@ from billing.models.catalog import Entitlement, Feature, Meter, Plan, PlanVersio
 from billing.models.coupons import Coupon, Discount, DiscountUse
 from billing.models.credit_notes import CreditNote, CreditNoteLine, CreditNoteTax
 from billing.models.customers import CollectionMethod, Customer, Grant, PaymentMethod, Prompt
+from billing.models.disputes import Dispute
 from billing.models.documents import Document
 from billing.models.dunning import DunningCase, DunningPolicy, DunningStep, FinalAction
 from billing.models.entities import LegalEntity, NumberSeries
+from billing.models.gateways import GatewayCustomer, GatewayEvent, SandboxCharge
 from billing.models.invoices import Charge, Invoice, InvoiceLine, InvoiceTax, LineKind, LineReason
 from billing.models.members import Invitation, Member
 from billing.models.notices import Announcement, MailPreference
-from billing.models.payments import Allocation, Payment, PaymentAttempt, SandboxCharge
+from billing.models.payments import Allocation, AttemptShare, Payment, PaymentAttempt
 from billing.models.phases import Phase, PhaseItem
 from billing.models.quote_requests import QuoteRequest
 from billing.models.runs import BillingRun, Checkout
@@ -19,6 +21,7 @@ from billing.models.usage import LateUsage, UsageCorrection, UsageEvent, UsageEv
 __all__ = [
     "Allocation",
     "Announcement",
+    "AttemptShare",
     "BalanceEntry",
     "BillingRun",
     "Charge",
@@ -32,6 +35,7 @@ __all__ = [
     "CustomerBalance",
     "Discount",
     "DiscountUse",
+    "Dispute",
     "Document",
     "DunningCase",
     "DunningPolicy",
@@ -39,6 +43,8 @@ __all__ = [
     "Entitlement",
     "Feature",
     "FinalAction",
+    "GatewayCustomer",
+    "GatewayEvent",
     "Grant",
     "Invitation",
     "Invoice",

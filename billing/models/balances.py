@@ -74,6 +74,8 @@ class BalanceEntry(Row):
         RETURNED = "returned", "Returned from a void invoice"
         REFUNDED = "refunded", "Refunded"
         ADJUSTMENT = "adjustment", "Adjustment"
+        DISPUTED = "disputed", "Taken back by the payer's bank"
+        REINSTATED = "reinstated", "Given back by the payer's bank"
 
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="balance_entries")
     currency = models.CharField(max_length=3)

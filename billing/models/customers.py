@@ -73,7 +73,9 @@ class Customer(Resource):
     allowed_collection_reason = models.CharField(max_length=200, blank=True, editable=False)
     contact_name = models.CharField(max_length=200, blank=True, editable=False)
     contact_email = models.EmailField(blank=True, editable=False)
-    stripe_id = models.CharField(max_length=100, blank=True, editable=False)
+    test_mode = models.BooleanField(
+        default=False, help_text="Pays with test cards by the test key, though a live key is set."
+    )
     parked_at = models.DateTimeField(null=True, blank=True, editable=False)
     parked_reason = models.CharField(max_length=500, blank=True, editable=False)
     objects = CustomerQuerySet.as_manager()
@@ -96,16 +98,27 @@ class Customer(Resource):
 
 
 class PaymentMethod(Row):
-    """A card or account kept at the gateway; only what may be shown is kept here."""
+    """A card or account kept at the gateway; only what may be shown is kept here.
+
+    A bank transfer is a method too: its money is what the payer has sent to the account that the gateway keeps for it.
+    """
 
     PREFIX = "pm"
+
+    class Kind(models.TextChoices):
+        CARD = "card", "Card"
+        SEPA_DEBIT = "sepa_debit", "SEPA direct debit"
+        BANK_TRANSFER = "bank_transfer", "Bank transfer"
 
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="payment_methods")
     gateway = models.CharField(max_length=20)
     gateway_reference = models.CharField(max_length=200)
-    kind = models.CharField(max_length=20, default="card")
+    kind = models.CharField(max_length=20, choices=Kind.choices, default=Kind.CARD)
     brand = models.CharField(max_length=20, blank=True)
     last4 = models.CharField(max_length=4, blank=True)
+    country = models.CharField(max_length=2, blank=True)
+    mandate_reference = models.CharField(max_length=100, blank=True)
+    fingerprint = models.CharField(max_length=100, blank=True)
     exp_month = models.PositiveSmallIntegerField(null=True, blank=True)
     exp_year = models.PositiveSmallIntegerField(null=True, blank=True)
     is_default = models.BooleanField(default=False)
@@ -119,6 +132,11 @@ class PaymentMethod(Row):
             ),
             models.CheckConstraint(
                 condition=~Q(is_default=True) | Q(detached_at=None), name="billing_paymentmethod_default_is_attached"
+            ),
+            models.UniqueConstraint(
+                fields=["gateway", "gateway_reference"],
+                condition=~Q(gateway="sandbox"),  # whose references are the names of its test cards
+                name="billing_paymentmethod_reference_once",
             ),
         ]
 

@@ -28,6 +28,9 @@ class Payment(Resource):
     currency = models.CharField(max_length=3)
     amount = models.BigIntegerField()
     amount_refunded = models.BigIntegerField(default=0)
+    amount_disputed = models.BigIntegerField(
+        default=0, help_text="What the payer's bank holds or has taken back: it pays for nothing and can't be refunded."
+    )
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
     method = models.CharField(max_length=20)
     payment_method = models.ForeignKey(PaymentMethod, null=True, on_delete=models.PROTECT, related_name="payments")
@@ -49,7 +52,8 @@ class Payment(Resource):
             *Resource.Meta.constraints,
             models.CheckConstraint(condition=Q(amount__gt=0), name="billing_payment_is_positive"),
             models.CheckConstraint(
-                condition=Q(amount_refunded__gte=0, amount_refunded__lte=F("amount")),
+                condition=Q(amount_refunded__gte=0, amount_disputed__gte=0)
+                & Q(amount__gte=F("amount_refunded") + F("amount_disputed")),
                 name="billing_payment_refund_bounded",
             ),
             models.UniqueConstraint(
@@ -64,7 +68,12 @@ class Payment(Resource):
 
 
 class PaymentAttempt(Row):
-    """Commits before each gateway call; its id is the idempotency key. At most one live attempt per invoice."""
+    """Commits before each gateway call; its id is the idempotency key. It may pay several invoices of one payer.
+
+    ``gateway_reference`` is the gateway's name for this charge, once an answer came. ``on_session``: the payer was
+    there, and could confirm. ``hard``: this method is not to be tried again. ``asked_at``: when the gateway was last
+    asked what became of it, in wall time.
+    """
 
     class Status(models.TextChoices):
         LIVE = "live", "Live"
@@ -73,34 +82,47 @@ class PaymentAttempt(Row):
         REQUIRES_ACTION = "requires_action", "Requires action"
 
     payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="attempts")
-    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="payment_attempts")
+    invoices = models.ManyToManyField(Invoice, through="AttemptShare", related_name="payment_attempts")
     payment_method = models.ForeignKey(PaymentMethod, on_delete=models.PROTECT, related_name="+")
     amount = models.BigIntegerField()
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.LIVE)
+    gateway_reference = models.CharField(max_length=200, blank=True)
     failure_code = models.CharField(max_length=60, blank=True)
+    hard = models.BooleanField(default=False)
+    on_session = models.BooleanField(default=False)
     started_at = models.DateTimeField()
     created_at = models.DateTimeField(db_default=Now())
+    asked_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["invoice"], condition=Q(status="live"), name="billing_paymentattempt_one_live"
+                fields=["gateway_reference"],
+                condition=~Q(gateway_reference=""),
+                name="billing_paymentattempt_gateway_reference_once",
             ),
         ]
-        indexes = [models.Index(fields=["created_at"], name="billing_attempt_live", condition=Q(status="live"))]
+        indexes = [
+            models.Index(fields=["created_at"], name="billing_attempt_live", condition=Q(status="live")),
+            models.Index(fields=["created_at"], name="billing_attempt_waiting", condition=Q(status="requires_action")),
+        ]
 
 
-class SandboxCharge(models.Model):
-    """What the sandbox gateway "remembers" on its side of the wire: one answer per idempotency key."""
+class AttemptShare(Row):
+    """What an attempt is to pay of an invoice. While the attempt is live, no other one of this invoice is."""
 
-    idempotency_key = models.CharField(max_length=100, primary_key=True)
-    reference = models.CharField(max_length=100, unique=True)
-    outcome = models.CharField(max_length=20)
-    failure_code = models.CharField(max_length=60, blank=True)
+    attempt = models.ForeignKey(PaymentAttempt, on_delete=models.CASCADE, related_name="shares")
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="attempt_shares")
     amount = models.BigIntegerField()
-    currency = models.CharField(max_length=3)
-    created_at = models.DateTimeField(db_default=Now())
+    live = models.BooleanField(default=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["attempt", "invoice"], name="billing_attemptshare_once"),
+            models.UniqueConstraint(fields=["invoice"], condition=Q(live=True), name="billing_attemptshare_one_live"),
+            models.CheckConstraint(condition=Q(amount__gt=0), name="billing_attemptshare_is_positive"),
+        ]
 
 
 class Allocation(Row):

@@ -312,8 +312,9 @@ FAULTS = (
         "payments_are_answered",
         "Invoices with an attempt to charge a card that has had no answer for more than an hour.",
         """
-    SELECT a.invoice_id FROM billing_paymentattempt a JOIN billing_invoice i ON i.id = a.invoice_id
-    WHERE a.status = 'live' AND a.created_at < now() - interval '1 hour'
+    SELECT i.id FROM billing_paymentattempt a JOIN billing_payment p ON p.id = a.payment_id
+    JOIN billing_attemptshare s ON s.attempt_id = a.id JOIN billing_invoice i ON i.id = s.invoice_id
+    WHERE a.status = 'live' AND a.created_at < now() - interval '1 hour' AND p.status <> 'processing'
         AND i.test_clock_id IS NOT DISTINCT FROM %(clock)s::uuid
     LIMIT %(limit)s""",
         Invoice,

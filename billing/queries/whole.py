@@ -19,7 +19,6 @@ _UNREAD_OF_PARTIES = (
     "allowed_collection_reason",
     "contact_name",
     "contact_email",
-    "stripe_id",
     "parked_reason",
 )
 

@@ -140,14 +140,10 @@ class TestPlanted:
     def test_a_card_payment_without_an_answer(self, books):
         invoice = Invoice.objects.get(number="INV-2026-000002")
         payment, method = invoice.allocations.get().payment, makers.card(books)
-        PaymentAttempt.objects.create(
-            payment=payment,
-            invoice=invoice,
-            payment_method=method,
-            amount=1,
-            started_at=FEB_1,
-            created_at=db.now() - 2 * HOUR,
+        attempt = PaymentAttempt.objects.create(
+            payment=payment, payment_method=method, amount=1, started_at=FEB_1, created_at=db.now() - 2 * HOUR
         )
+        attempt.shares.create(invoice=invoice, amount=1)
         assert found() == {"payments_are_answered": [invoice.public_id]}
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from billing import catalog, customers, gateways, invoices, parking, payments, runs, subscriptions
+from billing import attempts, catalog, customers, gateways, invoices, parking, payments, runs, subscriptions
 from billing import clock as billing_clock
 from billing.models import Charge, Customer, Invoice, PaymentAttempt, Plan, Subscription
 from gtm.shared import db
@@ -42,7 +42,7 @@ def left_live(plan: Plan, **fields: object) -> PaymentAttempt:
     customer = buyer(**fields)
     subscription = subscriptions.create(customer=customer, plan=plan, collection_method="send_invoice", at=JAN_1)
     invoice = Invoice.objects.get(lines__subscription=subscription)
-    attempt = payments._begin(invoice=invoice, at=JAN_1, payment_method=None)
+    attempt = attempts.begin(invoices=[invoice], at=JAN_1)
     PaymentAttempt.objects.filter(pk=attempt.pk).update(created_at=JAN_1)
     return attempt
 
@@ -52,12 +52,12 @@ class TestSettleAttempts:
         clock = makers.clock()
         clocked, real = left_live(plan, test_clock=clock), left_live(plan)
         Clock.objects.update(status=Clock.Status.ADVANCING)
-        assert payments.settle_attempts(at=db.now()) == 1
+        assert attempts.settle_stale(at=db.now()) == 1
         for attempt in (clocked, real):
             attempt.refresh_from_db()
         assert (clocked.status, real.status) == ("live", "succeeded")
         Clock.objects.update(status=Clock.Status.READY)
-        assert payments.settle_attempts(at=db.now()) == 1
+        assert attempts.settle_stale(at=db.now()) == 1
 
 
 class TestExpireIncomplete:
@@ -159,7 +159,7 @@ class TestMeters:
 
     def test_while_one_is_being_paid_neither_the_other_nor_a_new_order_can_begin(self, declined, plan):
         first, second = declined
-        attempt = payments._begin(invoice=first, at=JAN_1, payment_method=None)
+        attempt = attempts.begin(invoices=[first], at=JAN_1)
         for act in (
             lambda: payments.collect(invoice=second, at=JAN_1),
             lambda: subscriptions.create(customer=first.customer, plan=plan, at=JAN_1),
@@ -168,7 +168,7 @@ class TestMeters:
                 act()
             assert refusal.value.code == "meter_in_use"
         failed = gateways.ChargeResult(status="failed", reference="", failure_code="card_declined")
-        payments._settle(attempt=attempt, result=failed, at=JAN_1)
+        attempts.settle(attempt=attempt, result=failed, at=JAN_1)
         assert payments.collect(invoice=second, at=JAN_1).status == "succeeded"
 
 

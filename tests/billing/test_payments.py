@@ -1,14 +1,24 @@
 """Payments: cards through the gateway, money by hand, and what a lost answer leads to."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import IntegrityError, transaction
 
-from billing import gateways, payments, runs, subscriptions
-from billing.models import Allocation, Invoice, Payment, PaymentAttempt, SandboxCharge, Subscription
+from billing import attempts, gateways, invoices, payments, runs, subscriptions
+from billing.models import (
+    Allocation,
+    AttemptShare,
+    BalanceEntry,
+    Invoice,
+    Payment,
+    PaymentAttempt,
+    SandboxCharge,
+    Subscription,
+)
 from billing.payments import NoPaymentMethod
-from gtm.shared import db
+from gtm.shared import db, ids
 from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import Event
 from tests.billing import makers
@@ -48,6 +58,10 @@ def by_hand(*invoices: Invoice, amount: int, **terms) -> Payment:
         }
         | terms
     )
+
+
+def ordered(method: str) -> gateways.Order:
+    return gateways.Order(ids.uuid7(), 100, "USD", kind="card", method=method, customer="", since=JAN_1)
 
 
 class TestCollect:
@@ -107,49 +121,143 @@ class TestLiveAttempt:
     """The process died between the attempt and its answer."""
 
     @pytest.fixture
-    def left(self, plan, acme):
+    def invoice(self, plan, acme):
         makers.card(acme)
-        invoice = open_invoice(plan, acme)
-        return payments._begin(invoice=invoice, at=JAN_1, payment_method=None)
+        return open_invoice(plan, acme)
 
-    def test_keeps_every_other_payment_out(self, left):
+    @pytest.fixture
+    def left(self, invoice):
+        return attempts.begin(invoices=[invoice], at=JAN_1)
+
+    def test_keeps_every_other_payment_out(self, left, invoice):
         for act in (
-            lambda: payments.collect(invoice=left.invoice, at=JAN_1),
-            lambda: by_hand(left.invoice, amount=4900),
+            lambda: payments.collect(invoice=invoice, at=JAN_1),
+            lambda: by_hand(invoice, amount=4900),
         ):
             with pytest.raises(Conflict) as refusal:
                 act()
             assert refusal.value.code == "payment_in_progress"
 
-    def test_there_is_one_at_most_says_the_database(self, left):
+    def test_there_is_one_at_most_says_the_database(self, left, invoice):
+        other = PaymentAttempt.objects.create(
+            payment=left.payment, payment_method=left.payment_method, amount=1, started_at=JAN_1
+        )
         with pytest.raises(IntegrityError, match="one_live"), transaction.atomic():
-            PaymentAttempt.objects.create(
-                payment=left.payment,
-                invoice=left.invoice,
-                payment_method=left.payment_method,
-                amount=1,
-                started_at=JAN_1,
-            )
+            AttemptShare.objects.create(attempt=other, invoice=invoice, amount=1)
 
     def test_is_left_alone_for_two_minutes(self, left):
-        assert payments.settle_attempts(at=db.now()) == 0
+        assert attempts.settle_stale(at=db.now()) == 0
 
     @pytest.mark.parametrize("arrived", [True, False])
-    def test_is_settled_once_whether_or_not_the_call_arrived(self, left, arrived):
+    def test_is_settled_once_whether_or_not_the_call_arrived(self, left, invoice, arrived):
         if arrived:
-            payments._charge(left)
+            attempts.call(left)
         later = db.now() + timedelta(minutes=3)
-        assert payments.settle_attempts(at=later) == 1
-        assert payments.settle_attempts(at=later) == 0
-        left.invoice.refresh_from_db()
-        assert left.invoice.status == Invoice.Status.PAID
+        assert attempts.settle_stale(at=later) == 1
+        assert attempts.settle_stale(at=later) == 0
+        invoice.refresh_from_db()
+        assert invoice.status == Invoice.Status.PAID
         assert SandboxCharge.objects.count() == Allocation.objects.count() == 1
 
     def test_a_late_answer_finds_it_settled(self, left):
-        payments.settle_attempts(at=db.now() + timedelta(minutes=3))
-        payments._settle(attempt=left, result=payments._charge(left), at=JAN_1)
+        attempts.settle_stale(at=db.now() + timedelta(minutes=3))
+        attempts.settle(attempt=left, result=attempts.call(left), at=JAN_1)
         assert Allocation.objects.count() == 1
         assert Event.objects.filter(type="billing.invoice.paid").count() == 1
+
+
+class TestSeveral:
+    """One charge for several invoices of a payer."""
+
+    def test_is_one_payment_that_settles_them_all(self, plan, acme):
+        first, second = open_invoice(plan, acme), open_invoice(plan, acme)
+        makers.card(acme)
+        payment = payments.collect_many(invoices=[second, first], at=JAN_1)
+        assert (payment.amount, SandboxCharge.objects.get().amount) == (9800, 9800)
+        assert dict(payment.allocations.values_list("invoice", "amount")) == {first.pk: 4900, second.pk: 4900}
+        assert set(Invoice.objects.values_list("status", flat=True)) == {"paid"}
+
+    def test_when_declined_is_tried_again_as_one(self, plan, acme):
+        both = [open_invoice(plan, acme), open_invoice(plan, acme)]
+        makers.card(acme, "pm_card_chargeDeclinedStolenCard")
+        failed = payments.collect_many(invoices=both, at=JAN_1)
+        assert PaymentAttempt.objects.get().hard
+        assert set(Invoice.objects.values_list("payment_status", flat=True)) == {"failed"}
+        makers.card(acme)
+        again = payments.collect_many(invoices=both, at=JAN_1)
+        assert (again.pk, again.attempt, again.status) == (failed.pk, 2, "succeeded")
+        alone = open_invoice(plan, acme)
+        assert payments.collect(invoice=alone, at=JAN_1).pk != failed.pk
+
+    def test_belong_to_one_payer(self, plan, acme):
+        theirs = open_invoice(plan, makers.customer(name="Zeta"))
+        makers.card(acme)
+        with pytest.raises(Invalid) as refusal:
+            payments.collect_many(invoices=[open_invoice(plan, acme), theirs], at=JAN_1)
+        assert refusal.value.attr == "invoices"
+        assert not Payment.objects.exists()
+
+
+class TestUnderWay:
+    """What is not final at once: a confirmation by the holder, a debit that takes days."""
+
+    def test_confirmed_by_its_holder_it_is_paid_once(self, plan, acme):
+        makers.card(acme, "pm_card_authenticationRequired")
+        invoice = open_invoice(plan, acme)
+        payment = payments.collect(invoice=invoice, on_session=True, at=JAN_1)
+        sandbox = gateways.named("sandbox")
+        assert (payment.status, sandbox.action(reference=payment.gateway_reference).kind) == ("requires_action", "form")
+        sandbox.confirm(reference=payment.gateway_reference, accepted=True)
+        for _time in range(2):
+            payment = payments.refresh(payment=payment, at=JAN_1)
+        assert (payment.status, Allocation.objects.count()) == ("succeeded", 1)
+        assert sandbox.action(reference=payment.gateway_reference) is None
+
+    def test_another_charge_gives_up_the_one_that_waits(self, plan, acme):
+        makers.card(acme, "pm_card_authenticationRequired")
+        invoice = open_invoice(plan, acme)
+        waits = payments.collect(invoice=invoice, at=JAN_1).gateway_reference
+        makers.card(acme)
+        assert payments.collect(invoice=invoice, at=JAN_1).status == "succeeded"
+        assert gateways.named("sandbox").confirm(reference=waits, accepted=True).status == "failed"
+        assert list(PaymentAttempt.objects.order_by("pk").values_list("status", "failure_code")) == [
+            ("failed", "superseded"),
+            ("succeeded", ""),
+        ]
+
+    def test_what_nobody_needs_any_more_is_given_up(self, plan, acme):
+        makers.card(acme, "pm_card_authenticationRequired")
+        invoice = open_invoice(plan, acme)
+        waits = payments.collect(invoice=invoice, at=JAN_1).gateway_reference
+        invoices.void(invoice=invoice, at=JAN_1)
+        assert attempts.settle_stale(at=db.now() + timedelta(minutes=3)) == 1
+        assert gateways.named("sandbox").action(reference=waits) is None
+
+    def test_money_that_came_beside_another_payment_is_credit(self, plan, acme):
+        """The answer "failed" was wrong, or late: whatever the gateway has taken is on the books."""
+        makers.card(acme, "pm_card_chargeDeclined")
+        invoice = open_invoice(plan, acme)
+        payments.collect(invoice=invoice, at=JAN_1)
+        stray = PaymentAttempt.objects.select_related("payment").get()
+        makers.card(acme)
+        payments.collect(invoice=invoice, at=JAN_1)
+        came = gateways.ChargeResult("succeeded", "pi_stray")
+        for _time in range(2):
+            attempts.settle(attempt=stray, result=came, at=JAN_1)
+        assert Payment.objects.filter(status="succeeded").count() == 2
+        assert BalanceEntry.objects.get().amount == 4900
+
+    @pytest.mark.parametrize(("token", "comes_to"), [("pm_sepa_debit", "succeeded"), ("pm_sepa_debit_fails", "failed")])
+    def test_a_direct_debit_is_under_way_for_days(self, plan, acme, token, comes_to):
+        makers.card(acme, token)
+        invoice = open_invoice(plan, acme)
+        payment = payments.collect(invoice=invoice, at=JAN_1)
+        assert (payment.status, payment.method) == ("processing", "sepa_debit")
+        with pytest.raises(Conflict, match="under way"):
+            payments.collect(invoice=invoice, at=JAN_1)
+        attempts.settle_stale(at=db.now() + timedelta(minutes=3))
+        payment.refresh_from_db()
+        assert payment.status == comes_to
 
 
 class TestManual:
@@ -222,11 +330,10 @@ class TestFailedRenewal:
 
 class TestSandbox:
     def test_remembers_its_answer_by_the_key(self):
-        gateway, key = gateways.named("sandbox"), PaymentAttempt().pk
-        call = {"attempt_id": key, "amount": 100, "currency": "USD"}
-        assert gateway.lookup(attempt_id=key) is None
-        first = gateway.charge(method="pm_card_chargeDeclined", **call)
-        assert gateway.charge(method="pm_card_visa", **call) == first == gateway.lookup(attempt_id=key)
+        gateway, order = gateways.named("sandbox"), ordered("pm_card_chargeDeclined")
+        assert gateway.lookup(order) is None
+        first = gateway.charge(order)
+        assert gateway.charge(replace(order, method="pm_card_visa")) == first == gateway.lookup(order)
         assert (first.status, first.failure_code) == ("failed", "card_declined")
 
     def test_is_refused_beside_a_live_key(self, settings):
@@ -248,5 +355,5 @@ def test_a_card_is_never_charged_within_a_transaction(plan, acme):
     with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
         payments.collect(invoice=invoice, at=JAN_1)
     with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
-        gateways.named("sandbox").charge(attempt_id=invoice.pk, amount=1, currency="USD", method="pm_card_visa")
+        gateways.named("sandbox").charge(ordered("pm_card_visa"))
     assert not SandboxCharge.objects.exists()

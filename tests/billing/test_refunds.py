@@ -2,7 +2,7 @@
 
 import pytest
 
-from billing import balances, gateways, payments, refunds, tasks
+from billing import attempts, balances, gateways, refunds, tasks
 from billing.balances import BalanceTooLow
 from billing.gateways import RefundResult
 from billing.models import BalanceEntry, CustomerBalance, Invoice, Plan, Refund
@@ -143,9 +143,9 @@ class TestCreditWhileACardIsCharged:
         acme = makers.customer(collection_method="send_invoice")
         makers.card(acme)
         invoice = makers.invoiced(acme, 1000)
-        attempt = payments._begin(invoice=invoice, at=JAN_1, payment_method=None)
+        attempt = attempts.begin(invoices=[invoice], at=JAN_1)
         makers.credited(invoice, 600, settle="offset")
-        payment = payments._settle(attempt=attempt, result=payments._charge(attempt), at=JAN_1)
+        payment = attempts.settle(attempt=attempt, result=attempts.call(attempt), at=JAN_1)
         invoice.refresh_from_db()
         assert (invoice.status, invoice.amount_paid, invoice.amount_credited) == ("paid", 400, 600)
         assert (payment.status, balance(acme)) == ("succeeded", 600)
@@ -154,8 +154,8 @@ class TestCreditWhileACardIsCharged:
         acme = makers.customer(collection_method="send_invoice")
         makers.card(acme, "pm_card_chargeDeclined")
         invoice = makers.invoiced(acme, 1000)
-        attempt = payments._begin(invoice=invoice, at=JAN_1, payment_method=None)
+        attempt = attempts.begin(invoices=[invoice], at=JAN_1)
         makers.credited(invoice, 1000, settle="offset")
-        payments._settle(attempt=attempt, result=payments._charge(attempt), at=JAN_1)
+        attempts.settle(attempt=attempt, result=attempts.call(attempt), at=JAN_1)
         invoice.refresh_from_db()
         assert (invoice.status, invoice.payment_status) == ("paid", "paid")

@@ -1,0 +1,386 @@
+"""Charges at a gateway: the attempt that stands before each call, its answer, and what became of lost answers.
+
+An attempt is committed; the gateway is called, under no lock and in no transaction, with the attempt's id as
+idempotency key; its answer is written down. Killed in between, the janitor (``settle_stale``) finds the attempt and
+asks the gateway. An invoice has at most one live attempt, so that it isn't charged twice at a time; one that waits for
+its holder's confirmation is given up at the gateway before another begins. Answers come by the call, by a webhook, by
+the payer's return to the page and by the janitor, in any order: ``settle`` lets each count once.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+import structlog
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+from django.utils.translation import gettext as _
+
+from billing import declines, gateways, meter_use, settlement, standing
+from billing.gateways import AnswerLost, ChargeResult, GatewayUnavailable, Order, words
+from billing.models import (
+    AttemptShare,
+    Customer,
+    GatewayCustomer,
+    Invoice,
+    InvoiceLine,
+    Payment,
+    PaymentAttempt,
+    PaymentMethod,
+    Subscription,
+)
+from gtm.shared import db, outbox
+from gtm.shared.errors import Conflict, DomainError, Invalid
+from gtm.shared.models import TestClock, write
+
+log = structlog.get_logger(__name__)
+STALE_AFTER = timedelta(minutes=2)
+ASK_AGAIN_AFTER = timedelta(hours=1)  # what the gateway itself called under way, such as a direct debit
+AT_ONCE = 500
+Status, Attempt = Payment.Status, PaymentAttempt.Status
+
+
+class NoPaymentMethod(Conflict):
+    """The payer has no card to charge."""
+
+    code = "no_payment_method"
+
+
+# --- begin -------------------------------------------------------------------------------------
+@transaction.atomic(durable=True)
+def begin(
+    *,
+    invoices: Sequence[Invoice],
+    at: datetime,
+    payment_method: PaymentMethod | None = None,
+    on_session: bool = False,
+) -> PaymentAttempt:
+    """Commit the attempt that stands before the gateway's call, for all that is due on the invoices of one payer.
+
+    The method is the given one, else the first invoice's own, else the payer's default.
+    """
+    require_free_meters(invoices)
+    locked = {invoice.pk: invoice for invoice in db.lock(Invoice, [invoice.pk for invoice in invoices])}
+    ordered = [locked[pk] for pk in dict.fromkeys(invoice.pk for invoice in invoices)]
+    for invoice in ordered:
+        require_due(invoice)
+    _require_one_payer(ordered)
+    method = payment_method or _method_for(ordered[0])
+    _require_usable(method, ordered[0].customer)
+    attempt = PaymentAttempt(
+        payment=_payment_for(ordered, method),
+        payment_method=method,
+        amount=sum(invoice.amount_due for invoice in ordered),
+        on_session=on_session,
+        started_at=at,
+    )
+    attempt.save()
+    _share(attempt, ordered)
+    for invoice in ordered:
+        write(invoice, payment_status=Invoice.PaymentStatus.PENDING, next_payment_attempt=None)
+    return attempt
+
+
+def require_free_meters(invoices: Sequence[Invoice]) -> None:
+    """What begins with this payment has its meters for itself, though it was ordered beside another that waited too.
+
+    The customers stay locked, so that of two such payments the second one sees the first; the payers with them, as
+    what comes next may need their locks.
+    """
+    concerned = InvoiceLine.objects.filter(invoice__in=invoices).values("subscription")
+    waiting = standing.loaded().filter(pk__in=concerned, status=Subscription.Status.INCOMPLETE)
+    if found := list(waiting.order_by("pk")):
+        payers = {invoice.customer_id for invoice in invoices}
+        db.lock(Customer, payers | {subscription.customer_id for subscription in found})
+    for subscription in found:
+        meter_use.require_free_for(subscription)
+
+
+def require_due(invoice: Invoice) -> None:
+    if settlement.open_amount(invoice) <= 0:
+        raise Conflict(_("Nothing is due on this invoice."), code="nothing_due")
+    if AttemptShare.objects.filter(invoice=invoice, live=True).exists():
+        raise Conflict(_("A payment of this invoice is under way."), code="payment_in_progress")
+
+
+def _require_one_payer(invoices: Sequence[Invoice]) -> None:
+    if len({(one.customer_id, one.legal_entity_id, one.currency) for one in invoices}) > 1:
+        raise Invalid("The invoices differ in payer, in currency or in who issued them.", attr="invoices")
+
+
+def _method_for(invoice: Invoice) -> PaymentMethod:
+    own = invoice.payment_method
+    default = PaymentMethod.objects.filter(customer=invoice.customer_id, is_default=True, detached_at=None).first()
+    method = own if own is not None and own.detached_at is None else default
+    if method is None:
+        raise NoPaymentMethod(_("There is no payment method to charge."), attr="payment_method")
+    return method
+
+
+def _require_usable(method: PaymentMethod, payer: Customer) -> None:
+    if method.customer_id != payer.pk or method.detached_at is not None:
+        raise Invalid(_("This payment method is not the payer's."), attr="payment_method")
+    if method.gateway != gateways.of_customer(payer).name:
+        raise GatewayUnavailable(_("This payment method was given to another gateway. Give it again."))
+
+
+def _payment_for(invoices: Sequence[Invoice], method: PaymentMethod) -> Payment:
+    """The unfinished payment of just this with one more attempt, or a new one."""
+    payment = _tried(invoices) or Payment(
+        customer=invoices[0].customer,
+        legal_entity=invoices[0].legal_entity,
+        currency=invoices[0].currency,
+        amount=sum(invoice.amount_due for invoice in invoices),
+        test_clock_id=invoices[0].test_clock_id,
+    )
+    payment.status, payment.method, payment.payment_method = Status.PENDING, method.kind, method
+    payment.gateway, payment.attempt = method.gateway, payment.attempt + 1
+    payment.gateway_reference = payment.failure_code = payment.failure_message = ""
+    payment.next_retry_at = None
+    payment.save()
+    return payment
+
+
+def _tried(invoices: Sequence[Invoice]) -> Payment | None:
+    wanted = {(invoice.pk, invoice.amount_due) for invoice in invoices}
+    tried = PaymentAttempt.objects.filter(
+        invoices=invoices[0],
+        amount=sum(amount for _invoice, amount in wanted),
+        payment__status__in=[Status.FAILED, Status.REQUIRES_ACTION],
+        payment__paid_at=None,
+    )
+    last = tried.select_related("payment").order_by("-created_at", "-id").first()
+    if last is None or {(share.invoice_id, share.amount) for share in last.shares.all()} != wanted:
+        return None
+    return last.payment
+
+
+def _share(attempt: PaymentAttempt, invoices: Sequence[Invoice]) -> None:
+    AttemptShare.objects.bulk_create(
+        AttemptShare(attempt=attempt, invoice=invoice, amount=invoice.amount_due) for invoice in invoices
+    )
+
+
+# --- call --------------------------------------------------------------------------------------
+def send(*, attempt: PaymentAttempt, at: datetime) -> Payment:
+    """Call the gateway and settle by its answer. Where that is lost, the attempt stays live for the janitor.
+
+    Not in a transaction. Repeating it takes no money twice.
+    """
+    try:
+        result = call(attempt)
+    except (AnswerLost, GatewayUnavailable) as error:
+        log.warning("charge_not_answered", attempt=str(attempt.pk), error=type(error).__name__)
+        return attempt.payment
+    return settle(attempt=attempt, result=result, at=at)
+
+
+def call(attempt: PaymentAttempt) -> ChargeResult:
+    return gateways.named(attempt.payment_method.gateway).charge(order_of(attempt))
+
+
+def order_of(attempt: PaymentAttempt) -> Order:
+    """What the gateway is asked for, of the rows alone: the same however often it is sent."""
+    method = attempt.payment_method
+    theirs = GatewayCustomer.objects.filter(customer=method.customer_id, gateway=method.gateway).first()
+    return Order(
+        attempt_id=attempt.pk,
+        amount=attempt.amount,
+        currency=attempt.payment.currency,
+        kind=method.kind,
+        method=method.gateway_reference,
+        customer=theirs.reference if theirs else "",
+        since=attempt.created_at if isinstance(attempt.created_at, datetime) else attempt.started_at,
+        on_session=attempt.on_session,
+        payment=attempt.payment.public_id,
+    )
+
+
+# --- settle ------------------------------------------------------------------------------------
+@transaction.atomic
+def settle(*, attempt: PaymentAttempt, result: ChargeResult, at: datetime) -> Payment:
+    """Write the gateway's answer down, once: whoever comes second finds the attempt settled.
+
+    Success counts whenever it comes, also for an attempt that had failed: the money is here. Anything else counts only
+    for an attempt that is live or waits for its holder.
+    """
+    invoices, subscriptions = settlement.lock_all(attempt.invoices.all())
+    payment, attempt = db.lock_one(attempt.payment), db.lock_one(attempt)
+    if attempt.status == Attempt.SUCCEEDED or (attempt.status == Attempt.FAILED and result.status != "succeeded"):
+        return payment
+    payment.customer = invoices[0].customer
+    if result.status == "processing":
+        return _under_way(payment, attempt, result)
+    if result.status == "succeeded":
+        payment = _own(payment, attempt)
+    elif result.status == attempt.status:
+        return payment
+    _finish(attempt, payment, result, at)
+    order = {share.invoice_id: share.pk for share in attempt.shares.all()}
+    invoices.sort(key=lambda invoice: order[invoice.pk])
+    conclude = _succeeded if result.status == "succeeded" else _not_succeeded
+    conclude(payment, invoices, subscriptions, result, at)
+    return payment
+
+
+def _under_way(payment: Payment, attempt: PaymentAttempt, result: ChargeResult) -> Payment:
+    """Accepted and not final: a direct debit takes days. Nobody else charges the invoices meanwhile."""
+    if attempt.status != Attempt.LIVE:
+        attempt.shares.update(live=True)
+    attempt.status, attempt.gateway_reference = Attempt.LIVE, result.reference
+    attempt.save(update_fields=["status", "gateway_reference"])
+    if payment.status != Status.PROCESSING:
+        write(payment, status=Status.PROCESSING, gateway_reference=result.reference)
+    return payment
+
+
+def _own(payment: Payment, attempt: PaymentAttempt) -> Payment:
+    """The attempt's payment; one more where that has gone on with another attempt, as this money came beside it."""
+    others = payment.attempts.exclude(pk=attempt.pk).filter(status__in=[Attempt.LIVE, Attempt.SUCCEEDED])
+    if not others.exists():
+        return payment
+    return Payment.objects.create(
+        customer=payment.customer,
+        legal_entity_id=payment.legal_entity_id,
+        currency=payment.currency,
+        amount=attempt.amount,
+        method=attempt.payment_method.kind,
+        payment_method=attempt.payment_method,
+        gateway=attempt.payment_method.gateway,
+        attempt=1,
+        test_clock_id=payment.test_clock_id,
+    )
+
+
+def _finish(attempt: PaymentAttempt, payment: Payment, result: ChargeResult, at: datetime) -> None:
+    attempt.status, attempt.finished_at, attempt.payment = Attempt(result.status), at, payment
+    attempt.failure_code, attempt.hard = result.failure_code, declines.is_hard(result.failure_code)
+    attempt.gateway_reference = result.reference
+    attempt.save(update_fields=["status", "finished_at", "payment", "failure_code", "hard", "gateway_reference"])
+    attempt.shares.update(live=False)
+
+
+def _succeeded(
+    payment: Payment,
+    invoices: Sequence[Invoice],
+    subscriptions: Sequence[Subscription],
+    result: ChargeResult,
+    at: datetime,
+) -> None:
+    write(
+        payment,
+        status=Status.SUCCEEDED,
+        gateway_reference=result.reference,
+        failure_code="",
+        failure_message="",
+        paid_at=at,
+    )
+    outbox.publish_many([settlement.fact(payment, "succeeded", *invoices, at=at)])
+    settlement.allocate(payment, invoices, subscriptions, at=at)
+
+
+def _not_succeeded(
+    payment: Payment,
+    invoices: Sequence[Invoice],
+    subscriptions: Sequence[Subscription],
+    result: ChargeResult,
+    at: datetime,
+) -> None:
+    """Declined, or the bank wants the holder's confirmation."""
+    status = Status(result.status)
+    write(
+        payment,
+        status=status,
+        gateway_reference=result.reference,
+        failure_code=result.failure_code,
+        failure_message=result.message[:300],
+    )
+    outbox.publish_many([settlement.fact(payment, str(status), *invoices, at=at)])
+    for invoice in invoices:
+        if invoice.status in settlement.OWED:  # else a credit note or other money has settled it meanwhile
+            write(invoice, payment_status=Invoice.PaymentStatus(result.status))
+            concerned = settlement.on(invoice, subscriptions, alone=len(invoices) == 1)
+            standing.on_failed(concerned, at=at, reason=result.failure_code)
+
+
+# --- ask ---------------------------------------------------------------------------------------
+def refresh(*, attempt: PaymentAttempt, at: datetime) -> Payment:
+    """Ask the gateway how the charge stands, and settle by that. Not in a transaction."""
+    gateway = gateways.named(attempt.payment_method.gateway)
+    order = order_of(attempt)
+    result = gateway.lookup(order, reference=attempt.gateway_reference)
+    return settle(attempt=attempt, result=result, at=at) if result else attempt.payment
+
+
+def give_up_waiting(*, invoices: Sequence[Invoice], at: datetime) -> None:
+    """Cancel at the gateway what waits for a holder's confirmation, so that it can't be paid beside what comes next.
+
+    Not in a transaction. One that was confirmed meanwhile is settled. Raises Conflict while the gateway is away.
+    """
+    waiting = PaymentAttempt.objects.filter(invoices__in=invoices, status=Attempt.REQUIRES_ACTION).distinct()
+    for attempt in waiting.select_related("payment", "payment_method").order_by("pk"):
+        try:
+            _give_up(attempt, at=at)
+        except AnswerLost as error:
+            raise Conflict(words.of("gateway_unreachable"), code="gateway_unreachable") from error
+
+
+def _give_up(attempt: PaymentAttempt, *, at: datetime) -> None:
+    result = gateways.named(attempt.payment_method.gateway).cancel(reference=attempt.gateway_reference)
+    if result.status in {"succeeded", "processing"}:
+        settle(attempt=attempt, result=result, at=at)
+        return
+    PaymentAttempt.objects.filter(pk=attempt.pk, status=Attempt.REQUIRES_ACTION).update(
+        status=Attempt.FAILED, failure_code="superseded", finished_at=at
+    )
+
+
+# --- the janitor -------------------------------------------------------------------------------
+def settle_stale(*, at: datetime) -> int:
+    """Find out what became of attempts that were left live for over two minutes, and settle them; return how many.
+
+    ``at`` is wall time. An attempt the gateway never saw is sent again with the same key: should the first call still
+    arrive, it takes nothing more. Past the time for which a gateway keeps keys, it counts as failed instead. One that
+    waits for a confirmation nobody needs any more is given up.
+    """
+    settled = sum(_one(attempt, _settle_stale, at=at) for attempt in _stale(at))
+    return settled + sum(_one(attempt, _give_up_needless, at=at) for attempt in _needless(at))
+
+
+def _stale(at: datetime) -> QuerySet[PaymentAttempt]:
+    resting = PaymentAttempt.objects.exclude(payment__test_clock__status=TestClock.Status.ADVANCING)
+    found = resting.filter(status=Attempt.LIVE, created_at__lte=at - STALE_AFTER)
+    asked_lately = Q(payment__status=Status.PROCESSING, asked_at__gt=at - ASK_AGAIN_AFTER)
+    return found.exclude(asked_lately).select_related("payment", "payment_method").order_by("created_at")[:AT_ONCE]
+
+
+def _needless(at: datetime) -> QuerySet[PaymentAttempt]:
+    """What waits for its holder though nothing is open any more: paid otherwise, or void."""
+    waiting = PaymentAttempt.objects.filter(status=Attempt.REQUIRES_ACTION, created_at__lte=at - STALE_AFTER)
+    found = waiting.exclude(invoices__status__in=settlement.OWED)
+    return found.select_related("payment", "payment_method").order_by("created_at")[:AT_ONCE]
+
+
+def _one(attempt: PaymentAttempt, act: Callable[[PaymentAttempt, datetime], bool], *, at: datetime) -> bool:
+    try:
+        return act(attempt, at)
+    except (DomainError, OSError) as error:  # its clock has begun to advance, or its gateway is away: the others go on
+        log.info("attempt_not_settled", attempt=str(attempt.pk), error=type(error).__name__)
+        return False
+
+
+def _settle_stale(attempt: PaymentAttempt, at: datetime) -> bool:
+    happened_at = db.now_for(attempt.payment)
+    gateway, order = gateways.named(attempt.payment_method.gateway), order_of(attempt)
+    PaymentAttempt.objects.filter(pk=attempt.pk).update(asked_at=Now())
+    result = gateway.lookup(order, reference=attempt.gateway_reference)
+    if result is None and gateway.keys_last and attempt.created_at <= at - gateway.keys_last:
+        result = ChargeResult(status="failed", reference="", failure_code="gateway_unreachable")
+    result = result or gateway.charge(order)
+    settle(attempt=attempt, result=result, at=happened_at)
+    return result.status != "processing"
+
+
+def _give_up_needless(attempt: PaymentAttempt, at: datetime) -> bool:
+    _give_up(attempt, at=db.now_for(attempt.payment))
+    return True
