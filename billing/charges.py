@@ -4,6 +4,7 @@ Many subscriptions are charged together: the number of queries doesn't depend on
 charged for its part of the period; the usage of a period that was cut is rated together, each part at its own price.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -324,9 +325,11 @@ def _reason(item_due: ItemDue) -> LineReason:
 
 
 def describe(price: Price) -> str:
-    """What a line calls it: the plan, and the price's own name or what its meter counts."""
-    detail = price.name or (price.meter.name if price.meter else "")
-    return f"{price.plan.name}: {detail}"[:500] if detail and detail != price.plan.name else price.plan.name
+    """What a line calls it: the plan, and the price's own name, if it doesn't name it, or what its meter counts."""
+    plan, detail = price.plan.name, price.name or (price.meter.name if price.meter else "")
+    if re.match(rf"{re.escape(plan)}\b", detail):
+        return detail[:500]
+    return f"{plan}: {detail}"[:500] if detail else plan
 
 
 def pending(*, payers: Iterable[Customer], by: datetime, fresh: Iterable[Charge] = ()) -> list[Charge]:

@@ -187,6 +187,7 @@ def _per_transaction(
         "capped": sum(count for fee, after, count in compared if after < fee),
         "fixed_amount": _text(terms.fixed_amount or _ZERO),
         "amount": _text(amount),
+        **_bounds(terms),
     }
     free = quantity - base
     included = [_step("included", {"quantity": quantity, "included": free, "rest": base})] if free else []
@@ -241,6 +242,12 @@ def _within_bounds(fee: Decimal, terms: PriceTerms, count: int) -> Decimal:
     if terms.per_transaction_max is not None:
         fee = min(fee, count * terms.per_transaction_max)
     return fee
+
+
+def _bounds(terms: PriceTerms) -> Params:
+    """Between which amounts a transaction's fee is kept, where it is."""
+    bounds = {"lowest": terms.per_transaction_min, "highest": terms.per_transaction_max}
+    return {name: _text(bound) for name, bound in bounds.items() if bound is not None}
 
 
 _Rater = Callable[[PriceTerms, Decimal, Sequence[Transaction]], tuple[Decimal, list[Step]]]

@@ -30,7 +30,7 @@ from billing.models import (
     UsageValue,
 )
 from gtm.shared import bulk, periods, vendors
-from gtm.shared.errors import Conflict, Invalid
+from gtm.shared.errors import Conflict, DomainError, Invalid
 from gtm.shared.models import TestClock
 from gtm.shared.money import allocate
 from gtm.shared.periods import Anchor, Interval, Period
@@ -265,7 +265,15 @@ def _bill(customer: Customer, ends: datetime) -> None:
         billing_clock.run_due(clock=clock, at=due)
         customer.refresh_from_db()
         if customer.parked_at is not None:
-            raise Conflict(customer.parked_reason, code="simulation_parked")
+            raise _held_up(customer)
+
+
+def _held_up(customer: Customer) -> DomainError:
+    """Why nothing more is billed, in words that don't name somebody who will never have been."""
+    detail = customer.parked_reason.replace(customer.public_id, "the simulated customer")
+    if not customer.country:
+        return Invalid(detail, code="simulation_parked", attr="country")
+    return Conflict(detail, code="simulation_parked")
 
 
 def _invoices(customer: Customer, ends: datetime) -> tuple[SimulatedInvoice, ...]:

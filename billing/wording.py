@@ -9,7 +9,6 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -27,7 +26,24 @@ def stored(steps: Iterable[Step]) -> list[dict[str, Any]]:
 
 def explain(explanation: Iterable[Values], currency: str) -> list[str]:
     """One sentence for each step that is worth saying."""
-    return [_SENTENCES[step["code"]](step, currency) for step in explanation if step.get("code") in _SENTENCES]
+    steps = list(explanation)
+    sentences = {**_SENTENCES, **_OF_MONEY} if _is_of_money(steps) else _SENTENCES
+    return [sentences[step["code"]](step, currency) for step in steps if step.get("code") in sentences]
+
+
+def measured(number: Any, explanation: Iterable[Values], currency: str) -> str:
+    """What a line's quantity is, as it is read: 12,500, or €4,410.00 where a percentage of money is charged."""
+    return _rate(number, currency) if _is_of_money(explanation) else quantity(number)
+
+
+def _is_of_money(explanation: Iterable[Values]) -> bool:
+    return any(step.get("code") == "percentage" for step in explanation)
+
+
+def _units(value: Any) -> str:
+    """A number that days may have divided: at most three places from 1 on, for the amount was made of all of them."""
+    number = Decimal(str(value)) if value is not None else None
+    return quantity(round(number, 3) if number is not None and abs(number) >= 1 else number)
 
 
 def _rate(value: Any, currency: str) -> str:
@@ -60,9 +76,9 @@ def _package(step: Values, currency: str) -> str:
 
 def _tier(step: Values, currency: str) -> str:
     values = {
-        "above": quantity(step["above"]),
-        "up_to": quantity(step.get("up_to")),
-        "units": quantity(step["quantity"]),
+        "above": _units(step["above"]),
+        "up_to": _units(step.get("up_to")),
+        "units": _units(step["quantity"]),
         "rate": _rate(step["unit_amount"], currency),
         "amount": _rate(step["amount"], currency),
     }
@@ -73,7 +89,7 @@ def _tier(step: Values, currency: str) -> str:
 
 def _volume_tier(step: Values, currency: str) -> str:
     values = {
-        "units": quantity(step["quantity"]),
+        "units": _units(step["quantity"]),
         "rate": _rate(step["unit_amount"], currency),
         "amount": _rate(step["amount"], currency),
     }
@@ -91,12 +107,13 @@ def _fee(step: Values, currency: str) -> str:
 
 
 def _included(step: Values, currency: str) -> str:
-    values = {
-        "units": quantity(step["quantity"]),
-        "included": quantity(step["included"]),
-        "rest": quantity(step["rest"]),
-    }
+    values = {"units": _units(step["quantity"]), "included": _units(step["included"]), "rest": _units(step["rest"])}
     return _("Of %(units)s, %(included)s are included; %(rest)s are charged") % values
+
+
+def _included_money(step: Values, currency: str) -> str:
+    values = {name: _rate(step[name], currency) for name in ("quantity", "included", "rest")}
+    return _("Of %(quantity)s, %(included)s is free; a fee is charged on %(rest)s") % values
 
 
 def _flat_amount(step: Values, currency: str) -> str:
@@ -113,9 +130,28 @@ def _percentage(step: Values, currency: str) -> str:
 
 
 def _transactions(step: Values, currency: str) -> str:
-    count = int(step["count"])
+    """``6 transactions, 2 of them free; 4 × €0.10 each; 3 held down to the highest fee; €19.15 in all``."""
+    count, free = int(step["count"]), int(step["free"])
     text = ngettext("%(count)s transaction", "%(count)s transactions", count) % {"count": quantity(count)}
-    return text + (_(", %(free)s of them free") % {"free": quantity(step["free"])} if int(step["free"]) else "")
+    text += _(", %(free)s of them free") % {"free": quantity(free)} if free else ""
+    fees = _transaction_fees(step, count - free, currency)
+    total = [_("%(amount)s in all") % {"amount": _rate(step["amount"], currency)}] if fees and "amount" in step else []
+    return "; ".join([text, *fees, *total])
+
+
+def _transaction_fees(step: Values, charged: int, currency: str) -> list[str]:
+    """What single transactions change in the percentage of them all."""
+    fixed, raised, capped = (step.get(name) or 0 for name in ("fixed_amount", "raised", "capped"))
+    fees = []
+    if Decimal(str(fixed)) and charged:
+        fees.append(_("plus %(units)s × %(rate)s") % {"units": quantity(charged), "rate": _rate(fixed, currency)})
+    if raised and "lowest" in step:
+        values = {"count": quantity(raised), "amount": _rate(step["lowest"], currency)}
+        fees.append(_("%(count)s raised to %(amount)s") % values)
+    if capped and "highest" in step:
+        values = {"count": quantity(capped), "amount": _rate(step["highest"], currency)}
+        fees.append(_("%(count)s held down to %(amount)s") % values)
+    return fees
 
 
 def _minimum(step: Values, currency: str) -> str:
@@ -132,8 +168,8 @@ def _part(step: Values, currency: str) -> str:
 def _unused(step: Values, currency: str) -> str:
     values = {"days": quantity(step["part"]), "of": quantity(step["whole"]), "amount": _rate(step["amount"], currency)}
     if step.get("unit", "day") == "day":
-        return _("Unused: %(days)s of %(of)s days of %(amount)s") % values
-    return _("Unused: %(days)s of %(of)s seconds of %(amount)s") % values
+        return _("Unused: %(days)s of %(of)s days of the %(amount)s charged") % values
+    return _("Unused: %(days)s of %(of)s seconds of the %(amount)s charged") % values
 
 
 def _commitment(step: Values, currency: str) -> str:
@@ -152,11 +188,19 @@ def _proration(step: Values, currency: str) -> str:
 
 
 def _late(step: Values, currency: str) -> str:
+    return _late_by(step, quantity(step["billed"]), quantity(step["now"]))
+
+
+def _late_money(step: Values, currency: str) -> str:
+    return _late_by(step, _rate(step["billed"], currency), _rate(step["now"], currency))
+
+
+def _late_by(step: Values, billed: str, now: str) -> str:
     values = {
-        "from": date_format(date.fromisoformat(step["from"])),
-        "to": date_format(date.fromisoformat(step["to"])),
-        "billed": quantity(step["billed"]),
-        "now": quantity(step["now"]),
+        "from": day_text(date.fromisoformat(step["from"])),
+        "to": day_text(date.fromisoformat(step["to"])),
+        "billed": billed,
+        "now": now,
     }
     return _("Usage from %(from)s to %(to)s was %(now)s; %(billed)s was billed before") % values
 
@@ -184,6 +228,7 @@ _SENTENCES: dict[str, Callable[[Values, str], str]] = {
     "proration": _proration,
     "unused": _unused,
 }
+_OF_MONEY = {"included": _included_money, "late": _late_money}
 
 
 # --- discounts ---------------------------------------------------------------------------------

@@ -16,6 +16,9 @@ class WhenField(serializers.Field):
             return str(data)
         try:
             return fields.instant(data)
-        except (ValueError, OverflowError) as error:
+        except OverflowError as error:
+            detail = f"The year must lie between {fields.FIRST_YEAR} and {fields.LAST_YEAR}."
+            raise serializers.ValidationError(detail, code="out_of_range") from error
+        except ValueError as error:
             detail = "Write period_end, now, or an instant with its offset."
             raise serializers.ValidationError(detail, code="invalid") from error

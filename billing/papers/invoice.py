@@ -7,11 +7,12 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from billing import wording
 from billing.models import Allocation, CollectionMethod, Coupon, DiscountUse, Invoice, InvoiceLine
 from billing.papers import parts
 from billing.papers.parts import Data
 from gtm.shared.models import Vendor
-from gtm.shared.templatetags.tandem import day_text, money, percent, quantity, unit_price
+from gtm.shared.templatetags.tandem import day_text, money, percent, unit_price
 
 _Uses = dict[UUID, list[DiscountUse]]
 
@@ -90,10 +91,11 @@ def _state(invoice: Invoice, zone: str) -> tuple[str, int, bool]:
 def _line(line: InvoiceLine, invoice: Invoice, uses: list[DiscountUse]) -> Data:
     currency = invoice.currency
     rate = unit_price(line.unit_amount, currency) if line.unit_amount is not None else ""
+    measured = wording.measured(line.quantity, line.explanation, currency)
     return {
         "title": line.description,
         "details": details(line, invoice, uses),
-        "cells": [quantity(line.quantity).replace("-", "−"), rate, parts.signed(line.amount, currency)],
+        "cells": [measured.replace("-", "−"), rate, parts.signed(line.amount, currency)],
     }
 
 
@@ -115,7 +117,7 @@ def _discounts(amount: int, uses: list[DiscountUse], currency: str) -> list[str]
     named = [(coupon_name(use.discount.coupon), use.amount) for use in uses if use.amount]
     rest = amount - sum(part for _name, part in named)
     rows = [*named, *([(_("Discount"), rest)] if rest else [])]
-    return [f"{name}: {parts.signed(-part, currency)}" for name, part in rows]
+    return [_("%(name)s: %(amount)s") % {"name": name, "amount": parts.signed(-part, currency)} for name, part in rows]
 
 
 def coupon_name(coupon: Coupon) -> str:

@@ -95,7 +95,7 @@ def _line(line: InvoiceLine, currency: str) -> dict[str, Any]:
         "explanation": "\n".join(wording.explain(line.explanation, currency)),
         "period_start": line.period_start,
         "period_end": line.period_end,
-        "quantity": line.quantity,
+        "quantity": wording.measured(line.quantity, line.explanation, currency),
         "unit_amount": line.unit_amount,
         "amount": line.amount,
         "discount_amount": line.discount_amount,

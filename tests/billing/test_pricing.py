@@ -209,7 +209,16 @@ class TestRatePercentage:
             ("percentage", {"base": "1008000", "percentage": "2.99", "amount": "30139.2"}),
             (
                 "transactions",
-                {"count": 4, "free": 1, "raised": 1, "capped": 1, "fixed_amount": "0", "amount": "1584.3"},
+                {
+                    "count": 4,
+                    "free": 1,
+                    "raised": 1,
+                    "capped": 1,
+                    "fixed_amount": "0",
+                    "amount": "1584.3",
+                    "lowest": "175",
+                    "highest": "1200",
+                },
             ),
         ]
 

@@ -33,7 +33,7 @@ def test_each_day_costs_its_seats() -> None:
         ("recurring", 6, 6000, "01", "01"),
     ]
     assert lines_of(second, "explanation")[:2] == [
-        ("Unused: 20 of 30 days of €50.00",),
+        ("Unused: 20 of 30 days of the €50.00 charged",),
         ("8 × €10.00 = €80.00\n10 of 30 days of €80.00",),
     ]
     exact = (5 * 10 + 8 * 10 + 6 * 10) * 1000 / 30

@@ -33,7 +33,7 @@ def test_a_customer_pays_for_what_was_used_and_no_more() -> None:
         ("proration_credit", "subscription_change", -2100, "2025-01-25T00:00:00Z", "2025-02-15T00:00:00Z"),
     ]
     assert sorted(lines_of(upgrade, "amount", "explanation", "quantity", "credits_line")) == [
-        (-2100, "Unused: 21 of 31 days of €31.00", -1, first["lines"][0]["id"]),
+        (-2100, "Unused: 21 of 31 days of the €31.00 charged", -1, first["lines"][0]["id"]),
         (4200, "Fixed price of €62.00\n21 of 31 days of €62.00", 1, None),
     ]
     assert [line["amount"] for line in seen["lines"]] == lines_of(upgrade)
@@ -53,7 +53,7 @@ def test_a_customer_pays_for_what_was_used_and_no_more() -> None:
     assert (ended["status"], ended["ended_at"], ended["next_bill_at"]) == ("canceled", "2025-02-20T12:00:00Z", None)
     (note,) = life.notes()
     assert (note["subtotal"], note["tax_total"], note["total"], note["settle"]) == (2436, 487, 2923, "refund")
-    assert [line["explanation"] for line in note["lines"]] == ["Unused: 22 of 28 days of €31.00"]
+    assert [line["explanation"] for line in note["lines"]] == ["Unused: 22 of 28 days of the €31.00 charged"]
     life.go(local("2025-02-21"))
     assert [(one["amount"], one["status"]) for one in life.all(f"refunds?customer={life.customer}")] == [
         (2923, "succeeded")

@@ -27,7 +27,7 @@ def test_1000_open_and_an_upgrade_to_1500_at_half_the_period_leave_1250_owed(uni
     (note,) = life.notes()
     assert (note["invoice"], note["total"], note["settle"]) == (first["id"], 50000, "balance")
     half = "15 of 30 days" if unit == "day" else "1,296,000 of 2,592,000 seconds"
-    assert [line["explanation"] for line in note["lines"]] == [f"Unused: {half} of €1,000.00"]
+    assert [line["explanation"] for line in note["lines"]] == [f"Unused: {half} of the €1,000.00 charged"]
     assert life.balance == 0
 
     for one in (first, second):
