@@ -45,7 +45,11 @@ class BillingRun(Row):
 
 
 class Checkout(Row):
-    """One purchase by a visitor: resumable by its id, and completed once."""
+    """One purchase by a visitor: resumable by its id, and completed once.
+
+    One that an integrator has begun may have no user and no customer yet. ``external_id`` is the integrator's name for
+    the customer, ``return_url`` where the buyer is sent afterwards.
+    """
 
     PREFIX = "cs"
 
@@ -61,11 +65,21 @@ class Checkout(Row):
     customer = models.ForeignKey(Customer, null=True, on_delete=models.PROTECT, related_name="+")
     subscription = models.OneToOneField(Subscription, null=True, on_delete=models.PROTECT, related_name="checkout")
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.OPEN)
+    email = models.EmailField(blank=True)
+    external_id = models.CharField(max_length=200, blank=True)
+    return_url = models.CharField(max_length=2000, blank=True)
+    terms_version = models.CharField(max_length=200, blank=True, help_text="Of the terms that were agreed to.")
+    terms_accepted_at = models.DateTimeField(null=True)
     detail = models.JSONField(default=dict)
     created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField(null=True)
     completed_at = models.DateTimeField(null=True)
 
     class Meta:
+        indexes = [
+            models.Index(fields=["created_at", "id"], name="billing_checkout_listed"),
+            models.Index(fields=["customer"], name="billing_checkout_of_customer", condition=Q(status="open")),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=~Q(status="completed") | Q(subscription__isnull=False),

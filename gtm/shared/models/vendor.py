@@ -1,5 +1,6 @@
 """The one vendor of this installation, and the rates by which its figures are brought to one currency."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import models
 from django.db.models.functions import Now
@@ -55,6 +56,18 @@ class Vendor(models.Model):
     )
     support_email = models.EmailField(blank=True)
     website = models.URLField(blank=True)
+    terms_url = models.URLField(blank=True, help_text="Whoever buys agrees to them; empty: nobody is asked.")
+    privacy_url = models.URLField(blank=True)
+    terms_version = models.CharField(
+        max_length=60, blank=True, help_text="Kept with each purchase, such as 2026-01. Change it with the terms."
+    )
+    return_hosts = ArrayField(
+        models.CharField(max_length=253),
+        default=list,
+        blank=True,
+        help_text="Hosts of your product to which a checkout may send its buyer back, such as app.example.com.",
+    )
+    sealed_return_secret = models.TextField(blank=True, editable=False)
     version = models.PositiveIntegerField(default=1, editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
