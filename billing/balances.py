@@ -14,6 +14,7 @@ from billing.models import Allocation, BalanceEntry, Customer, CustomerBalance, 
 from gtm.shared import bulk, context, outbox
 from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import Event
+from gtm.shared.templatetags import tandem
 
 Kind = BalanceEntry.Kind
 MOST = 10**17  # minor units: far from where the column ends
@@ -35,7 +36,7 @@ def add(*, customer: Customer, currency: str, kind: str, amount: int, at: dateti
     """
     balance = _locked(customer, currency)
     if balance.amount + amount < 0:
-        raise BalanceTooLow(f"Only {balance.amount} {currency} (minor units) stand to the credit.", attr="amount")
+        raise BalanceTooLow(f"Only {tandem.money(balance.amount, currency)} stand to the credit.", attr="amount")
     if balance.amount + amount > MOST:
         raise Invalid("So much can't stand to anybody's credit.", attr="amount")
     entry = _entry(balance, customer, kind=kind, amount=amount, at=at, **links)

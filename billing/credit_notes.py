@@ -31,6 +31,7 @@ from billing.refunds import Share
 from gtm.shared import db, outbox, periods
 from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.periods import Period
+from gtm.shared.templatetags import tandem
 
 Settle = CreditNote.Settle
 
@@ -120,7 +121,8 @@ def _plan(invoice: Invoice, lines: Sequence[LineCredit], settle: str) -> _Plan:
     totals = _totals(invoice, lines)
     open_amount = settlement.open_amount(invoice)
     if settle == Settle.OFFSET and totals.total > open_amount:
-        detail = f"Only {open_amount} {invoice.currency} (minor units) are open; this comes to {totals.total}."
+        still_open, asked = (tandem.money(amount, invoice.currency) for amount in (open_amount, totals.total))
+        detail = f"Only {still_open} is open; this comes to {asked}."
         raise Invalid(detail, code="more_than_open", attr="settle")
     shares = refunds.shares(invoice) if settle == Settle.REFUND else []
     refundable = sum(share.amount for share in shares)
@@ -157,7 +159,7 @@ def _require_left(invoice: Invoice, lines: Sequence[LineCredit], left_on: dict[u
 
 
 def _too_much(position: int, net: int, invoice: Invoice) -> Invalid:
-    detail = f"Only {net} {invoice.currency} (minor units, before tax) can still be credited here."
+    detail = f"Only {tandem.money(net, invoice.currency)} before tax can still be credited here."
     return Invalid(detail, code="more_than_creditable", attr=f"lines.{position}.amount")
 
 

@@ -22,6 +22,7 @@ from billing.models import Allocation, BalanceEntry, CreditNote, Invoice, Paymen
 from gtm.shared import db, ids, nudges, outbox
 from gtm.shared.errors import Conflict, DomainError, Invalid
 from gtm.shared.models import Event, TestClock, write
+from gtm.shared.templatetags import tandem
 
 log = structlog.get_logger(__name__)
 Status = Refund.Status
@@ -57,7 +58,7 @@ def _take_out(*, payment: Payment, amount: int, reason: str, refund_id: uuid.UUI
         raise Conflict("This payment brought no money.", code="payment_not_succeeded", attr="payment")
     left = payment.amount - payment.amount_refunded
     if not 0 < amount <= left:
-        raise Invalid(f"Between 1 and {left} {payment.currency} (minor units) can be refunded.", attr="amount")
+        raise Invalid(f"At most {tandem.money(left, payment.currency)} of this payment can be refunded.", attr="amount")
     refund = begin(payment=payment, amount=amount, reason=reason, refund_id=refund_id, at=at)
     balances.add(
         customer=payment.customer,

@@ -29,6 +29,7 @@ from billing.models import (
     UsageRollup,
     UsageValue,
 )
+from billing.taxation import PlaceUnknown
 from gtm.shared import bulk, periods, vendors
 from gtm.shared.errors import Conflict, DomainError, Invalid
 from gtm.shared.models import TestClock
@@ -120,7 +121,10 @@ def simulate(scenario: Scenario, *, at: datetime) -> Simulation:
     _check(scenario)
     with transaction.atomic():
         customer = _customer(scenario, at)
-        ends = _live(scenario, customer, at)
+        try:
+            ends = _live(scenario, customer, at)
+        except PlaceUnknown as unknown:
+            raise Invalid(_unnamed(unknown.detail, customer), code=unknown.code, attr=unknown.attr) from unknown
         found = _invoices(customer, ends)
         transaction.set_rollback(True)
     return Simulation(scenario.currency, found)
@@ -269,11 +273,15 @@ def _bill(customer: Customer, ends: datetime) -> None:
 
 
 def _held_up(customer: Customer) -> DomainError:
-    """Why nothing more is billed, in words that don't name somebody who will never have been."""
-    detail = customer.parked_reason.replace(customer.public_id, "the simulated customer")
+    detail = _unnamed(customer.parked_reason, customer)
     if not customer.country:
-        return Invalid(detail, code="simulation_parked", attr="country")
+        return Invalid(detail, code=PlaceUnknown.code, attr="country")
     return Conflict(detail, code="simulation_parked")
+
+
+def _unnamed(detail: str, customer: Customer) -> str:
+    """The same, not naming somebody who will never have been."""
+    return detail.replace(customer.public_id, "the simulated customer")
 
 
 def _invoices(customer: Customer, ends: datetime) -> tuple[SimulatedInvoice, ...]:

@@ -20,7 +20,7 @@ MONTHS = 12
 
 @admin.register(SubscriptionChange)
 class SubscriptionChangeAdmin(ReadOnlyAdmin):
-    list_display = ("kind", "payer", "subscription", "booked_on", "before", "after", "origin", "effective_at")
+    list_display = ("what", "payer", "subscription", "booked_on", "before", "after", "origin", "effective_at")
     list_filter = ("origin", ("booked_on", admin.DateFieldListFilter), "kind")
     list_select_related = ("payer", "subscription__plan_version__plan")
     search_fields = ("payer__name", "payer__email")
@@ -30,6 +30,7 @@ class SubscriptionChangeAdmin(ReadOnlyAdmin):
         ("When", {"fields": (("effective_at", "booked_on"), "recorded_at")}),
         ("Who", {"fields": (("origin", "actor"), "reason")}),
     )
+    what = columns.words("kind", "What")
     before = columns.money("mrr_before", "MRR before")
     after = columns.money("mrr_after", "MRR after")
 

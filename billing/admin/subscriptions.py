@@ -46,7 +46,8 @@ class ChangeRows(ReadOnlyTable):
     per_page = 20
     verbose_name_plural = "changes"
     ordering = ("-effective_at", "-recorded_at")
-    fields = ("kind", "effective_at", "booked_on", "origin", "actor", "reason", "before", "after")
+    fields = ("what", "effective_at", "booked_on", "origin", "actor", "reason", "before", "after")
+    what = columns.words("kind", "What")
     before = columns.money("mrr_before", "MRR before")
     after = columns.money("mrr_after", "MRR after")
 

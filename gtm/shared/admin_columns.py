@@ -49,6 +49,16 @@ def number(field: str, title: str) -> Column:
     return column
 
 
+def words(field: str, title: str) -> Column:
+    """A code as it is read: change_scheduled is "Change scheduled"."""
+
+    @display(description=title, ordering=field)
+    def column(_page: Any, instance: Any) -> str:
+        return str(_follow(instance, field)).replace("_", " ").capitalize()
+
+    return column
+
+
 def status(field: str = "status", title: str | None = None) -> Column:
     """A status by its word and its colour."""
 

@@ -57,7 +57,7 @@ class TestCreditNote:
     def test_too_much_is_said_beside_its_line(self, client, acme):
         invoice = makers.invoiced(acme, 10000, 5000)
         page = submit(client, address("billing_invoice_credit", invoice.pk), line_2="50.01", settle="balance")
-        assert "Only 5000" in errors(page)["line_2"][0]
+        assert "Only $50.00" in errors(page)["line_2"][0]
         page = submit(client, address("billing_invoice_credit", invoice.pk), settle="balance")
         assert errors(page)["__all__"] == ["Enter what is given back of some line."]
 
@@ -75,7 +75,7 @@ class TestBalance:
         submit(client, address("billing_customer_adjust_balance", acme.pk), amount="5.00", reason="An outage")
         assert balance(acme) == 500
         page = submit(client, address("billing_customer_adjust_balance", acme.pk), amount="-6.00", reason="Too much")
-        assert "Only 500" in errors(page)["amount"][0]
+        assert "Only $5.00" in errors(page)["amount"][0]
         shown = client.get(address("billing_customer_change", acme.pk)).content.decode()
         assert "$5.00 stand to this customer" in shown
         assert "An outage" in shown

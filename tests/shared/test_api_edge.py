@@ -162,7 +162,7 @@ class TestErrors:
     def test_unknown_paths_are_json(self, settings):
         settings.DEBUG = True
         assert problem(Client().get("/api/v2/nothing"), status=404) == ("not_found", None)
-        assert problem(Client().post("/api/v1/clocks/a/b/c"), status=404) == ("not_found", None)
+        assert problem(Client(enforce_csrf_checks=True).post("/api/v1/clocks/a/b/c"), status=404) == ("not_found", None)
 
     def test_a_crash_outside_the_framework_is_json_under_api_only(self):
         client = Client(raise_request_exception=False)

@@ -16,6 +16,7 @@ from django.core.signals import got_request_exception
 from django.db import DataError, IntegrityError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -193,6 +194,7 @@ _TRANSLATORS: tuple[tuple[type[BaseException], Callable[[Any], Refusal | None]],
 )
 
 
+@csrf_exempt
 def api_not_found(request: HttpRequest, **kwargs: Any) -> HttpResponse:
     """For the last URL pattern under ``/api/``."""
     return _json(_one(404, "not_found", f"There is nothing at {request.path}."))
