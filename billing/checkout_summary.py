@@ -9,6 +9,7 @@ from billing import drafting, preview, wording
 from billing.checkout import Purchase, coupons_of, items_of
 from billing.coupons import NotRedeemable
 from billing.models import Charge, Coupon, Customer, PlanVersion
+from billing.queries import portal
 from billing.selection import ItemTerms
 from billing.taxation import PlaceUnknown
 from gtm.shared.templatetags.tandem import day_text, quantity
@@ -18,14 +19,17 @@ from gtm.shared.templatetags.tandem import price as format_price
 def order_of(*, purchase: Purchase, buyer: Customer, trial_days: int, at: datetime) -> dict[str, Any]:
     """What is to pay today, as the invoice to come will say it.
 
-    ``lines`` (``amount`` None: not billed today), ``discounts`` (the same), ``tax`` (None: not known yet), ``total``,
-    ``after``: what follows; ``coupon_problem``: why a code that was typed counts for nothing.
+    ``lines`` (``amount`` None: not billed today), ``discounts`` (the same), ``tax`` (None: not known yet), ``credit``:
+    what the buyer's balance pays, ``total``: what is charged then, ``after``: what follows; ``coupon_problem``: why a
+    code that was typed counts for nothing.
     """
     items = items_of(purchase)
     given, problem = _coupons(purchase, at)
     if trial_days:
         return _trial_order(items, purchase, given, trial_days) | {"coupon_problem": problem}
     draft, tax_known = _first_invoice(items, purchase, given, buyer, at)
+    total = draft.invoice.total if draft else 0
+    credit = min(total, portal.credit(buyer))
     return {
         "currency": purchase.currency,
         "lines": [*_billed_lines(draft, purchase.currency), *_later_lines(items)],
@@ -33,7 +37,8 @@ def order_of(*, purchase: Purchase, buyer: Customer, trial_days: int, at: dateti
         "coupon_problem": problem,
         "tax": draft.invoice.tax_total if draft and tax_known else None,
         "tax_label": ", ".join(f"{tax.name} {tax.percentage.normalize():f} %" for tax in draft.taxes) if draft else "",
-        "total": draft.invoice.total if draft else 0,
+        "credit": credit,
+        "total": total - credit,
         "after": [_renewal(draft, buyer.timezone), "" if tax_known else _ask_for_place(buyer)],
     }
 
@@ -70,6 +75,7 @@ def _trial_order(items: list[ItemTerms], purchase: Purchase, given: list[Coupon]
         "discounts": [{"text": wording.offer(coupon), "amount": None} for coupon in given],
         "tax": None,
         "tax_label": "",
+        "credit": 0,
         "total": 0,
         "after": [after % {"days": days}],
     }

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from billing import checkout
+from billing import balances, checkout
 from billing.checkout import Purchase
 from billing.checkout_summary import order_of
 from billing.models import Checkout, Customer, Invoice, PlanVersion, Subscription, TaxRate
@@ -94,6 +94,17 @@ class TestOrder:
         checkout.complete(purchase=bought, at=JAN_1)
         invoice = Invoice.objects.get()
         assert (order["tax"], order["total"]) == (invoice.tax_total, invoice.total) == (9310, 58310)
+
+    @pytest.mark.parametrize(("balance", "left"), [(1000, 3900), (9900, 0)])
+    def test_credit_pays_first_as_it_will(self, version: PlanVersion, balance: int, left: int) -> None:
+        buyer = makers.customer()
+        balances.adjust(customer=buyer, amount=balance, reason="Sorry", at=JAN_1)
+        order = order_of(purchase=purchase(version), buyer=buyer, trial_days=0, at=JAN_1)
+        makers.subscribed(buyer, plan=version.plan)
+        invoice = Invoice.objects.get()
+        assert (
+            (order["credit"], order["total"]) == (invoice.balance_applied, invoice.amount_paid) == (4900 - left, left)
+        )
 
     def test_before_the_country_is_chosen_the_tax_is_unknown_and_not_zero(self, version: PlanVersion) -> None:
         TaxRate.objects.create(code="de-19", name="USt", percentage=19, country="DE", valid_from="2020-01-01")
