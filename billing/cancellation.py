@@ -141,7 +141,7 @@ def _end_now(subscription: Subscription, *, origin: str, reason: str, at: dateti
         charges.accrue(subscriptions=[subscription], until=at, vendor=vendor)
     standing.end(subscription, at=at, origin=origin, reason=_code(origin), note=reason)
     unused.credit_ended([subscription], vendor=vendor, origin=origin, at=at)
-    charges.bring_forward(subscription, to=at)
+    charges.bring_forward([subscription], to=at)
     _bill(subscription, vendor, at)
 
 

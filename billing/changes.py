@@ -195,7 +195,8 @@ def _switch(
         origin=wanted.origin,
         reason=wanted.reason,
     )
-    invoice_at, given = switching.switch(subscription, to, vendor=vendor, at=at, **ids)
+    takeover = switching.take_over(subscription, to, vendor=vendor)
+    invoice_at, given = switching.switch(subscription, to, takeover, vendor=vendor, at=at, **ids)
     phases.changed_now(subscription, old=old, new=phases.content(target.plan_version, target.items), at=at)
     taken = _charge(subscription, target, invoice_at, vendor, at)
     invoices.bill(subscription, vendor=vendor, at=at)
@@ -261,13 +262,18 @@ def _schedule(
 
 
 @transaction.atomic
-def undo(*, subscription: Subscription, origin: str = Origin.API, reason: str = "", at: datetime) -> Subscription:
-    """Drop the changes that are scheduled, but for what a contract has locked. Raises Conflict where there are none."""
+def undo(
+    *, subscription: Subscription, all_: bool = False, origin: str = Origin.API, reason: str = "", at: datetime
+) -> Subscription:
+    """Drop the next change that is scheduled, or all of them, but for what a contract has locked.
+
+    Raises Conflict where there are none.
+    """
     subscription = standing.locked(subscription)
-    dropped = phases.drop(subscription)
+    dropped = phases.drop(subscription, all_=all_)
     _plan_changes(subscription)
     standing.announce(
-        subscription, "change_undone", effective_at=dropped[0].starts_at, origin=origin, reason=reason, at=at
+        subscription, "change_undone", effective_at=dropped.starts_at, origin=origin, reason=reason, at=at
     )
     return subscription
 

@@ -6,7 +6,7 @@ charged for its part of the period; the usage of a period that was cut is rated 
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -142,11 +142,20 @@ def _walk(subscription: Subscription, until: datetime, vendor: Vendor, renewing:
         state = _state(subscription, item, vendor)
         if item.ended_at is None:
             dues, moved = schedule.walk(state, until=until, ends_at=subscription.stops_at, renewing=renewing)
+            dues = [_with_its_day(due, subscription, item, vendor) for due in dues]
             place(item, moved, ends_at=subscription.stops_at)
         else:
             dues = _close(item, item.ended_at, until)
         found += [ItemDue(subscription, item, due, state.anchor) for due in dues]
     return found
+
+
+def _with_its_day(due: Due, subscription: Subscription, item: SubscriptionItem, vendor: Vendor) -> Due:
+    """What a pause cuts is used until its day is over: as it is billed, and as a new period begins after it at best."""
+    if not due.cut or due.at != subscription.pause_at:
+        return due
+    whole = closing(item, due.at, unit=vendor.proration_unit)  # type: ignore[arg-type]  # choices
+    return replace(due, period=replace(due.period, end=whole))
 
 
 def _state(subscription: Subscription, item: SubscriptionItem, vendor: Vendor) -> ItemState:
@@ -196,7 +205,21 @@ def _together(dues: Sequence[ItemDue]) -> list[list[int]]:
     for position, item_due in enumerate(dues):
         if _adds_up(item_due.item.price):
             found[_period_key(item_due)].append(position)
-    return [sorted(positions, key=lambda position: dues[position].due.period.start) for positions in found.values()]
+    in_order = (sorted(found[key], key=lambda position: dues[position].due.period.start) for key in found)
+    return [run for positions in in_order for run in _runs(positions, dues)]
+
+
+def _runs(positions: Sequence[int], dues: Sequence[ItemDue]) -> Iterator[list[int]]:
+    """The parts without a gap: what was removed is closed and billed by then, though it is added again later."""
+    run: list[int] = []
+    for position in positions:
+        run.append(position)
+        item, due = dues[position].item, dues[position].due
+        if item.ended_at is not None and due.at == item.ended_at:
+            yield run
+            run = []
+    if run:
+        yield run
 
 
 def _adds_up(price: Price) -> bool:
@@ -225,7 +248,7 @@ def part_of(item_due: ItemDue) -> Part:
     if due.period.index and not due.cut and item.ended_at is None and item.started_at != due.period.start:
         return _WHOLE
     segment = due.period
-    if due.cut:
+    if due.cut and segment.end == item_due.subscription.cancel_at:  # a pause's has its day already
         segment = replace(segment, end=closing(item, segment.end, unit=item_due.anchor.unit))
     return proration.part_of(segment, anchor=item_due.anchor, interval=interval_of(item.price))
 
@@ -345,9 +368,11 @@ def pending(*, payers: Iterable[Customer], by: datetime, fresh: Iterable[Charge]
     return sorted([*known, *new], key=attrgetter("invoice_at"))
 
 
-def bring_forward(subscription: Subscription, *, to: datetime) -> None:
-    """Let what waits for the subscription's next renewal be invoiced at ``to``: that renewal won't come as it stood."""
-    waiting = Charge.objects.filter(subscription=subscription, status=Charge.Status.PENDING, invoice_at__gt=to)
+def bring_forward(subscriptions: Collection[Subscription], *, to: datetime) -> None:
+    """Let what waits for the subscriptions' next renewal be invoiced at ``to``: that one won't come as it stood."""
+    if not subscriptions:
+        return
+    waiting = Charge.objects.filter(subscription__in=subscriptions, status=Charge.Status.PENDING, invoice_at__gt=to)
     waiting.exclude(kind=LineKind.ONE_OFF).update(invoice_at=to)
 
 
@@ -413,5 +438,7 @@ def due_of(charge: Charge, vendor: Vendor) -> ItemDue:
     assert charge.period_end is not None
     anchor = Anchor(charge.item.anchor_at, charge.item.timezone, vendor.proration_unit, charge.subscription.alignment)  # type: ignore[arg-type]  # choices
     period = Period(charge.period_start, charge.period_end, charge.period_index)
-    due = Due(period, charge.invoice_at, cut=charge.reason == LineReason.SUBSCRIPTION_END)
+    closes = charge.item.ended_at is not None and charge.reason == LineReason.SUBSCRIPTION_CHANGE
+    at = charge.item.ended_at if closes and charge.item.ended_at else charge.invoice_at
+    due = Due(period, at, cut=charge.reason == LineReason.SUBSCRIPTION_END)
     return ItemDue(charge.subscription, charge.item, due, anchor)

@@ -37,7 +37,7 @@ def begin(
         origin=origin,
         at=at,
     )
-    charges.bring_forward(subscription, to=at)
+    charges.bring_forward([subscription], to=at)
     standing.refresh([subscription])  # money that settles may have moved it
     subscription.pause_at, subscription.paused_at = None, when
     for item in live:
@@ -121,7 +121,11 @@ def _again(subscription: Subscription, item: SubscriptionItem, when: datetime, v
 
 
 def _anchor_at(subscription: Subscription, item: SubscriptionItem, when: datetime, vendor: Vendor) -> datetime:
-    """The day of the pause is paid for: resumed on that day, the new period begins with the next one."""
-    if subscription.paused_at is None or item.billed_until is None:
+    """The day of the pause is paid for: resumed on that day, the new period begins with the next one.
+
+    A trial that ended in the pause has paid for nothing.
+    """
+    paused_at = subscription.paused_at
+    if paused_at is None or (item.billed_until is None and paused_at >= item.anchor_at):
         return when
-    return max(when, charges.closing(item, subscription.paused_at, unit=vendor.proration_unit))  # type: ignore[arg-type]  # choices
+    return max(when, charges.closing(item, paused_at, unit=vendor.proration_unit))  # type: ignore[arg-type]  # choices

@@ -5,7 +5,7 @@ That nothing falls between two transactions is held by three things:
 - Ingest looks for a charge only where an event is older than ON_TIME; that costs a statement of its own. What is
   younger reaches an invoice that waits for stragglers, because its usage is rated again when it is finalized, SETTLED
   after the period's end. Where that is done earlier (a shorter grace, by hand), the end of the period is watched: noted
-  to be rated once more when SETTLED has passed.
+  to be rated once more when SETTLED has passed. The day of a pause is charged for before it is over, too.
 - A note is written after its event, and touched again by every later one. Whoever rates locks the notes first and skips
   those that somebody is writing. So the events of a note that is dealt with are all committed, and seen.
 - While a charge of the period waits for its invoice to be final, its notes wait too.
@@ -67,7 +67,12 @@ def watch(charges: Iterable[Charge]) -> None:
     A test clock needs none of that: nothing passes on it between its instants.
     """
     rows = [
-        {"customer": one.customer_id, "meter": one.meter_id, "hour": _hour(one.period_end - timedelta(microseconds=1))}
+        {
+            "customer": one.customer_id,
+            "meter": one.meter_id,
+            "hour": _hour(one.period_end - timedelta(microseconds=1)),
+            "ends": one.period_end.astimezone(UTC),
+        }
         for one in charges
         if one.kind == LineKind.USAGE and one.test_clock_id is None and one.period_end is not None
     ]
@@ -139,8 +144,10 @@ WHERE EXISTS (SELECT FROM billing_charge c WHERE {_COVERS})
 
 _WATCH = f"""
 INSERT INTO billing_lateusage AS kept (customer_id, meter_id, hour, noted_at)
-SELECT DISTINCT e.customer, e.meter, e.hour, statement_timestamp() + wait
-FROM json_to_recordset(%s::json) AS e (customer uuid, meter uuid, hour timestamptz), CAST(%s AS interval) AS wait
+SELECT e.customer, e.meter, e.hour, greatest(statement_timestamp(), max(e.ends)) + wait
+FROM json_to_recordset(%s::json) AS e (customer uuid, meter uuid, hour timestamptz, ends timestamptz),
+    CAST(%s AS interval) AS wait
+GROUP BY 1, 2, 3, wait
 {_KEEP}"""  # noqa: S608 -- put together from constants
 
 # A note waits for its time, and while a charge of its period waits for its invoice to be final.

@@ -73,13 +73,22 @@ def truncate(subscription: Subscription, *, ends_at: datetime) -> None:
         _write(subscription, known, phasing.truncated(_scheduled(known), ends_at=ends_at))
 
 
-def drop(subscription: Subscription) -> list[Phase]:
-    """Drop all that isn't locked, and return it as it was. Raises Conflict where nothing is scheduled."""
-    dropped = [phase for phase in waiting(subscription) if not phase.locked]
+def drop(subscription: Subscription, *, all_: bool) -> Phase:
+    """Drop the next one that isn't locked, or all of them; return the next one as it was.
+
+    What was asked for after it stays: a quantity without the step that it took. Raises Conflict where nothing is
+    scheduled.
+    """
+    known = list(waiting(subscription))
+    dropped = [phase for phase in known if not phase.locked]
     if not dropped:
         raise Conflict(_("No change is scheduled."), code="not_scheduled")
-    Phase.objects.filter(pk__in=[phase.pk for phase in dropped]).delete()
-    return dropped
+    if all_:
+        Phase.objects.filter(pk__in=[phase.pk for phase in dropped]).delete()
+    else:
+        current = content(subscription.plan_version, items.terms_of(subscription))
+        _write(subscription, known, phasing.undone(_scheduled(known), current=current))
+    return dropped[0]
 
 
 def _scheduled(known: Iterable[Phase]) -> list[Scheduled[UUID]]:

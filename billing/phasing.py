@@ -59,6 +59,22 @@ def later(phases: Sequence[Scheduled[K]], *, old: Content[K], new: Content[K], a
     return _that_change([*kept, replace(there, content=changed), *replayed], old)
 
 
+def undone(phases: Sequence[Scheduled[K]], *, current: Content[K]) -> list[Scheduled[K]]:
+    """The phases without the next one that isn't locked; what it did to quantities is taken back in those after it.
+
+    The same phases where there is none. ``current`` is what there is now.
+    """
+    position = next((n for n, one in enumerate(phases) if not one.locked), None)
+    if position is None:
+        return list(phases)
+    before, gone, after = phases[:position], phases[position], phases[position + 1 :]
+    base = before[-1].content if before else current
+    pairs = comparison.match(gone.content.lines, base.lines)
+    if not is_switch(gone.content, base, pairs):
+        after = [_replayed(one, gone.content, pairs) for one in after]
+    return _that_change([*before, *after], current)
+
+
 def truncated(phases: Sequence[Scheduled[K]], *, ends_at: datetime) -> list[Scheduled[K]]:
     """The phases that still come where the subscription ends at ``ends_at``."""
     return [one for one in phases if one.locked or one.at < ends_at]

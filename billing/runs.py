@@ -22,6 +22,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from billing import (
+    charges,
     consistency,
     drafting,
     invoices,
@@ -171,6 +172,7 @@ def _bill(run: BillingRun, payers: Sequence[Customer]) -> None:
     vendor = vendors.current()
     made = turns.take(subscriptions=found, until=run.cutoff, vendor=vendor)
     unused.credit_ended(found, vendor=vendor, origin=SubscriptionChange.Origin.SYSTEM, at=run.cutoff)
+    charges.bring_forward([one for one in found if one.status == Subscription.Status.CANCELED], to=run.cutoff)
     context = drafting.context(vendor=vendor, at=run.cutoff)
     billed = invoices.bill_pending(
         payers=[one.payer for one in found], subscriptions=found, fresh=made, context=context

@@ -66,7 +66,8 @@ def _next_bill_at(subscription: Subscription, items: list[SubscriptionItem]) -> 
     if subscription.status in Subscription.ENDED:
         return None
     if subscription.status in NOT_BILLED:
-        return schedule.next_due([subscription.cancel_at, subscription.resume_at])
+        resumes = subscription.resume_at if subscription.status == Status.PAUSED else None
+        return schedule.next_due([subscription.cancel_at, resumes])
     if subscription.status == Status.INCOMPLETE:
         return None if has_begun(subscription, items) else subscription.start_at
     trial_end = subscription.trial_end if subscription.status == Status.TRIALING else None
@@ -233,14 +234,19 @@ def announce(
     effective_at: datetime,
     origin: str,
     reason: str,
+    because: str = "",
     at: datetime,
+    detail: dict[str, Any] | None = None,
     row_id: uuid.UUID | None = None,
 ) -> None:
-    """Write down and tell what somebody asked for that takes effect at another time, or no more; ``reason``: a note."""
-    ids = {"id": row_id} if row_id else {}
-    record(subscription, kind=kind, at=at, effective_at=effective_at, reason=reason, origin=origin, **ids)
-    told = {"effective_at": effective_at.isoformat()}
-    fact(subscription, kind, at=at, also=told, reason=f"requested_by_{origin}", publish=True)
+    """Write down and tell what somebody asked for that takes effect at another time, or not at all.
+
+    ``reason`` is in the asker's own words; ``because``, a code, is what the fact says instead of who asked.
+    """
+    told: dict[str, Any] = {"effective_at": effective_at, "origin": origin, "reason": reason, "detail": detail}
+    record(subscription, kind=kind, at=at, **told, **({"id": row_id} if row_id else {}))
+    also = {"effective_at": effective_at.isoformat()}
+    fact(subscription, kind, at=at, also=also, reason=because or f"requested_by_{origin}", publish=True)
 
 
 def record(subscription: Subscription, *, kind: str, at: datetime, **told: Any) -> SubscriptionChange:

@@ -1,8 +1,9 @@
 """One change of a subscription as it takes effect: what is given back, the items, the grants, the row and the fact."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from billing import charges, entitlements, items, standing, unused
@@ -27,18 +28,22 @@ class Switch:
     reason: str
 
 
+def take_over(subscription: Subscription, to: Switch, *, vendor: Vendor) -> Takeover:
+    """What becomes of the items; nothing is written. Raises Conflict where the change can't take effect."""
+    return items.take_over(
+        subscription=subscription, wanted=to.wanted, at=to.effective_at, prorate=to.prorate, vendor=vendor
+    )
+
+
 def switch(
-    subscription: Subscription, to: Switch, *, vendor: Vendor, at: datetime, **ids: Any
+    subscription: Subscription, to: Switch, takeover: Takeover, *, vendor: Vendor, at: datetime, **ids: Any
 ) -> tuple[datetime, list[Charge]]:
-    """Let the subscription consist of something else.
+    """Let the subscription consist of something else, with what it comes to by ``take_over``.
 
     Returns when the change is invoiced, and the charges written for what it takes or gives back. The items stand where
     they will be billed, and are not billed here. The caller holds the locks, has billed what was due before, and plans
     the subscription anew. ``ids`` go to the SubscriptionChange.
     """
-    takeover = items.take_over(
-        subscription=subscription, wanted=to.wanted, at=to.effective_at, prorate=to.prorate, vendor=vendor
-    )
     invoice_at = at if to.invoicing == "now" else _next_renewal(subscription, takeover)
     given = unused.credit(
         stops=[Stop(cut.item, cut.at) for cut in takeover.ended if cut.gives_back],
@@ -50,7 +55,7 @@ def switch(
         at=at,
     )
     if to.invoicing == "now":
-        charges.bring_forward(subscription, to=at)
+        charges.bring_forward([subscription], to=at)
     standing.refresh([subscription])  # money that settles may have moved it
     previous = {"plan_version": subscription.plan_version.public_id, "mrr": subscription.mrr}
     items.write(subscription, takeover)
@@ -70,9 +75,15 @@ def _tell(
 
 
 def _detail(subscription: Subscription) -> dict[str, Any]:
-    live = charges.live_items(subscription)
-    consists_of = [{"price": item.price.public_id, "quantity": f"{item.quantity.normalize():f}"} for item in live]
-    return {"plan_version": subscription.plan_version.public_id, "items": consists_of}
+    return described(subscription.plan_version, items.terms_of(subscription))
+
+
+def described(version: PlanVersion, wanted: Iterable[ItemTerms]) -> dict[str, Any]:
+    """A plan version and a list of items, as the rows of changes keep them."""
+    consists_of = [
+        {"price": one.price.public_id, "quantity": f"{Decimal(one.quantity).normalize():f}"} for one in wanted
+    ]
+    return {"plan_version": version.public_id, "items": consists_of}
 
 
 def _next_renewal(subscription: Subscription, takeover: Takeover) -> datetime:

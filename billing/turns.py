@@ -16,6 +16,7 @@ from billing.models import Charge, Phase, PlanVersion, Subscription, Subscriptio
 from billing.standing import Status
 from billing.switching import Switch
 from gtm.shared import bulk
+from gtm.shared.errors import Conflict
 from gtm.shared.models import Vendor
 
 TrialEnd = PlanVersion.TrialEnd
@@ -117,8 +118,30 @@ def _switch(subscription: Subscription, phase: Phase, *, until: datetime, vendor
         origin=phase.origin,
         reason=phase.reason,
     )
-    switching.switch(subscription, to, vendor=vendor, at=until)
+    try:
+        takeover = switching.take_over(subscription, to, vendor=vendor)
+    except Conflict as refusal:
+        if phase.locked:
+            raise  # a contract's own: somebody has to see to it
+        _refuse(subscription, phase, refusal, at=until)
+        return
+    switching.switch(subscription, to, takeover, vendor=vendor, at=until)
     Phase.objects.filter(pk=phase.pk).update(applied_at=until)
+
+
+def _refuse(subscription: Subscription, phase: Phase, refusal: Conflict, *, at: datetime) -> None:
+    """Let the subscription go on as it is, where another one has its meters by now, say; what was wanted is kept."""
+    standing.announce(
+        subscription,
+        "change_refused",
+        effective_at=phase.starts_at,
+        origin=phase.origin,
+        reason=phase.reason,
+        because=refusal.code,
+        detail=switching.described(phase.plan_version, phases.terms_of(phase)),
+        at=at,
+    )
+    phase.delete()
 
 
 # --- statuses ----------------------------------------------------------------------------------

@@ -116,14 +116,15 @@ def scopes(references: set[str], at: datetime) -> dict[str, CustomerScope]:
         found = cursor.fetchall()
     scopes: dict[str, CustomerScope] = {}
     for key, external_id, version, account_id, clock_id, frozen_time, status in found:
+        latest = max(frozen_time or at, at) + AHEAD
         scope = CustomerScope(
             id=key,
             version=version,
             account_id=account_id,
             test_clock_id=clock_id,
             now=frozen_time or at,
-            latest=max(frozen_time or at, at) + AHEAD,
-            on_time_since=frozen_time or at - late_hours.ON_TIME,
+            latest=latest,
+            on_time_since=latest if frozen_time else at - late_hours.ON_TIME,  # a clock may have charged ahead of it
             clock_is_advancing=status == TestClock.Status.ADVANCING,
         )
         scopes |= {name: scope for name in (by_id.get(key), by_external_id.get(external_id)) if name}

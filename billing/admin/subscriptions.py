@@ -89,6 +89,11 @@ class ResumeForm(StepForm):
     reason = _reason()
 
 
+class UndoForm(StepForm):
+    all_ = forms.BooleanField(required=False, label="All that is scheduled", help_text="Else the next change alone.")
+    reason = _reason()
+
+
 @admin.register(Subscription)
 class SubscriptionAdmin(RedeemsCoupons, ReadOnlyAdmin):
     list_display = ("name", "customer", "state", "current_period_end", "next_bill_at", "collection_method", "start_at")
@@ -149,16 +154,18 @@ class SubscriptionAdmin(RedeemsCoupons, ReadOnlyAdmin):
         changes.change(subscription=subscription, at=at, origin=SubscriptionChange.Origin.ADMIN, **asked)
 
     @step(
-        "Undo the scheduled change",
+        "Undo a scheduled change",
         explain=lambda it: (
-            f"{it.plan_version.plan} of {it.customer} stays as it is now. What a contract says stays too."
+            f"The next scheduled change of {it.plan_version.plan} of {it.customer} is dropped."
+            " What a contract says stays."
         ),
         done="What was scheduled is dropped.",
+        form=UndoForm,
         applies=lambda it: it.phases.filter(applied_at=None, locked=False).exists(),
         permission="money",
     )
-    def undo_change(self, subscription: Subscription, *, at: datetime) -> None:
-        changes.undo(subscription=subscription, at=at, origin=SubscriptionChange.Origin.ADMIN)
+    def undo_change(self, subscription: Subscription, *, at: datetime, **asked: Any) -> None:
+        changes.undo(subscription=subscription, at=at, origin=SubscriptionChange.Origin.ADMIN, **asked)
 
     @step(
         "Pause",

@@ -48,6 +48,10 @@ class ChangeSerializer(StrictSerializer):
     reason = serializers.CharField(required=False, allow_blank=True, default="", max_length=500)
 
 
+class UndoQuerySerializer(StrictSerializer):
+    all = serializers.BooleanField(required=False, default=False)
+
+
 class PhaseItemSerializer(serializers.ModelSerializer):
     price = fields.PublicIdField("price", source="price_id")
     quantity = fields.QuantityField(read_only=True)
@@ -204,13 +208,15 @@ class Changes:
         )
         return self.answer(changed)
 
-    @extend_schema(request=None)
+    @extend_schema(request=None, parameters=[UndoQuerySerializer])
     @change.mapping.delete
     def undo_change(self: Any, request: Request, id: str) -> Response:  # noqa: A002 -- the address's name
-        """Drop the changes that are scheduled."""
+        """Drop the next change that is scheduled; ``?all=true`` drops all of them. What a contract says stays."""
         self.validated(NoInput)
-        subscription = self.get_object()
-        return self.answer(changes.undo(subscription=subscription, at=db.now_for(subscription)))
+        query = UndoQuerySerializer(data=request.query_params.dict())
+        query.is_valid(raise_exception=True)
+        subscription, all_ = self.get_object(), query.validated_data["all"]
+        return self.answer(changes.undo(subscription=subscription, all_=all_, at=db.now_for(subscription)))
 
     @extend_schema(responses=TimelineSerializer)
     @action(detail=True, methods=["get"])

@@ -98,6 +98,12 @@ class TestScheduled:
         address = f"{api.BASE}/subscriptions/{acme.subscription}/change"
         assert acme.client.delete(address).json()["phases"] == []
         assert api.problem(acme.client.delete(address), status=409)[0] == "not_scheduled"
+        acme.act("change", plan="small", effective=local("2026-08-01").isoformat())
+        acme.act("change", plan="large", effective=local("2026-09-01").isoformat())
+        assert api.problem(acme.client.delete(f"{address}?every=1"), status=400)[1] == "every"
+        acme.act("change", plan="small")
+        assert [phase["starts_at"][:10] for phase in acme.state["phases"]] == ["2026-07-01", "2026-09-01"]
+        assert acme.client.delete(f"{address}?all=true").json()["phases"] == []
         acme.act("change", plan="small")
         acme.go(JUL_1)
         assert acme.state["phases"] == []
