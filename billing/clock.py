@@ -5,7 +5,7 @@ from datetime import datetime
 from django.db import connection
 from django.db.models import Min
 
-from billing import coupons, late_hours, payments, refunds, runs, subscriptions
+from billing import announcements, coupons, late_hours, payments, refunds, runs, subscriptions
 from billing.models import (
     Allocation,
     BalanceEntry,
@@ -56,12 +56,14 @@ def next_due(*, clock: TestClock) -> datetime | None:
         payments.awaiting_collection(test_clock=clock).aggregate(at=Min("next_payment_attempt"))["at"],
         first + subscriptions.PAYMENT_WINDOW if first else None,
         clock.frozen_time if refunds.waiting(test_clock=clock).exists() else None,
+        announcements.next_due(test_clock=clock),
     ]
     return min((time for time in times if time is not None), default=None)
 
 
 def run_due(*, clock: TestClock, at: datetime) -> None:
     """Do all that billing has to do for the clock's customers by that instant."""
+    announcements.announce_due(at=at, test_clock=clock)
     runs.bill_due(at=at, test_clock=clock)
     subscriptions.expire_incomplete(at=at, test_clock=clock)
     refunds.send_pending(test_clock=clock)

@@ -5,7 +5,8 @@ it was rendered, and as of which day; ``settled`` keeps how much that was, so th
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,8 +23,9 @@ from billing.papers import credit_note as note_words
 from billing.papers import factur_x, sources, typesetting
 from billing.papers import invoice as invoice_words
 from billing.papers import receipt as receipt_words
-from gtm.shared import languages, vendors
+from gtm.shared import db, languages, vendors
 from gtm.shared.errors import Conflict
+from gtm.shared.mail import Attachment
 
 log = structlog.get_logger(__name__)
 WAIT_FOR_CARD = timedelta(hours=1)
@@ -106,6 +108,20 @@ def why_no_e_invoices_of(entity: LegalEntity) -> str:
     except NotExpressible as reason:
         return reason.detail
     return ""
+
+
+def attachments(subjects: Sequence[uuid.UUID]) -> list[Attachment]:
+    """The documents of invoices, credit notes and payments as mail takes them along, in the order of the ids.
+
+    Rendered now where there is none. What mail is about that has gone with its test clock is left out.
+    """
+    rendered = {
+        **{one.pk: invoice_pdf(invoice=one, at=db.time_of(one)) for one in Invoice.objects.filter(pk__in=subjects)},
+        **{one.pk: credit_note_pdf(note=one, at=db.time_of(one)) for one in CreditNote.objects.filter(pk__in=subjects)},
+        **{one.pk: receipt(payment=one, at=db.time_of(one)) for one in Payment.objects.filter(pk__in=subjects)},
+    }
+    found = [rendered[key] for key in subjects if key in rendered]
+    return [Attachment(one.filename, bytes(one.content), "application/pdf") for one in found]
 
 
 # --- all that have none ------------------------------------------------------------------------

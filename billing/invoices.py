@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from billing import (
     balances,
+    customers,
     discounts,
     drafting,
     entities,
@@ -44,9 +46,18 @@ from billing.queries import discounts as discounted
 from billing.voiding import void, write_off
 from gtm.shared import bulk, outbox, vendors
 from gtm.shared.errors import Conflict
-from gtm.shared.models import Vendor
+from gtm.shared.models import Vendor, write
 
-__all__ = ["bill", "bill_pending", "finalize", "finalize_all", "void", "write_off"]
+__all__ = [
+    "bill",
+    "bill_pending",
+    "finalize",
+    "finalize_all",
+    "request_link",
+    "set_po_number",
+    "void",
+    "write_off",
+]
 
 Status, PaymentStatus = Invoice.Status, Invoice.PaymentStatus
 _FINALIZED = (
@@ -179,6 +190,35 @@ def finalize(*, invoice: Invoice, at: datetime) -> Invoice:
         nothing_too=True,
     )
     return invoice
+
+
+@transaction.atomic
+def set_po_number(*, invoice: Invoice, po_number: str, at: datetime) -> Invoice:
+    """Set the PO number of a draft; of an issued invoice, which doesn't change, that of its payer's next ones.
+
+    Raises Conflict (``po_number_agreed``) for an issued one whose subscription has a number of its own, and for one
+    that is void.
+    """
+    invoice, subscriptions = settlement.lock(invoice)
+    if invoice.status == Status.DRAFT:
+        if invoice.po_number != po_number:
+            write(invoice, po_number=po_number)
+            outbox.publish_many([drafting.fact(invoice, "changed", at=at)])
+        return invoice
+    if invoice.status == Status.VOID:
+        raise Conflict(_("This invoice is void."), code="invoice_is_void")
+    if any(subscription.po_number for subscription in subscriptions):
+        detail = _("A PO number is agreed for this subscription. Ask us to change it.")
+        raise Conflict(detail, code="po_number_agreed", attr="po_number")
+    customers.change(customer=invoice.customer, po_number=po_number, at=at)
+    return invoice
+
+
+@transaction.atomic
+def request_link(*, invoice: Invoice, at: datetime) -> None:
+    """Somebody has an expired link: its payer is sent another. Nothing is sent of what is void or was never issued."""
+    if invoice.status not in {Status.DRAFT, Status.VOID}:
+        outbox.publish_many([drafting.fact(invoice, "link_requested", at=at)])
 
 
 def finalize_all(

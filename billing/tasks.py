@@ -4,7 +4,7 @@ from typing import Any
 
 from celery import shared_task
 
-from billing import attempts, documents, partitions, refunds, runs, subscriptions
+from billing import announcements, attempts, documents, partitions, refunds, runs, subscriptions
 from gtm.shared import db, nudges, pulse
 
 
@@ -50,6 +50,13 @@ def render_missing_documents(**kwargs: Any) -> None:
     """Render the PDF of every finalized invoice that has none."""
     with pulse.job("render documents"):
         documents.render_missing(at=db.now())
+
+
+@shared_task
+def announce_due(**kwargs: Any) -> None:
+    """Tell payers of yearly renewals and ends of trials ahead."""
+    with pulse.job("announce what is to come"):
+        announcements.announce_due(at=db.now())
 
 
 @shared_task

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from billing.views import checkout, portal, portal_documents, pricing
+from billing.views import checkout, hosted, mail_preferences, portal, portal_documents, pricing
 
 urlpatterns = [
     path("pricing/", pricing.show, name="pricing"),
@@ -20,4 +20,15 @@ urlpatterns = [
     path("portal/<str:customer>/subscriptions/<str:subscription>/resumption/", portal.resume, name="portal_resume"),
     path("portal/<str:customer>/details/", portal.details, name="portal_details"),
     path("portal/<str:customer>/prompts/<uuid:prompt>/dismissal/", portal.dismiss, name="portal_dismiss"),
+    path("portal/<str:customer>/mail/", mail_preferences.of_member, name="portal_mail"),
+    path("i/<str:token>/", hosted.show, name="hosted_invoice"),
+    path("i/<str:token>/pdf/", hosted.pdf, name="hosted_invoice_pdf"),
+    path("i/<str:token>/xml/", hosted.xml, name="hosted_invoice_xml"),
+    path("i/<str:token>/receipts/<str:payment>/", hosted.receipt, name="hosted_receipt"),
+    path("i/<str:token>/credit-notes/<str:note>/", hosted.credit_note, name="hosted_credit_note"),
+    path("i/<str:token>/payment/", hosted.pay, name="hosted_pay"),
+    path("i/<str:token>/po-number/", hosted.purchase_order, name="hosted_purchase_order"),
+    path("i/<str:token>/link/", hosted.fresh, name="hosted_fresh"),
+    path("mail/<str:token>/", mail_preferences.preferences, name="mail_preferences"),
+    path("mail/<str:token>/unsubscription/", mail_preferences.unsubscription, name="mail_unsubscription"),
 ]

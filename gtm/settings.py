@@ -138,6 +138,7 @@ CELERY_BEAT_SCHEDULE = {
     "send mail": _every(10, "gtm.shared.tasks.send_queued_mail"),
     "deliver webhooks": _every(3, "gtm.shared.tasks.deliver_webhooks"),
     "review webhooks": _every(300, "gtm.shared.tasks.review_webhooks"),
+    "announce what is to come": _every(3600, "billing.tasks.announce_due"),
     "bill what is due": _every(60, "billing.tasks.bill_due"),
     "render documents": _every(60, "billing.tasks.render_missing_documents"),
     "settle attempts": _every(60, "billing.tasks.settle_attempts"),
@@ -275,6 +276,8 @@ EMAIL_URL = env.text("EMAIL_URL")
 for _name, _value in env.email(EMAIL_URL).items():
     globals()[_name] = _value
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", "Tandem <billing@localhost>")
+MAIL_ATTACHMENTS = "billing.documents.attachments"
+HOSTED_LINK_DAYS = env.number("HOSTED_LINK_DAYS", 60)
 STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY")
 DEMO = env.flag("DEMO", default=True)
 

@@ -47,14 +47,15 @@ def other_customers(member: Member) -> list[Customer]:
 
 def subscriptions(customer: Customer) -> list[Subscription]:
     """Newest first, without those that never started."""
+    theirs = shown_subscriptions().filter(customer=customer).exclude(status=Subscription.Status.EXPIRED)
+    return list(theirs.order_by("-created_at", "-id"))
+
+
+def shown_subscriptions() -> QuerySet[Subscription]:
+    """With what is said of them: plan, items with prices, and discounts that are not over."""
     items = SubscriptionItem.objects.filter(ended_at=None).select_related("price__meter").order_by("created_at", "id")
-    return list(
-        Subscription.objects.filter(customer=customer)
-        .exclude(status=Subscription.Status.EXPIRED)
-        .select_related("plan_version__plan")
-        .prefetch_related(Prefetch("items", queryset=items), Prefetch("discounts", queryset=_running()))
-        .order_by("-created_at", "-id")
-    )
+    shown = (Prefetch("items", queryset=items), Prefetch("discounts", queryset=_running()))
+    return Subscription.objects.select_related("plan_version__plan").prefetch_related(*shown)
 
 
 def _running() -> QuerySet[Discount]:
@@ -76,10 +77,11 @@ def summary(subscription: Subscription) -> str:
 
 def price_texts(subscription: Subscription) -> list[str]:
     """What each item costs: ``$15 per unit per month``."""
-    return [_price_text(item.price) for item in subscription.items.all()]
+    return [price_text(item.price) for item in subscription.items.all()]
 
 
-def _price_text(price: Price) -> str:
+def price_text(price: Price) -> str:
+    """``$15 per unit per month``; for metered ones their tiers or rates."""
     line = wording.price_line(price)
     amount = f"{format_price(line['amount'], price.currency)} {line['per']}" if line["amount"] is not None else ""
     return "; ".join(filter(None, [amount, line["text"]]))
@@ -98,14 +100,18 @@ def invoice(customer: Customer, public_id: str) -> Invoice | None:
         key = ids.decode(public_id, prefix=Invoice.PREFIX)
     except ValueError:
         return None
-    shown = (
+    return invoices(customer).prefetch_related(*shown_of_invoice()).filter(pk=key).first()
+
+
+def shown_of_invoice() -> tuple[Any, ...]:
+    """What the page of an invoice needs to be read along."""
+    return (
         invoice_discounts.with_lines(),
         "taxes",
         "allocations__payment__payment_method",
         "allocations__credit_note",
         "credit_notes",
     )
-    return invoices(customer).prefetch_related(*shown).filter(pk=key).first()
 
 
 def payment(customer: Customer, public_id: str) -> Payment | None:

@@ -3,13 +3,21 @@
 A row is committed as ``sending`` before SMTP is spoken to. When the process dies in between, or the connection breaks
 while the message is handed over, nobody can know whether it left: the row becomes ``unknown`` and a person decides to
 resend. Without ``EMAIL_URL`` rows stay ``queued``, to be read in the admin; mail about clocked customers is ``kept``.
+
+A row names the documents that go with it by what they are about; ``settings.MAIL_ATTACHMENTS`` knows how to fetch them,
+which is done when the message is sent.
 """
 
+import re
 import smtplib
 import uuid
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from email.mime.image import MIMEImage
 from email.utils import make_msgid
-from typing import Any
+from functools import cache
+from html import unescape
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import structlog
@@ -19,8 +27,9 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.db import transaction
 from django.template.loader import render_to_string
 from django.utils import translation
+from django.utils.module_loading import import_string
 
-from gtm.shared import db, errors, nudges, outbox, vendors
+from gtm.shared import db, errors, ids, logos, nudges, outbox, vendors
 from gtm.shared.models import Event, Mail
 
 log = structlog.get_logger(__name__)
@@ -29,6 +38,15 @@ RETRY_SECONDS = (30, 120, 600, 3600, 4 * 3600, 12 * 3600)
 _SEND_TASK = "gtm.shared.tasks.send_queued_mail"
 _PERMANENT = range(500, 600)
 RESENDABLE = (Mail.Status.UNKNOWN, Mail.Status.FAILED, Mail.Status.QUEUED)
+LOGO = "cid:logo"
+
+
+class Attachment(NamedTuple):
+    """A file that goes with a message."""
+
+    filename: str
+    content: bytes
+    mimetype: str
 
 
 def queue(
@@ -41,16 +59,19 @@ def queue(
     customer_id: uuid.UUID | None = None,
     account_id: uuid.UUID | None = None,
     test_clock_id: uuid.UUID | None = None,
+    mail_id: uuid.UUID | None = None,
+    attachments: Sequence[uuid.UUID] = (),
+    unsubscribe_url: str = "",
+    told_at: datetime | None = None,
 ) -> Mail | None:
     """Render ``emails/<template>.{subject,txt,html}`` and queue it in the caller's transaction.
 
-    Returns None when this recipient already has this template about this event.
+    ``attachments`` names what the documents are about; with ``told_at``, the fact ``mail.queued`` puts it on the
+    customer's timeline. Returns None when this recipient already has this template about this event.
     """
-    with translation.override(locale):
-        values = {"vendor": vendors.current(), "base_url": settings.BASE_URL, **context}
-        subject = " ".join(render_to_string(f"emails/{template}.subject", values).split())
-        text, html = (render_to_string(f"emails/{template}.{kind}", values) for kind in ("txt", "html"))
+    subject, text, html = _rendered(template, locale, context)
     mail = _row(
+        id=mail_id or ids.uuid7(),
         event=event,
         recipient=recipient,
         template=template,
@@ -62,12 +83,40 @@ def queue(
         customer_id=customer_id,
         account_id=account_id,
         test_clock_id=test_clock_id,
+        attachments=list(attachments),
+        unsubscribe_url=unsubscribe_url,
     )
     Mail.objects.bulk_create([mail], ignore_conflicts=event is not None)
     if event is not None and not Mail.objects.filter(pk=mail.pk).exists():
         return None
+    if told_at is not None:
+        _tell(mail, told_at)
     _nudge(mail)
     return mail
+
+
+def _rendered(template: str, locale: str, context: dict[str, Any]) -> tuple[str, str, str]:
+    """Subject, text and HTML in the recipient's language; what of the context can be called is called in it, too."""
+    vendor = vendors.current()
+    logo = logos.image(vendor.logo) is not None
+    with translation.override(locale):
+        values = {"vendor": vendor, "logo": logo, "base_url": settings.BASE_URL, **context}
+        subject = " ".join(unescape(render_to_string(f"emails/{template}.subject", values)).split())
+        values["subject"] = subject
+        text, html = (render_to_string(f"emails/{template}.{kind}", values) for kind in ("txt", "html"))
+    return subject, re.sub(r"\n{3,}", "\n\n", text).strip() + "\n", html
+
+
+def _tell(mail: Mail, at: datetime) -> None:
+    """On the customer's timeline stands that it was written; whom to and how it fared is joined when that is shown."""
+    outbox.publish(
+        "mail.queued",
+        mail,
+        at=at,
+        customer_id=mail.customer_id,
+        account_id=mail.account_id,
+        data={"template": mail.template, "locale": mail.locale, "attachments": len(mail.attachments)},
+    )
 
 
 def queue_message(*, recipient: str, template: str, subject: str, text: str, locale: str = "en") -> Mail:
@@ -117,7 +166,12 @@ def _send(mail: Mail) -> bool:
     """Hand one message over. Whether a failure is safe to repeat depends on how far the conversation had come."""
     server = get_connection()
     try:
-        message = _message(mail)
+        files = attached(mail)
+    except Exception as error:  # a document that can't be had now: the mail doesn't go without it
+        log.exception("mail_documents_not_ready", mail=str(mail.pk))
+        return _postpone(mail, error)
+    try:
+        message = _message(mail, files)
         message.message()
         server.open()
     except ValueError as error:  # an address or a header that no message can have
@@ -147,14 +201,51 @@ def _hang_up(server: BaseEmailBackend) -> None:
         log.info("mail_server_hung_up_first", error=str(error))
 
 
-def _message(mail: Mail) -> EmailMultiAlternatives:
-    headers = {"Message-ID": mail.message_id}
+def attached(mail: Mail) -> list[Attachment]:
+    """The documents that go with a message."""
+    return _attachments()(mail.attachments) if mail.attachments else []
+
+
+@cache
+def _attachments() -> Callable[[Sequence[uuid.UUID]], list[Attachment]]:
+    fetch: Callable[[Sequence[uuid.UUID]], list[Attachment]] = import_string(settings.MAIL_ATTACHMENTS)
+    return fetch
+
+
+def _message(mail: Mail, files: Sequence[Attachment]) -> EmailMultiAlternatives:
+    vendor = vendors.current()
     message = EmailMultiAlternatives(
-        mail.subject, mail.text, settings.DEFAULT_FROM_EMAIL, [mail.recipient], headers=headers
+        mail.subject,
+        mail.text,
+        settings.DEFAULT_FROM_EMAIL,
+        [mail.recipient],
+        headers={"Message-ID": mail.message_id, **_unsubscribing(mail)},
+        reply_to=[vendor.support_email] if vendor.support_email else None,
     )
     if mail.html:
         message.attach_alternative(mail.html, "text/html")
+    if LOGO in mail.html and (logo := logos.image(vendor.logo)) is not None:
+        message.attach(_inline(logo))
+    for file in files:
+        message.attach(*file)
     return message
+
+
+def _unsubscribing(mail: Mail) -> dict[str, str]:
+    """Let mail programs offer to stop such mail by one click (RFC 8058)."""
+    if not mail.unsubscribe_url:
+        return {}
+    return {
+        "List-Unsubscribe": f"<{mail.unsubscribe_url}>",
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+    }
+
+
+def _inline(logo: logos.Image) -> MIMEImage:
+    part = MIMEImage(logo.content, logo.kind)
+    part.add_header("Content-ID", f"<{LOGO.removeprefix('cid:')}>")
+    part.add_header("Content-Disposition", "inline", filename=f"logo.{logo.kind}")
+    return part
 
 
 def _is_permanent(error: smtplib.SMTPResponseException | smtplib.SMTPRecipientsRefused) -> bool:

@@ -70,6 +70,7 @@ FACTS = [
     "billing.customer.created",
     "billing.payment_method.attached",
     "billing.subscription.created",
+    "billing.subscription.trial_ending",  # three days before
     "billing.subscription.activated",  # the trial is over
     "billing.invoice.finalized",
     "billing.payment.succeeded",

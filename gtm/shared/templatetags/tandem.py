@@ -214,6 +214,16 @@ def period(start: dt.datetime, end: dt.datetime, tz: str | dt.tzinfo | None = No
     return format_interval(first, last, "yMMMd", locale=reader_locale())
 
 
+# --- colours -----------------------------------------------------------------------------------
+@register.filter
+def ink_on(colour: str) -> str:
+    """Black or white, whichever is read better on `colour` (#rrggbb): where no stylesheet can decide it, in mail."""
+    parts = (int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5))
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return "#ffffff" if 1.05 / (luminance + 0.05) >= (luminance + 0.05) / 0.05 else "#000000"
+
+
 # --- statuses ----------------------------------------------------------------------------------
 @register.simple_tag
 def status_badge(status: str, label: str = "") -> SafeString:
