@@ -17,6 +17,9 @@ pytestmark = pytest.mark.django_db
 SECONDS = 5.0  # far above what a refusal takes, far below what a loop over a million periods would
 
 
+SEATS = [{"price": "pro", "quantity": 2}]
+
+
 class World:
     """A payer in EUR with an active subscription, whose first invoice of 49.00 is open; and things to name."""
 
@@ -28,6 +31,8 @@ class World:
         self.life.meter("calls")
         self.life.subscribe(items=[{"price": "pro"}])
         (self.invoice,) = self.life.issued()
+        self.life.send("coupons", code="LAST", percent_off="10", duration="once", max_redemptions=1)
+        self.life.send(f"subscriptions/{self.life.subscription}/discounts", coupon="LAST")
 
     @property
     def line(self) -> str:
@@ -68,6 +73,10 @@ def subscription(**body: Any) -> Makes:
 
 def verb(name: str, **body: Any) -> Makes:
     return lambda world: (f"subscriptions/{world.life.subscription}/{name}", body)
+
+
+def coupon(**terms: Any) -> Makes:
+    return lambda world: ("coupons", {"code": "BAD", "duration": "once"} | terms)
 
 
 def payment(**body: Any) -> Makes:
@@ -120,6 +129,16 @@ REFUSED: dict[str, tuple[Makes, int, str]] = {  # status, field
     "a trial of a million days": (subscription(trial_days=1_000_000), 400, "trial_days"),
     "an end in the year 9999": (verb("cancellation", when="9999-12-31T00:00:00Z"), 400, "when"),
     "an end in the past": (verb("cancellation", when="2026-01-09T00:00:00Z"), 400, "when"),
+    "a change in the past": (verb("change", items=SEATS, effective="2026-01-09T00:00:00Z"), 400, "effective"),
+    "a change in the year 9999": (verb("change", items=SEATS, effective="9999-12-31T00:00:00Z"), 400, "effective"),
+    "a pause until the year 9999": (verb("pause", resume_at="9999-12-31T00:00:00Z"), 400, "resume_at"),
+    "a coupon that is used up": (subscription(coupon="LAST"), 400, "coupon"),
+    "a coupon of more than all": (coupon(percent_off="101"), 400, "percent_off"),
+    "a coupon of a million periods": (
+        coupon(percent_off="10", duration="repeating", duration_in_periods=1_000_000),
+        400,
+        "duration_in_periods",
+    ),
     "a negative payment": (payment(amount=-100), 400, "amount"),
     "a payment of nothing": (payment(amount=0), 400, "amount"),
     "a payment in the year 9999": (payment(amount=100, paid_at="9999-12-31T00:00:00Z"), 400, "paid_at"),
