@@ -31,7 +31,8 @@ class CustomerQuerySet(models.QuerySet["Customer"]):
 class Customer(Resource):
     """Who uses and who pays.
 
-    ``account_id``, ``managed``, ``dunning_policy`` and ``allowed_collection`` are written down here by crm, never asked for.
+    ``account_id``, ``managed``, ``dunning_policy`` and ``allowed_collection`` are written down here by crm, never
+    asked for.
     """
 
     PREFIX = "cus"

@@ -57,7 +57,7 @@ class DunningPolicy(Row):
 
 
 class DunningCase(Resource):
-    """What is being done about a payer's unpaid invoices. ``terms`` is the policy as it was when the case was opened."""
+    """What is being done about a payer's unpaid invoices; ``terms`` is the policy as it was when it was opened."""
 
     PREFIX = "dun"
 
