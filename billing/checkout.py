@@ -6,63 +6,55 @@ The subscription's key is the checkout's id: it can be made once.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
 
 from django.db import transaction
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from billing import coupons, customers, preview, subscriptions
+from billing import buyers, payment_methods, preview, subscriptions
 from billing.models import (
     Checkout,
-    Coupon,
     Customer,
-    Discount,
-    Member,
+    InvoiceLine,
+    Payment,
     PaymentAttempt,
     PaymentMethod,
     Plan,
-    PlanVersion,
-    Price,
     Subscription,
     SubscriptionChange,
 )
-from billing.selection import ItemTerms, default_items, quantity_of
+from billing.purchase import Purchase, coupons_of, items_of
+from billing.selection import quantity_of
 from gtm.shared import db, ids, outbox
 from gtm.shared.errors import Conflict
 from gtm.shared.models import User
 
 
 @dataclass(frozen=True, slots=True)
-class Purchase:
-    """What the buyer typed. ``user`` is who is signed in; without one, ``email`` and ``password`` make a new user."""
+class Begun:
+    """A checkout with its customer, and who signed up or in for it: nobody where an integrator named the customer."""
 
-    id: uuid.UUID
-    plan_version: PlanVersion
-    interval: str
-    quantity: int
-    currency: str
-    card: str = ""
-    user: User | None = None
-    email: str = ""
-    password: str = field(default="", repr=False)
-    name: str = ""
-    country: str = ""
-    state: str = ""
-    coupon: str = ""
+    checkout: Checkout
+    user: User | None
+    customer: Customer
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Who bought, and why the card was not charged, in words; empty when it was, or still is being (``incomplete``)."""
+    """What came of it: bought, or not.
 
-    user: User
+    ``confirm`` is the payment that waits for its holder. ``failure`` says why the card was not charged; empty when it
+    was, or still is being (the subscription is ``incomplete``).
+    """
+
+    checkout: Checkout
+    user: User | None
     customer: Customer
     subscription: Subscription
     failure: str = ""
+    confirm: Payment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +66,31 @@ class Interrupted:
     quantity: int
     failure: str
     coupon: str = ""
+    add_ons: Mapping[str, int] = field(default_factory=dict)
 
 
-def buyer_of(user: User) -> Customer | None:
-    """The customer that a signed-in user buys for: the one joined first in which the user may buy."""
-    may_buy = Member.objects.filter(user=user, role__in=[Member.Role.OWNER, Member.Role.BILLING])
-    member = may_buy.select_related("customer").order_by("created_at", "id").first()
-    return member.customer if member else None
-
-
-def interrupted(*, checkout_id: uuid.UUID, user: User) -> Interrupted | None:
-    """The user's checkout whose card was refused, if it still is."""
-    found = Checkout.objects.filter(pk=checkout_id, user=user, status=Checkout.Status.OPEN).first()
+# --- who buys what -----------------------------------------------------------------------------
+def interrupted(*, checkout_id: uuid.UUID, user: User | None, held: bool = False) -> Interrupted | None:
+    """The user's checkout whose card was refused, if it still is; ``held``: whoever holds the link may go on."""
+    open_ones = Checkout.objects.filter(status=Checkout.Status.OPEN)
+    found = (open_ones if held else open_ones.filter(user=user)).filter(pk=checkout_id).first()
     waiting = Subscription.objects.filter(pk=checkout_id, status=Subscription.Status.INCOMPLETE).first()
     if found is None or waiting is None or not (failure := _why(waiting)):
         return None
-    return Interrupted(found.pk, found.detail["interval"], found.quantity, failure, found.detail.get("coupon", ""))
+    return resumable(found, failure=failure)
+
+
+def resumable(found: Checkout, *, failure: str = "") -> Interrupted:
+    """The order as it stands in a checkout."""
+    detail = found.detail
+    add_ons = detail.get("add_ons", {})
+    return Interrupted(found.pk, detail["interval"], found.quantity, failure, detail.get("coupon", ""), add_ons)
+
+
+def is_own(checkout_id: uuid.UUID, *, customer: Customer) -> bool:
+    """Whether this checkout has made the customer and nothing was ordered yet: what was typed may still be changed."""
+    found = Checkout.objects.filter(pk=checkout_id, customer=customer, status=Checkout.Status.OPEN, detail__made=True)
+    return found.exists() and not Subscription.objects.filter(pk=checkout_id).exists()
 
 
 def plans_of(*, customer: Customer) -> list[str]:
@@ -103,53 +104,73 @@ def owned(*, customer: Customer, plan: Plan) -> bool:
     return Subscription.objects.live().filter(customer=customer, plan_version__plan=plan).exists()
 
 
-def trial_days_of(*, version: PlanVersion, buyer: Customer | None) -> int:
-    """The days of the trial that the buyer gets: 0 for one who had it."""
-    used = version.trial_days and buyer is not None and subscriptions.had_trial(buyer, version.plan)
-    return 0 if used else version.trial_days
-
-
-def needs_card(*, version: PlanVersion, prices: Sequence[Price], trial_days: int) -> bool:
-    """Whether a card must be given: not for what is free, nor for a trial that asks for none."""
-    if trial_days and not version.trial_requires_payment_method:
-        return False
-    return any(subscriptions.costs(ItemTerms(price)) for price in prices)
-
-
+# --- buy ---------------------------------------------------------------------------------------
 def complete(*, purchase: Purchase, at: datetime) -> Outcome:
     """Buy. A refused card leaves an incomplete subscription that the next call with the same id tries again.
 
-    Raises Conflict where the buyer has the plan already, PlaceUnknown where the tax can't be decided, and NotRedeemable
-    for a coupon; nobody has been signed up then. Not in a transaction: a card is charged.
+    Raises Conflict where the buyer has the plan already, PlaceUnknown where the tax can't be decided, NotRedeemable for
+    a coupon (nobody has been signed up then), and as ``payment_methods.take`` does. Not in a transaction: a card is
+    charged.
     """
-    checkout, user, customer = _open(purchase, at)
-    method = _card(purchase, customer, at)
-    subscription = _subscribe(checkout, purchase, customer, method, at)
-    if subscription.status == Subscription.Status.INCOMPLETE:
-        return Outcome(user, customer, subscription, failure=_why(subscription))
-    _close(checkout, subscription, at)
-    return Outcome(user, customer, subscription)
+    begun = begin(purchase=purchase, at=at)
+    method = _card(purchase, begun.customer, at)
+    subscription = _subscribe(begun.checkout, purchase, begun.customer, method, at)
+    return _outcome(begun, subscription, at)
+
+
+def _outcome(begun: Begun, subscription: Subscription, at: datetime) -> Outcome:
+    found = Outcome(begun.checkout, begun.user, begun.customer, subscription)
+    if subscription.status != Subscription.Status.INCOMPLETE:
+        close(checkout_id=begun.checkout.pk, at=at)
+        return found
+    if (attempt := _to_confirm(subscription)) is not None:
+        return replace(found, confirm=attempt.payment)
+    return replace(found, failure=_why(subscription))
+
+
+def of_payment(payment: Payment) -> Checkout | None:
+    """The checkout whose order the payment is for."""
+    paid_for = InvoiceLine.objects.filter(invoice__payment_attempts__payment=payment).values("subscription")
+    related = ("user", "customer", "subscription", "plan_version__plan")
+    return Checkout.objects.select_related(*related).filter(pk__in=paid_for).first()
+
+
+def come_back(*, payment: Payment, at: datetime) -> Outcome | None:
+    """What became of the order that a payment was for, once its holder has answered; None where it was for another."""
+    found = of_payment(payment)
+    if found is None or found.customer is None:
+        return None
+    return _outcome(Begun(found, found.user, found.customer), Subscription.objects.get(pk=found.pk), at)
 
 
 @transaction.atomic
-def _open(purchase: Purchase, at: datetime) -> tuple[Checkout, User, Customer]:
+def begin(*, purchase: Purchase, at: datetime) -> Begun:
     """The checkout that this purchase goes on with, its user and its customer, made where they are missing."""
     db.advisory_lock("checkout", purchase.id)
     begun = _begun(purchase.id)
-    user = purchase.user or _same_user(begun, purchase) or _new_user(purchase)
-    db.lock_one(user)
-    if begun is not None and begun.user_id != user.pk:
+    user = purchase.user or _same_user(begun, purchase) or (None if purchase.customer else buyers.sign_up(purchase))
+    if user is not None:
+        db.lock_one(user)
+    if begun is not None and not _is_theirs(begun, user, purchase):
         raise Conflict(_("This checkout belongs to somebody else. Start again from the price page."), code="not_yours")
-    known = buyer_of(user)
-    customer = _located(known, purchase, at) if known else _new_customer(user, purchase, at)
+    known = purchase.customer or (buyers.buyer_of(user, external_id=purchase.external_id) if user else None)
+    anew = begun is not None and known is not None and is_own(begun.pk, customer=known)
+    customer = buyers.told(known, purchase, at, anew=anew) if known else buyers.new_customer(user, purchase, at)
     begun = begun or _shared(customer, purchase)
     if begun is not None and begun.status == Checkout.Status.COMPLETED:
-        return _still_good(begun), user, customer
+        return Begun(_still_good(begun), user, customer)
     _require_new(begun, customer, purchase)
     _require_place(purchase, customer, at)
-    checkout = _resumed(begun, purchase, user, customer, at)
+    checkout = _resumed(begun, purchase, user, customer, at, made=known is None)
     coupons_of(replace(purchase, id=checkout.pk), at=at)
-    return checkout, user, customer
+    return Begun(checkout, user, customer)
+
+
+def _is_theirs(begun: Checkout, user: User | None, purchase: Purchase) -> bool:
+    """Whoever began it; or whoever holds the link to one that an integrator has begun."""
+    if begun.user_id is not None:
+        return user is not None and begun.user_id == user.pk
+    return begun.customer_id is None or (purchase.customer is not None and begun.customer_id == purchase.customer.pk)
 
 
 def _begun(checkout_id: uuid.UUID) -> Checkout | None:
@@ -167,41 +188,8 @@ def _same_user(begun: Checkout | None, purchase: Purchase) -> User | None:
     return begun.user if begun.user.check_password(purchase.password) else None
 
 
-def _new_user(purchase: Purchase) -> User:
-    db.advisory_lock("sign_up", purchase.email)
-    if User.objects.filter(email=purchase.email).exists():
-        raise Conflict(_("There is an account with this address already. Sign in to buy with it."), code="known")
-    return User.objects.create_user(
-        purchase.email, purchase.password, name=purchase.name, locale=get_language() or "en"
-    )
-
-
-def _new_customer(user: User, purchase: Purchase, at: datetime) -> Customer:
-    customer = customers.create(
-        at=at,
-        name=purchase.name or user.name or user.email,
-        email=user.email,
-        country=purchase.country,
-        billing_address={"state": purchase.state} if purchase.state else {},
-        preferred_locale=user.locale,
-    )
-    customers.add_member(customer=customer, user=user, role=Member.Role.OWNER, at=at)
-    return customer
-
-
-def _located(customer: Customer, purchase: Purchase, at: datetime) -> Customer:
-    """The customer with the place that was asked for because it was missing."""
-    address = customer.billing_address
-    missing: dict[str, Any] = {"country": purchase.country} if purchase.country and not customer.place else {}
-    if purchase.state and not address.get("state"):
-        missing["billing_address"] = address | {"state": purchase.state}
-    return customers.change(customer=customer, at=at, **missing) if missing else customer
-
-
 def _card(purchase: Purchase, customer: Customer, at: datetime) -> PaymentMethod | None:
-    if not purchase.card:
-        return None
-    return customers.attach_payment_method(customer=customer, gateway_token=purchase.card, default=True, at=at)
+    return payment_methods.take(customer=customer, given=purchase.card, at=at) if purchase.card else None
 
 
 def _shared(customer: Customer, purchase: Purchase) -> Checkout | None:
@@ -229,34 +217,45 @@ def _require_place(purchase: Purchase, customer: Customer, at: datetime) -> None
     preview.first_invoice(items=items_of(purchase), plan_version=purchase.plan_version, buyer=customer, at=at)
 
 
-def _resumed(begun: Checkout | None, purchase: Purchase, user: User, customer: Customer, at: datetime) -> Checkout:
+def _resumed(
+    begun: Checkout | None, purchase: Purchase, user: User | None, customer: Customer, at: datetime, *, made: bool
+) -> Checkout:
     """The checkout with the order as it is wanted now: nobody pays for what stood in another tab, or before."""
     if begun is None:
-        return _new_checkout(purchase.id, purchase, user, customer)
+        return _noted(Checkout(id=purchase.id, detail={"made": made}), purchase, user, customer, at)
     subscription = Subscription.objects.filter(pk=begun.pk).first()
-    if subscription is None or subscription.status in Subscription.LIVE:
+    if subscription is None:
+        begun.detail["made"] = made or begun.detail.get("made", False)
+        return _noted(begun, purchase, user, customer, at)
+    if subscription.status in Subscription.LIVE:
         return begun
     gone = subscription.status in Subscription.ENDED
     if not gone and _is_ordered(subscription, purchase):
         return begun
     if not (gone or subscriptions.abandon(subscription=subscription, at=at, reason="order_changed")):
         raise _under_way()
-    fresh = _new_checkout(ids.uuid7(), purchase, user, customer)
+    first = Checkout(id=ids.uuid7(), detail={"begun_as": begun.detail.get("begun_as", str(begun.pk))})
+    fresh = _noted(first, purchase, user, customer, at)
     begun.status, begun.detail = Checkout.Status.EXPIRED, begun.detail | {"replaced_by": str(fresh.pk)}
     begun.save(update_fields=["status", "detail"])
     return fresh
 
 
-def _new_checkout(checkout_id: uuid.UUID, purchase: Purchase, user: User, customer: Customer) -> Checkout:
-    return Checkout.objects.create(
-        id=checkout_id,
-        plan_version=purchase.plan_version,
-        price=items_of(purchase)[0].price,
-        quantity=purchase.quantity,
-        user=user,
-        customer=customer,
-        detail={"interval": purchase.interval, "coupon": purchase.coupon},
-    )
+def _noted(checkout: Checkout, purchase: Purchase, user: User | None, customer: Customer, at: datetime) -> Checkout:
+    """The checkout with what is ordered, by whom and for whom."""
+    checkout.plan_version, checkout.price = purchase.plan_version, items_of(purchase)[0].price
+    checkout.quantity, checkout.user, checkout.customer = purchase.quantity, user, customer
+    checkout.external_id, checkout.return_url = purchase.external_id, purchase.return_url
+    checkout.email = purchase.email or (user.email if user else customer.email)
+    checkout.detail |= {
+        "interval": purchase.interval,
+        "coupon": purchase.coupon,
+        "add_ons": {item.price.code: int(item.quantity) for item in purchase.add_ons},
+    }
+    if purchase.terms_version:
+        checkout.terms_version, checkout.terms_accepted_at = purchase.terms_version, at
+    checkout.save()
+    return checkout
 
 
 def _is_ordered(subscription: Subscription, purchase: Purchase) -> bool:
@@ -272,26 +271,6 @@ def _under_way() -> Conflict:
     return Conflict(_("Your payment is under way. Wait a moment, then look at your account."), code="in_progress")
 
 
-def items_of(purchase: Purchase) -> list[ItemTerms]:
-    """Raises Invalid where the plan has no price by that interval in that currency."""
-    return default_items(
-        plan_version=purchase.plan_version,
-        interval=purchase.interval,
-        currency=purchase.currency,
-        quantity=purchase.quantity,
-    )
-
-
-def coupons_of(purchase: Purchase, *, at: datetime) -> list[Coupon]:
-    """The coupon that was typed, if one was. Raises NotRedeemable, unless this purchase has redeemed it already."""
-    if not purchase.coupon:
-        return []
-    coupon = coupons.named(purchase.coupon)
-    if not Discount.objects.filter(subscription=purchase.id, coupon=coupon, ended_at=None).exists():
-        coupons.check(coupon, plan=purchase.plan_version.plan, currency=purchase.currency, at=at)
-    return [coupon]
-
-
 def _subscribe(
     checkout: Checkout, purchase: Purchase, customer: Customer, method: PaymentMethod | None, at: datetime
 ) -> Subscription:
@@ -300,7 +279,10 @@ def _subscribe(
     if known is not None and known.status == Subscription.Status.INCOMPLETE:
         if not _is_ordered(known, purchase):
             raise _under_way()  # another tab's, made since this one looked
-        return subscriptions.retry_payment(subscription=known, payment_method=method, at=at)
+        waiting = _to_confirm(known)
+        if waiting is not None and method is not None and _is_same(waiting.payment_method, method):
+            return known  # the second of two clicks: the first one's payment waits for its holder
+        return subscriptions.retry_payment(subscription=known, payment_method=method, on_session=True, at=at)
     return known or subscriptions.create(
         customer=customer,
         plan_version=purchase.plan_version,
@@ -308,28 +290,47 @@ def _subscribe(
         coupons=coupons_of(purchase, at=at),
         origin=SubscriptionChange.Origin.CHECKOUT,
         idempotency_id=checkout.pk,
+        on_session=True,
         at=at,
     )
 
 
+def _is_same(one: PaymentMethod, other: PaymentMethod) -> bool:
+    return (one.gateway, one.gateway_reference) == (other.gateway, other.gateway_reference)
+
+
+def _newest_attempt(subscription: Subscription) -> PaymentAttempt | None:
+    attempts = PaymentAttempt.objects.filter(invoices__lines__subscription=subscription)
+    return attempts.select_related("payment", "payment_method").order_by("-created_at", "-id").first()
+
+
+def _to_confirm(subscription: Subscription) -> PaymentAttempt | None:
+    attempt = _newest_attempt(subscription)
+    return attempt if attempt is not None and attempt.status == PaymentAttempt.Status.REQUIRES_ACTION else None
+
+
 def _why(subscription: Subscription) -> str:
     """Why the card was not charged, as the gateway put it; nothing while another click's charge is under way."""
-    attempts = PaymentAttempt.objects.filter(invoices__lines__subscription=subscription).select_related("payment")
-    attempt = attempts.order_by("-created_at", "-id").first()
+    attempt = _newest_attempt(subscription)
     if attempt is not None and attempt.status == PaymentAttempt.Status.LIVE:
         return ""
     return (attempt.payment.failure_message if attempt else "") or _("The payment did not go through.")
 
 
 @transaction.atomic
-def _close(checkout: Checkout, subscription: Subscription, at: datetime) -> None:
-    won = Checkout.objects.filter(pk=checkout.pk, status=Checkout.Status.OPEN).update(
+def close(*, checkout_id: uuid.UUID, at: datetime) -> None:
+    """Complete the checkout whose subscription has begun, whoever learns of it first."""
+    begun = Subscription.objects.filter(pk=checkout_id).exclude(status=Subscription.Status.INCOMPLETE)
+    subscription = begun.select_related("customer", "plan_version__plan").first()
+    if subscription is None:
+        return
+    won = Checkout.objects.filter(pk=checkout_id, status=Checkout.Status.OPEN).update(
         status=Checkout.Status.COMPLETED, subscription=subscription, completed_at=at
     )
     if won:
         outbox.publish(
             "billing.checkout.completed",
-            checkout,
+            Checkout.objects.get(pk=checkout_id),
             at=at,
             customer_id=subscription.customer_id,
             account_id=subscription.customer.account_id,

@@ -5,10 +5,11 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from billing import drafting, preview, wording
-from billing.checkout import Purchase, coupons_of, items_of
+from billing import customers, drafting, preview, tax, wording
 from billing.coupons import NotRedeemable
 from billing.models import Charge, Coupon, Customer, PlanVersion
+from billing.papers.parts import untaxed_reasons
+from billing.purchase import Purchase, coupons_of, items_of
 from billing.queries import portal
 from billing.selection import ItemTerms
 from billing.taxation import PlaceUnknown
@@ -19,14 +20,16 @@ from gtm.shared.templatetags.tandem import price as format_price
 def order_of(*, purchase: Purchase, buyer: Customer, trial_days: int, at: datetime) -> dict[str, Any]:
     """What is to pay today, as the invoice to come will say it.
 
-    ``lines`` (``amount`` None: not billed today), ``discounts`` (the same), ``tax`` (None: not known yet), ``credit``:
-    what the buyer's balance pays, ``total``: what is charged then, ``after``: what follows; ``coupon_problem``: why a
-    code that was typed counts for nothing.
+    ``lines`` (``amount`` None: not billed today), ``discounts`` (the same), ``tax`` (None: not known yet), ``tax_note``:
+    why none is added; ``tax_id_problem``: why the number that was typed counts for nothing; ``credit``: what the
+    buyer's balance pays, ``total``: what is charged then, ``after``: what follows; ``coupon_problem``: why a code that
+    was typed counts for nothing.
     """
     items = items_of(purchase)
     given, problem = _coupons(purchase, at)
     if trial_days:
-        return _trial_order(items, purchase, given, trial_days) | {"coupon_problem": problem}
+        problems = {"coupon_problem": problem, "tax_id_problem": _tax_id_problem(buyer)}
+        return _trial_order(items, purchase, given, trial_days) | problems
     draft, tax_known = _first_invoice(items, purchase, given, buyer, at)
     total = draft.invoice.total if draft else 0
     credit = min(total, portal.credit(buyer))
@@ -36,6 +39,8 @@ def order_of(*, purchase: Purchase, buyer: Customer, trial_days: int, at: dateti
         "discounts": _discounts(draft),
         "coupon_problem": problem,
         "tax": draft.invoice.tax_total if draft and tax_known else None,
+        "tax_note": _tax_note(draft) if tax_known else "",
+        "tax_id_problem": _tax_id_problem(buyer),
         "tax_label": ", ".join(f"{tax.name} {tax.percentage.normalize():f} %" for tax in draft.taxes) if draft else "",
         "credit": credit,
         "total": total - credit,
@@ -55,6 +60,25 @@ def _discounts(draft: drafting.Draft | None) -> list[dict[str, Any]]:
     taken = sum(use.amount for use in draft.uses) if draft else 0
     named = {use.discount_id: use.discount for use in draft.uses} if draft else {}
     return [{"text": "; ".join(map(wording.discount, named.values())), "amount": taken}] if taken else []
+
+
+def _tax_note(draft: drafting.Draft | None) -> str:
+    """Why no tax is added, as the invoice will say it."""
+    treatments = {entry["treatment"] for line in draft.lines for entry in line.taxes} if draft else set()
+    reasons = untaxed_reasons()
+    return " ".join(reasons[code] for code in ("reverse_charge", "exempt") if code in treatments)
+
+
+def _tax_id_problem(buyer: Customer) -> str:
+    """What is wrong with a VAT id of the Union; other numbers are printed as they are."""
+    if not buyer.tax_id or buyer.place.upper() not in tax.EU_COUNTRIES:
+        return ""
+    values = {"id": buyer.tax_id, "country": buyer.place.upper()}
+    if not customers.looks_like_a_tax_id(buyer.tax_id, buyer.place):
+        return _("%(id)s does not have the form of a VAT id of %(country)s.") % values
+    if tax.eu_vat_id(buyer.tax_id, country=buyer.place) is None:
+        return _("%(id)s is not a valid VAT id: its check digits are wrong, and the tax is charged.") % values
+    return ""
 
 
 def _ask_for_place(buyer: Customer) -> str:

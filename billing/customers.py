@@ -172,7 +172,7 @@ def attach_payment_method(
     method = PaymentMethod(customer=customer, gateway=gateway.name, is_default=default, **described(kept))
     if payment_method_id:
         method.pk = payment_method_id
-    return _keep(method, at)
+    return keep(method, at=at)
 
 
 def reference_at(gateway: gateways.Gateway, customer: Customer) -> str:
@@ -202,9 +202,16 @@ def described(kept: gateways.AttachedMethod) -> dict[str, Any]:
 
 
 @transaction.atomic
-def _keep(method: PaymentMethod, at: datetime) -> PaymentMethod:
-    """Under the customer's lock there is one default at any time, the last one that was chosen."""
+def keep(method: PaymentMethod, *, at: datetime) -> PaymentMethod:
+    """Keep an unsaved method, once for each that a gateway knows by a name of its own.
+
+    Under the customer's lock there is one default at any time, the last one that was chosen.
+    """
     customer = db.lock_one(method.customer)
+    theirs = PaymentMethod.objects.filter(customer=customer, gateway=method.gateway, detached_at=None)
+    again = theirs.exclude(gateway="sandbox").filter(gateway_reference=method.gateway_reference).first()
+    if again is not None:
+        return again
     if method.is_default:
         PaymentMethod.objects.filter(customer=customer, is_default=True).update(is_default=False)
     saving.insert(method)
@@ -262,7 +269,7 @@ def _check_money(customer: Customer) -> None:
 
 
 def _check_tax(customer: Customer) -> None:
-    if customer.tax_id and not _looks_like_a_tax_id(customer.tax_id, customer.place):
+    if customer.tax_id and not looks_like_a_tax_id(customer.tax_id, customer.place):
         values = {"id": repr(customer.tax_id), "country": customer.place}
         raise Invalid(_("%(id)s does not have the form of a VAT id of %(country)s.") % values, attr="tax_id")
     known = set(TaxRate.objects.filter(code__in=customer.tax_rates).values_list("code", flat=True))
@@ -270,7 +277,7 @@ def _check_tax(customer: Customer) -> None:
         raise Invalid(f"There is no tax rate {unknown[0]!r}.", attr="tax_rates", code="not_found")
 
 
-def _looks_like_a_tax_id(text: str, country: str) -> bool:
+def looks_like_a_tax_id(text: str, country: str) -> bool:
     """Length and characters of the country's VAT ids, in the EU; elsewhere anything.
 
     A wrong check digit is let pass here and decides the tax: such a number gets no reverse charge.

@@ -1,17 +1,22 @@
 """What visitors and customers type."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from django import forms
 from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
+from django.utils.html import format_html
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy as _
 
-from billing.gateways.sandbox import LABELS
-from billing.models import Checkout, Customer
+from billing import gateways, wording
+from billing.gateways import Gateway
+from billing.models import Checkout, Customer, Price
+from billing.selection import ItemTerms
 from gtm.shared import countries, languages
-from gtm.shared.models import User
+from gtm.shared.models import User, Vendor
+from gtm.shared.templatetags.tandem import price as price_text
 
 MAX_QUANTITY = 100_000
 
@@ -21,11 +26,28 @@ def country_choices() -> list[tuple[str, str]]:
 
 
 class CardForm(forms.Form):
-    """The sandbox's list of test cards; there is no field for a number, so that nobody types a real one."""
+    """How to pay. There is no field for a number: Stripe has its own, and the sandbox a list of test methods.
 
-    card = forms.ChoiceField(
-        label=_("Test card"), choices=list(LABELS.items()), widget=forms.RadioSelect, initial="pm_card_visa"
-    )
+    ``card`` comes back as the reference of a setup or as a test method's token (see ``payment_methods.take``).
+    """
+
+    card = forms.CharField(widget=forms.HiddenInput, max_length=200, error_messages={"required": _("Enter your card.")})
+
+    def __init__(self, *args: Any, gateway: Gateway | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.gateway = gateway or gateways.of_customer(Customer())
+        if methods := self.gateway.test_methods():
+            choices = [(method.token, method.label) for method in methods]
+            self.fields["card"] = forms.ChoiceField(
+                label=_("Test card"), choices=choices, widget=forms.RadioSelect, initial=choices[0][0]
+            )
+
+    @property
+    def entry(self) -> dict[str, str] | None:
+        """The gateway's script and key for the card field of the page; None where a test method is chosen."""
+        if "card" not in self.fields or not self.gateway.script:
+            return None
+        return {"script": self.gateway.script, "key": self.gateway.publishable_key}
 
 
 class CheckoutForm(CardForm):
@@ -61,10 +83,67 @@ class CheckoutForm(CardForm):
         widget=forms.TextInput(attrs={"autocomplete": "address-level1"}),
     )
 
-    OPTIONAL = ("quantity", "coupon", "email", "password", "name", "country", "state", "card")
+    line1 = forms.CharField(
+        label=_("Street and number"),
+        max_length=200,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "address-line1"}),
+    )
+    line2 = forms.CharField(
+        label=_("Second line"),
+        max_length=200,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "address-line2"}),
+    )
+    postal_code = forms.CharField(
+        label=_("Postal code"),
+        max_length=20,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "postal-code"}),
+    )
+    city = forms.CharField(
+        label=_("City"),
+        max_length=100,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "address-level2"}),
+    )
+    tax_id = forms.CharField(
+        label=_("VAT or tax number"),
+        max_length=40,
+        required=False,
+        help_text=_("If you buy for a company. A valid VAT id of another EU country means reverse charge."),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    terms = forms.BooleanField(error_messages={"required": _("Please agree before you buy.")})
+
+    STREET = ("line1", "postal_code", "city")
+    OPTIONAL = (
+        "quantity",
+        "coupon",
+        "email",
+        "password",
+        "name",
+        "country",
+        "state",
+        "tax_id",
+        "line1",
+        "line2",
+        "postal_code",
+        "city",
+        "card",
+        "terms",
+    )
     field_order = ("checkout", "offer", "interval", *OPTIONAL)
 
-    def __init__(self, *args: Any, intervals: Sequence[tuple[str, str]], asks: Collection[str], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        intervals: Sequence[tuple[str, str]],
+        asks: Collection[str],
+        add_ons: Sequence[Price] = (),
+        vendor: Vendor | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.fields["interval"].choices = intervals  # type: ignore[attr-defined]
         if len(intervals) == 1:
@@ -72,6 +151,16 @@ class CheckoutForm(CardForm):
         for name in self.OPTIONAL:
             if name not in asks:
                 del self.fields[name]
+        self.add_ons = {add_on_field(price): price for price in add_ons}
+        for name, price in self.add_ons.items():
+            self.fields[name] = _add_on(price)
+        if "terms" in self.fields and vendor:
+            self.fields["terms"].label = _agreement(vendor)
+
+    def ordered(self, values: Mapping[str, Any]) -> tuple[ItemTerms, ...]:
+        """The add-ons among what was typed or is known, valid or not yet."""
+        found = ((price, _count(values.get(name))) for name, price in self.add_ons.items())
+        return tuple(ItemTerms(price, count) for price, count in found if count)
 
     def clean_email(self) -> str:
         email: str = self.cleaned_data["email"].lower()
@@ -88,23 +177,69 @@ class CheckoutForm(CardForm):
         return password
 
     def clean(self) -> None:
-        """Nobody pays a price other than the one that was shown."""
+        """Nobody pays a price other than the one that was shown. An invoice with a VAT id needs the whole address."""
         super().clean()
+        for name in self.STREET if self.cleaned_data.get("tax_id") else ():
+            if name in self.fields and not self.cleaned_data.get(name):
+                self.add_error(
+                    name, forms.ValidationError(_("An invoice with a tax number needs it."), code="required")
+                )
+        if self.entry and set(self.errors) > {"card"}:
+            del self._errors["card"]  # type: ignore[attr-defined]  # the card is asked for when the rest is right
         if self.cleaned_data.get("offer") not in ("", self.initial["offer"]):
             self.data = {**self.data, "offer": self.initial["offer"]}
             changed = _("The price has changed since you opened this page. Look at your order before you buy.")
             self.add_error(None, forms.ValidationError(changed, code="changed"))
 
     @property
-    def sections(self) -> list[tuple[str, list[forms.BoundField]]]:
+    def sections(self) -> list[dict[str, Any]]:
+        """Groups of fields with a ``title``; one that is ``folded`` need not be seen."""
         groups = (
-            (_("Plan"), ("interval", "quantity", "coupon")),
-            (_("About you"), ("email", "password", "name", "country", "state")),
-            (_("Payment"), ("card",)),
+            (_("Plan"), ("interval", "quantity", *self.add_ons, "coupon"), False),
+            (_("About you"), ("email", "password", "name", "country", "state", "tax_id"), False),
+            (_("Billing address"), ("line1", "line2", "postal_code", "city"), True),
         )
         shown = {field.name: field for field in self.visible_fields()}
-        found = [(str(title), [shown[name] for name in names if name in shown]) for title, names in groups]
-        return [(title, fields) for title, fields in found if fields]
+        found = [(str(title), [shown[name] for name in names if name in shown], fold) for title, names, fold in groups]
+        return [
+            {"title": title, "fields": fields, "folded": fold, "open": any(one.errors or one.value() for one in fields)}
+            for title, fields, fold in found
+            if fields
+        ]
+
+
+def add_on_field(price: Price) -> str:
+    return f"add_on_{price.code}"
+
+
+def _add_on(price: Price) -> forms.Field:
+    """How many, or whether at all."""
+    line = wording.price_line(price)
+    costs = f"{price_text(line['amount'], line['currency'])} {line['per']}" if line["amount"] is not None else ""
+    label = ": ".join(filter(None, [price.name or price.code, "; ".join(filter(None, [costs, line["text"]]))]))
+    if wording.is_per_seat(price):
+        return forms.IntegerField(label=label, min_value=0, max_value=MAX_QUANTITY, required=False, initial=0)
+    return forms.BooleanField(label=label, required=False)
+
+
+def _count(value: Any) -> int:
+    """How many were typed: 1 for a box that is ticked, 0 for nonsense."""
+    text = str(value or "")
+    if text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_QUANTITY)):
+        return min(int(text), MAX_QUANTITY)
+    return 1 if text in {"on", "True"} else 0
+
+
+def _agreement(vendor: Vendor) -> str:
+    """What is agreed to, with links to it."""
+    links = {
+        "terms": format_html('<a href="{}" target="_blank" rel="noopener">{}</a>', vendor.terms_url, _("terms")),
+        "privacy": format_html(
+            '<a href="{}" target="_blank" rel="noopener">{}</a>', vendor.privacy_url, _("privacy policy")
+        ),
+    }
+    both = _("I agree to the %(terms)s and the %(privacy)s.")
+    return mark_safe((both if vendor.privacy_url else _("I agree to the %(terms)s.")) % links)  # noqa: S308 -- the links are escaped, the rest is ours
 
 
 class BillingDetailsForm(forms.Form):

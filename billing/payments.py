@@ -85,21 +85,21 @@ def require_method_of(subscription: Subscription) -> None:
     )
 
 
-def collect_all(*, invoices: Sequence[Invoice], at: datetime) -> None:
+def collect_all(*, invoices: Sequence[Invoice], on_session: bool = False, at: datetime) -> None:
     """Charge what a run has finalized, each invoice by itself.
 
     One that can't be charged is marked, and the others go on.
     """
     for invoice in invoices:
         try:
-            collect(invoice=invoice, at=at)
+            collect(invoice=invoice, on_session=on_session, at=at)
         except NoPaymentMethod:
             _mark_without_method(invoice, at=at)
         except Conflict as refusal:
             log.info("not_collected", invoice=invoice.public_id, code=refusal.code, detail=refusal.detail)
 
 
-def collect_new(*, subscription: Subscription, at: datetime) -> None:
+def collect_new(*, subscription: Subscription, on_session: bool = False, at: datetime) -> None:
     """Charge the card for what the subscription was just invoiced for, if it wasn't tried yet."""
     waiting = Invoice.objects.filter(
         lines__subscription=subscription,
@@ -107,7 +107,7 @@ def collect_new(*, subscription: Subscription, at: datetime) -> None:
         payment_status=Invoice.PaymentStatus.NONE,
         collection_method=CollectionMethod.CHARGE_AUTOMATICALLY,
     )
-    collect_all(invoices=list(waiting.distinct().order_by("pk")), at=at)
+    collect_all(invoices=list(waiting.distinct().order_by("pk")), on_session=on_session, at=at)
 
 
 def awaiting_collection(*, test_clock: TestClock | None) -> QuerySet[Invoice]:

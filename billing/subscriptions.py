@@ -128,14 +128,16 @@ def create(
     external_id: str | None = None,
     metadata: dict[str, Any] | None = None,
     idempotency_id: uuid.UUID | None = None,
+    on_session: bool = False,
 ) -> Subscription:
     """Start a subscription. When this returns, its first invoice is finalized and, by card, was tried.
 
     Without ``items``, the plan's published base prices of ``interval`` in the payer's currency, with its metered ones.
     ``minimum_amount``: what is due at least, in minor units, for each period of the item with the longest one.
     Declined or unconfirmed, it is ``incomplete`` for 24 hours, in which ``retry_payment`` can save it.
-    ``idempotency_id`` becomes its key: a second call with the same one goes on where the first was interrupted. Raises
-    Invalid with the field's name, and Conflict. Not in a transaction, because a card is charged.
+    ``idempotency_id`` becomes its key: a second call with the same one goes on where the first was interrupted. With
+    ``on_session`` the payer is there and may be asked to confirm. Raises Invalid with the field's name, and Conflict.
+    Not in a transaction, because a card is charged.
     """
     subscription = standing.loaded().filter(pk=idempotency_id).first() if idempotency_id else None
     if subscription is None:
@@ -153,7 +155,7 @@ def create(
             **({"id": idempotency_id} if idempotency_id else {}),
         }
         subscription = _commit(customer, payer, wanted, terms, at=at)
-    payments.collect_new(subscription=subscription, at=at)
+    payments.collect_new(subscription=subscription, on_session=on_session, at=at)
     return standing.loaded().get(pk=subscription.pk)
 
 
@@ -355,7 +357,7 @@ def _first_status(subscription: Subscription, order: _Order) -> Status:
 
 
 def retry_payment(
-    *, subscription: Subscription, payment_method: PaymentMethod | None = None, at: datetime
+    *, subscription: Subscription, payment_method: PaymentMethod | None = None, on_session: bool = False, at: datetime
 ) -> Subscription:
     """Charge the open invoices of a subscription that waits for its payment, with another card where one is given.
 
@@ -367,7 +369,7 @@ def retry_payment(
     if not due:
         raise Conflict(_("Nothing is due on this subscription."), code="nothing_due")
     for invoice in due:
-        payments.collect(invoice=invoice, payment_method=payment_method, at=at)
+        payments.collect(invoice=invoice, payment_method=payment_method, on_session=on_session, at=at)
     return standing.loaded().get(pk=subscription.pk)
 
 

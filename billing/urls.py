@@ -1,10 +1,11 @@
 from django.urls import path
 
-from billing.views import checkout, hosted, mail_preferences, portal, portal_documents, pricing
+from billing.views import checkout, confirming, hosted, mail_preferences, portal, portal_documents, pricing
 
 urlpatterns = [
     path("pricing/", pricing.show, name="pricing"),
     path("checkout/<slug:plan>/", checkout.show, name="checkout"),
+    path("confirm/<str:token>/", confirming.show, name="confirm"),
     path("portal/<str:customer>/", portal.overview, name="portal_overview"),
     path("portal/<str:customer>/usage/", portal.usage, name="portal_usage"),
     path("portal/<str:customer>/plan/", portal.plan, name="portal_plan"),

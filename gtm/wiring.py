@@ -4,7 +4,11 @@ HANDLERS: dict[str, tuple[str, ...]] = {
     "billing.customer.created": ("crm.handlers.customer_created",),
     "billing.customer.changed": ("crm.handlers.customer_changed",),
     "billing.subscription.created": ("crm.handlers.subscription_changed", "billing.handlers.subscription_created"),
-    "billing.subscription.activated": ("crm.handlers.subscription_changed", "billing.handlers.subscription_activated"),
+    "billing.subscription.activated": (
+        "crm.handlers.subscription_changed",
+        "billing.handlers.subscription_activated",
+        "billing.checkout_handlers.subscription_activated",
+    ),
     "billing.subscription.changed": ("crm.handlers.subscription_changed", "billing.handlers.subscription_changed"),
     "billing.subscription.paused": ("crm.handlers.subscription_changed", "billing.handlers.subscription_paused"),
     "billing.subscription.resumed": ("crm.handlers.subscription_changed", "billing.handlers.subscription_resumed"),

@@ -79,6 +79,26 @@ def published(version: PlanVersion, currency: str) -> list[Price]:
     return [price for price in prices if price.currency == currency and not price.add_on]
 
 
+def add_ons(version: PlanVersion, currency: str) -> list[Price]:
+    """What can be added to a purchase in that currency: what recurs, or is used."""
+    prices: list[Price] = version.published_prices  # type: ignore[attr-defined]  # prefetched
+    once = Price.Interval.ONE_TIME
+    return [price for price in prices if price.currency == currency and price.add_on and price.interval != once]
+
+
+def currencies(version: PlanVersion) -> list[str]:
+    """In what the plan can be bought, in order."""
+    prices: list[Price] = version.published_prices  # type: ignore[attr-defined]  # prefetched
+    once = Price.Interval.ONE_TIME
+    return sorted({price.currency for price in prices if not price.add_on and price.interval != once})
+
+
+def currency_of(version: PlanVersion, *wanted: str) -> str:
+    """The first of the wanted currencies that the plan has a price in; else any that it has."""
+    known = currencies(version)
+    return next((one for one in wanted if one in known), known[0] if known else wanted[-1])
+
+
 def is_buyable(plan: Plan, prices: Sequence[Price]) -> bool:
     """A plan with a published price is bought alone, unless it is sold by quote, or asks for a demo first.
 

@@ -5,28 +5,29 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
-from uuid import UUID
 
-from django.contrib import messages
 from django.contrib.auth import login
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
-from billing import checkout, wording
+from billing import buyers, checkout, gateways, returns, wording
 from billing.checkout_summary import order_of
-from billing.forms import MAX_QUANTITY, CheckoutForm
-from billing.models import Coupon, Customer, Plan, PlanVersion, Price, Subscription, TaxRate
+from billing.forms import CheckoutForm, add_on_field
+from billing.gateways import AnswerLost, Gateway, words
+from billing.models import Coupon, Customer, Plan, PlanVersion, Price, TaxRate
+from billing.purchase import ADDRESS, Purchase, needs_card, trial_days_of
 from billing.queries import shop
-from billing.taxation import PlaceUnknown
+from billing.views import arrivals, cards, departures, refusals
+from billing.views.arrivals import Arrival
 from billing.views.pricing import talk_url
-from gtm.shared import db, ids, vendors
+from gtm.shared import db, ids, links, vendors
 from gtm.shared.api.throttling import address
 from gtm.shared.errors import DomainError
 from gtm.shared.flooding import is_flooded
-from gtm.shared.models import User
+from gtm.shared.models import User, Vendor
 from gtm.shared.templatetags.tandem import price as format_price
 
 CODES_FROM_ONE_ADDRESS = "120/h"
@@ -43,7 +44,15 @@ class Sale:
     currency: str
     prices: list[Price]
     trial_days: int
+    arrival: Arrival
+    vendor: Vendor
+    gateway: Gateway
+    is_open: bool  # what is known of the buyer was typed here and may still be changed
     at: datetime
+
+    @property
+    def add_ons(self) -> list[Price]:
+        return shop.add_ons(self.version, self.currency)
 
     @property
     def plan(self) -> Plan:
@@ -61,40 +70,76 @@ class Sale:
 
 @never_cache
 def show(request: HttpRequest, plan: str) -> HttpResponse:
-    sale = _sale(request, plan)
+    try:
+        sale = _sale(request, plan)
+    except links.LinkInvalid:
+        raise Http404 from None
+    except links.LinkExpired:
+        return _expired(request, plan)
     if (closed := _closed(request, sale)) is not None:
         return closed
+    if cards.wants_setup(request):
+        return _take_card(request, sale)
     if request.POST.get("preview"):
-        return _page(request, sale, _untouched(request, sale), fragment=bool(request.htmx))  # type: ignore[attr-defined]
-    interrupted = _interrupted(request, sale)
+        is_fragment = bool(request.htmx)  # type: ignore[attr-defined]
+        return _page(request, sale, _untouched(request, sale), fragment=is_fragment)
+    interrupted = _interrupted(sale)
     form = _form(request, sale, interrupted)
     if request.method == "POST" and form.is_valid():
-        if is_flooded(request, page="checkout", senders=[("address", address(request), FROM_ONE_ADDRESS)]):  # type: ignore[arg-type]  # it has META, too
-            form.add_error(None, _("Too many orders were sent from here. Please try again in an hour."))
+        if _is_flooded(request, "checkout"):
+            form.add_error(None, _too_many())
             return _page(request, sale, form, status=429)
         return _buy(request, sale, form)
     failure = interrupted.failure if interrupted and request.method != "POST" else ""
     return _page(request, sale, form, failure=failure, status=422 if form.errors else 200)
 
 
+def _too_many() -> str:
+    return _("Too many orders were sent from here. Please try again in an hour.")
+
+
+def _is_flooded(request: HttpRequest, page: str) -> bool:
+    sender = address(request)  # type: ignore[arg-type]  # it has META, too
+    return is_flooded(request, page=page, senders=[("address", sender, FROM_ONE_ADDRESS)])
+
+
 def _sale(request: HttpRequest, plan: str) -> Sale:
-    """Raises Http404 for a plan that can't be bought alone."""
+    """Raises Http404 for a plan that can't be bought alone, and LinkInvalid and LinkExpired for a session's link."""
     found = shop.current_versions(Plan.objects.for_sale().filter(code=plan))
-    base = vendors.current().base_currency
-    if not found or not shop.is_buyable(found[0].plan, shop.published(found[0], base)):
+    vendor = vendors.current()
+    if not found:
+        raise Http404
+    arrival = arrivals.of_request(request, found[0], vendor)
+    currency = shop.currency_of(found[0], arrival.currency, vendor.base_currency)
+    if not shop.is_buyable(found[0].plan, shop.published(found[0], currency)):
         raise Http404
     user = request.user if request.user.is_authenticated else None
-    buyer = checkout.buyer_of(user) if user else None
-    currency = (buyer.currency if buyer else "") or base
+    buyer = arrival.customer or (buyers.buyer_of(user, external_id=arrival.external_id) if user else None)
+    currency = (buyer.currency if buyer else "") or currency
+    begun = arrivals.key(str(request.POST.get("checkout", ""))) or arrival.checkout_id
     return Sale(
         version=found[0],
-        user=user,
+        user=None if arrival.customer else user,
         buyer=buyer,
         currency=currency,
         prices=shop.published(found[0], currency),
-        trial_days=checkout.trial_days_of(version=found[0], buyer=buyer),
+        trial_days=trial_days_of(version=found[0], buyer=buyer),
+        arrival=arrival,
+        vendor=vendor,
+        gateway=gateways.of_customer(buyer or Customer()),
+        is_open=bool(begun and buyer and checkout.is_own(begun, customer=buyer)),
         at=db.now_for(buyer),
     )
+
+
+def _expired(request: HttpRequest, plan: str) -> HttpResponse:
+    context = {
+        "title": _("This link has expired"),
+        "text": _("Nothing was bought by it. Start again with today's price."),
+        "url": reverse("checkout", args=[plan]),
+        "label": _("Start again"),
+    }
+    return render(request, "billing/confirmed.html", context, status=410)
 
 
 def _closed(request: HttpRequest, sale: Sale) -> HttpResponse | None:
@@ -102,6 +147,11 @@ def _closed(request: HttpRequest, sale: Sale) -> HttpResponse | None:
 
     What is sent twice is answered as it was the first time.
     """
+    session = sale.arrival.session
+    if session is not None and session.subscription is not None and session.customer is not None:
+        return departures.onwards(
+            request, checkout.Outcome(session, session.user, session.customer, session.subscription)
+        )
     if sale.buyer is None:
         return None
     context: dict[str, Any] = {"plan": sale.plan, "portal_url": reverse("portal_overview", args=[sale.buyer.public_id])}
@@ -114,33 +164,46 @@ def _closed(request: HttpRequest, sale: Sale) -> HttpResponse | None:
 
 
 # --- the form ----------------------------------------------------------------------------------
-def _interrupted(request: HttpRequest, sale: Sale) -> checkout.Interrupted | None:
-    """The purchase that the address says to go on with, after a card was refused."""
-    named = _key(request.GET.get("resume", ""))
-    return checkout.interrupted(checkout_id=named, user=sale.user) if sale.user and named else None
-
-
-def _key(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
+def _interrupted(sale: Sale) -> checkout.Interrupted | None:
+    """The purchase that the address says to go on with: after a card was refused, or as an integrator has begun it."""
+    named, session = sale.arrival.checkout_id, sale.arrival.session
+    if named is None:
         return None
+    if session is not None:
+        return checkout.interrupted(checkout_id=named, user=None, held=True) or checkout.resumable(session)
+    return checkout.interrupted(checkout_id=named, user=sale.user) if sale.user else None
 
 
 def _form(request: HttpRequest, sale: Sale, interrupted: checkout.Interrupted | None = None) -> CheckoutForm:
-    begun = interrupted or checkout.Interrupted(
-        ids.uuid7(), request.GET.get("interval", ""), _quantity(request.GET.get("quantity", "")), failure=""
-    )
+    wished = sale.arrival
+    begun = interrupted or checkout.Interrupted(ids.uuid7(), wished.interval, wished.quantity, failure="")
     initial = {
         "checkout": begun.checkout_id,
         "offer": sale.offer,
         "interval": _one_of(begun.interval, sale.intervals),
         "quantity": begun.quantity,
-        "coupon": begun.coupon or request.GET.get("coupon", ""),
+        "coupon": begun.coupon or wished.coupon,
+        "email": wished.email,
+        **{add_on_field(price): begun.add_ons.get(price.code, 0) for price in sale.add_ons},
+        **(_details(sale.buyer) if sale.buyer and sale.is_open else {}),
     }
     intervals = [(name, _interval_label(name, sale.prices)) for name in sale.intervals]
     sent = request.POST if request.method == "POST" else None
-    return CheckoutForm(sent, initial=initial, intervals=intervals, asks=_asks(sale))
+    return CheckoutForm(
+        sent,
+        initial=initial,
+        gateway=sale.gateway,
+        vendor=sale.vendor,
+        intervals=intervals,
+        asks=_asks(sale),
+        add_ons=sale.add_ons,
+    )
+
+
+def _details(buyer: Customer) -> dict[str, Any]:
+    """What was typed of the buyer before, to be changed."""
+    known = {name: buyer.billing_address.get(name, "") for name in ADDRESS}
+    return known | {"name": buyer.name, "country": buyer.place, "tax_id": buyer.tax_id}
 
 
 def _untouched(request: HttpRequest, sale: Sale) -> CheckoutForm:
@@ -152,17 +215,23 @@ def _untouched(request: HttpRequest, sale: Sale) -> CheckoutForm:
 
 def _asks(sale: Sale) -> set[str]:
     """The fields that the page has: what isn't known yet and makes a difference."""
-    buyer = sale.buyer
+    buyer, is_new = sale.buyer, sale.buyer is None or sale.is_open
+    signs_up = sale.user is None and sale.arrival.customer is None
+    tax_id = (is_new or not (buyer and buyer.tax_id)) and TaxRate.objects.exists()
     wanted = {
         "quantity": any(wording.is_per_seat(price) for price in sale.prices),
         "coupon": Coupon.objects.filter(archived_at=None).exists(),
-        "email": sale.user is None,
-        "password": sale.user is None,
-        "name": buyer is None,
-        "country": buyer is None or not buyer.place,
-        "state": (buyer is None or not buyer.billing_address.get("state")) and _taxes_by_region(buyer),
-        "card": checkout.needs_card(version=sale.version, prices=sale.prices, trial_days=sale.trial_days),
+        "email": signs_up,
+        "password": signs_up,
+        "name": is_new,
+        "country": is_new or not (buyer and buyer.place),
+        "state": (is_new or not (buyer and buyer.billing_address.get("state"))) and _taxes_by_region(buyer),
+        "tax_id": tax_id,
+        "card": needs_card(version=sale.version, prices=[*sale.prices, *sale.add_ons], trial_days=sale.trial_days),
+        "terms": bool(sale.vendor.terms_url),
     }
+    if is_new or (tax_id and not (buyer and buyer.billing_address.get("line1"))):
+        wanted |= dict.fromkeys(("line1", "line2", "postal_code", "city"), True)
     return {name for name, is_wanted in wanted.items() if is_wanted}
 
 
@@ -182,12 +251,6 @@ def _interval_label(interval: str, prices: list[Price]) -> str:
 
 def _one_of(value: str, known: tuple[str, ...]) -> str:
     return value if value in known else known[0]
-
-
-def _quantity(text: str) -> int:
-    """As many as were asked for, within bounds; 1 for what is no number."""
-    is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_QUANTITY))
-    return min(max(int(text), 1), MAX_QUANTITY) if is_number else 1
 
 
 # --- the page ----------------------------------------------------------------------------------
@@ -212,9 +275,14 @@ def _page(
         "sign_in_url": "" if sale.user else _sign_in_url(request),
         "talk_url": talk_url(sale.plan.code) if shop.talks(sale.plan) else "",
         "order": _order(request, sale, form),
+        "privacy_url": "" if "terms" in form.fields else sale.vendor.privacy_url,
     }
     template = "billing/checkout.html#order" if fragment else "billing/checkout.html"
-    return render(request, template, context, status=status)
+    script = form.entry["script"] if form.entry else ""
+    response = cards.opened(render(request, template, context, status=status), script)
+    if sale.arrival.return_url:
+        cards.allow(response, {"form-action": [returns.origin(sale.arrival.return_url)]})
+    return response
 
 
 def _sign_in_url(request: HttpRequest) -> str:
@@ -225,7 +293,7 @@ def _order(request: HttpRequest, sale: Sale, form: CheckoutForm) -> dict[str, An
     """The order as it stands in the form, valid or not yet. Codes aren't for trying out by the hundred."""
     values = form.data if form.is_bound else form.initial
     purchase = _ordered(sale, form, values)
-    buyer = _as_typed(sale.buyer or Customer(name=""), values)
+    buyer = _as_typed(sale.buyer or Customer(name=""), values, anew=sale.is_open)
     terms: dict[str, Any] = {"buyer": buyer, "trial_days": sale.trial_days, "at": sale.at}
     tries = [("address", address(request), CODES_FROM_ONE_ADDRESS)]  # type: ignore[arg-type]  # it has META, too
     if purchase.coupon and is_flooded(request, page="coupon", senders=tries):
@@ -234,73 +302,90 @@ def _order(request: HttpRequest, sale: Sale, form: CheckoutForm) -> dict[str, An
     return order_of(purchase=purchase, **terms)
 
 
-def _ordered(sale: Sale, form: CheckoutForm, values: Any) -> checkout.Purchase:
-    return checkout.Purchase(
-        id=_key(str(values.get("checkout", ""))) or ids.uuid7(),
+def _ordered(sale: Sale, form: CheckoutForm, values: Any) -> Purchase:
+    return Purchase(
+        id=arrivals.key(str(values.get("checkout", ""))) or ids.uuid7(),
         plan_version=sale.version,
         interval=_one_of(str(values.get("interval", "")), sale.intervals),
-        quantity=_quantity(str(values.get("quantity", ""))),
+        quantity=arrivals.quantity(str(values.get("quantity", ""))),
         currency=sale.currency,
         coupon=str(values.get("coupon", "")).strip() if "coupon" in form.fields else "",
+        add_ons=form.ordered(values),
     )
 
 
-def _as_typed(buyer: Customer, values: Any) -> Customer:
-    """The buyer with the place that stands in the form, where none is known."""
-    typed = copy(buyer)
-    typed.country = buyer.country or ("" if buyer.place else str(values.get("country", "")))
-    typed.billing_address = {"state": str(values.get("state", "")), **buyer.billing_address}
+def _as_typed(buyer: Customer, values: Any, *, anew: bool) -> Customer:
+    """The buyer with the place and the tax id that stand in the form, where none is known."""
+    typed, country = copy(buyer), str(values.get("country", ""))
+    state, tax_id = str(values.get("state", "")), str(values.get("tax_id", "")).strip()[:40]
+    if anew:
+        typed.country, typed.tax_id = country or buyer.country, tax_id
+        typed.billing_address = {**buyer.billing_address, "state": state}
+        return typed
+    typed.country = buyer.country or ("" if buyer.place else country)
+    typed.billing_address = {"state": state, **buyer.billing_address}
+    typed.tax_id = buyer.tax_id or tax_id
     return typed
 
 
 # --- the purchase ------------------------------------------------------------------------------
+def _take_card(request: HttpRequest, sale: Sale) -> HttpResponse:
+    """What the card's script asks for once the rest is right: somebody to give the card for.
+
+    A form that isn't right is answered with the page, and the script then sends it as it is.
+    """
+    form = _form(request, sale, _interrupted(sale))
+    if not form.is_valid() and set(form.errors) != {"card"}:
+        return _page(request, sale, form, status=422)
+    if _is_flooded(request, "checkout_card"):
+        return JsonResponse({"error": _too_many()}, status=429)
+    try:
+        begun = checkout.begin(purchase=_purchase(sale, form), at=sale.at)
+    except DomainError as error:
+        refusals.explain(form, error)
+        return _page(request, sale, form, status=422)
+    _sign_in(request, begun.user)
+    return cards.setup(request, begun.customer)
+
+
+def _sign_in(request: HttpRequest, user: User | None) -> None:
+    if user is not None and not request.user.is_authenticated:
+        login(request, user, backend="allauth.account.auth_backends.AuthenticationBackend")
+
+
 def _buy(request: HttpRequest, sale: Sale, form: CheckoutForm) -> HttpResponse:
     try:
         outcome = checkout.complete(purchase=_purchase(sale, form), at=sale.at)
+    except AnswerLost:
+        form.add_error(None, words.of("gateway_unreachable"))
+        return _page(request, sale, form, status=503)
     except DomainError as error:
-        _explain(form, error)
+        refusals.explain(form, error)
         return _page(request, sale, form, status=422)
-    if not request.user.is_authenticated:
-        login(request, outcome.user, backend="allauth.account.auth_backends.AuthenticationBackend")
-    if outcome.failure:
-        return redirect(f"{request.path}?{urlencode({'resume': outcome.subscription.pk})}")
-    if outcome.subscription.status == Subscription.Status.INCOMPLETE:
-        messages.info(request, _("Your payment is being processed. This page shows it as soon as it is through."))
-    else:
-        messages.success(request, _("You are subscribed to %(plan)s.") % {"plan": sale.plan.name})
-    return redirect("portal_overview", outcome.customer.public_id)
+    _sign_in(request, outcome.user)
+    return departures.onwards(request, outcome, token=sale.arrival.token)
 
 
-def _explain(form: CheckoutForm, error: DomainError) -> None:
-    """Say what is wrong where it can be put right."""
-    field = "state" if error.attr == "region" else error.attr
-    is_place = isinstance(error, PlaceUnknown)
-    if field in form.fields:
-        form.add_error(field, _("Needed to work out the tax.") if is_place else error.detail)
-    else:
-        form.add_error(None, _in_words(PlaceUnknown.code if is_place else error.code) or error.detail)
-
-
-def _in_words(code: str) -> str:
-    """What a buyer is told of refusals that are worded for integrators."""
-    return {
-        PlaceUnknown.code: _("Your billing details lack a country or a state, which the tax depends on."),
-        "meter_in_use": _("Another subscription of yours bills this usage already. Cancel it first, or write to us."),
-        "payer_parked": _("Billing of your account is held up. Write to us, and we sort it out."),
-        "collection_not_allowed": _("Your account is billed by invoice. Write to us, and we set it up."),
-    }.get(code, "")
-
-
-def _purchase(sale: Sale, form: CheckoutForm) -> checkout.Purchase:
+def _purchase(sale: Sale, form: CheckoutForm) -> Purchase:
     data: dict[str, Any] = form.cleaned_data
-    typed = {name: data[name] for name in ("card", "email", "password", "name", "country", "state") if name in data}
-    return checkout.Purchase(
+    names = ("card", "email", "password", "name", "country", "state", "tax_id")
+    return Purchase(
         id=data["checkout"],
         plan_version=sale.version,
         interval=data["interval"],
         quantity=data.get("quantity", 1),
         currency=sale.currency,
         user=sale.user,
+        customer=sale.arrival.customer,
         coupon=data.get("coupon", "").strip(),
-        **typed,
+        add_ons=form.ordered(data),
+        address={name: data[name] for name in ADDRESS if name in data and name != "state"},
+        external_id=sale.arrival.external_id,
+        return_url=sale.arrival.return_url,
+        terms_version=_terms_of(sale.vendor) if data.get("terms") else "",
+        **{name: data[name] for name in names if name in data},
     )
+
+
+def _terms_of(vendor: Vendor) -> str:
+    return vendor.terms_version or vendor.terms_url

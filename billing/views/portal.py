@@ -10,12 +10,13 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from billing import customers, payments, prompts, subscriptions
+from billing import confirmations, customers, gateways, payment_methods, payments, prompts, subscriptions
 from billing.forms import BillingDetailsForm, CardForm
+from billing.gateways import AnswerLost, words
 from billing.models import Customer, Invoice, Member, Payment, Prompt, Subscription, SubscriptionChange
 from billing.queries import entitlements_of
 from billing.queries import portal as queries
-from billing.views import portal_documents
+from billing.views import cards, portal_documents
 from billing.views import portal_parts as parts
 from billing.views.portal_parts import buyer_only, member_only, page
 from gtm.shared import db
@@ -91,27 +92,34 @@ def pay(request: HttpRequest, member: Member, invoice: str) -> HttpResponse:
     found = portal_documents.invoice_of(member, invoice)
     if found.status != Invoice.Status.OPEN:
         return redirect("portal_invoice", member.customer.public_id, invoice)
-    form, failure = CardForm(_sent(request)), ""
+    if cards.wants_setup(request):
+        return cards.setup(request, member.customer)
+    form, failure = CardForm(_sent(request), gateway=gateways.of_customer(member.customer)), ""
     if request.method == "POST" and form.is_valid():
-        failure = _try_card(member.customer, found, form.cleaned_data["card"])
+        payment, failure = _try_card(member.customer, found, form.cleaned_data["card"])
+        if payment is not None and payment.status == Payment.Status.REQUIRES_ACTION:
+            return redirect(confirmations.path(payment.pk, at=db.now()))
         if not failure:
             messages.success(request, _("Invoice %(number)s is paid. Thank you.") % {"number": found.number})
             return redirect("portal_overview", member.customer.public_id)
     context = {"invoice": found, "form": form, "failure": failure}
-    return page(request, "billing/portal/pay.html", member, context, status=422 if failure or form.errors else 200)
+    shown = page(request, "billing/portal/pay.html", member, context, status=422 if failure or form.errors else 200)
+    return cards.opened(shown, form.gateway.script)
 
 
-def _try_card(customer: Customer, invoice: Invoice, token: str) -> str:
-    """Keep the card and charge it; the failure in words, empty when the invoice is paid."""
+def _try_card(customer: Customer, invoice: Invoice, given: str) -> tuple[Payment | None, str]:
+    """Keep the card and charge it: the payment, and the failure in words, empty when the invoice is paid."""
     at = db.now_for(customer)
     try:
-        method = customers.attach_payment_method(customer=customer, gateway_token=token, default=True, at=at)
-        payment = payments.collect(invoice=invoice, payment_method=method, at=at)
+        method = payment_methods.take(customer=customer, given=given, at=at)
+        payment = payments.collect(invoice=invoice, payment_method=method, at=at, on_session=True)
+    except AnswerLost:
+        return None, words.of("gateway_unreachable")
     except DomainError as error:
-        return error.detail
+        return None, error.detail
     if payment.status == Payment.Status.SUCCEEDED:
-        return ""
-    return payment.failure_message or _("The payment did not go through.")
+        return payment, ""
+    return payment, payment.failure_message or _("The payment did not go through.")
 
 
 # --- plan, card and details --------------------------------------------------------------------
@@ -154,13 +162,26 @@ def _cancelable(member: Member, public_id: str) -> Subscription:
 @buyer_only
 def card(request: HttpRequest, member: Member) -> HttpResponse:
     """Another card for renewals. Nothing is charged."""
-    customer, form = member.customer, CardForm(_sent(request))
-    if request.method == "POST" and form.is_valid():
-        token, at = form.cleaned_data["card"], db.now_for(customer)
-        customers.attach_payment_method(customer=customer, gateway_token=token, default=True, at=at)
+    customer = member.customer
+    if cards.wants_setup(request):
+        return cards.setup(request, customer)
+    form = CardForm(_sent(request), gateway=gateways.of_customer(customer))
+    if request.method == "POST" and form.is_valid() and _kept(customer, form):
         messages.success(request, _("Saved. Your next invoice is charged to this card."))
         return redirect("portal_overview", customer.public_id)
-    return page(request, "billing/portal/card.html", member, {"form": form}, status=422 if form.errors else 200)
+    shown = page(request, "billing/portal/card.html", member, {"form": form}, status=422 if form.errors else 200)
+    return cards.opened(shown, form.gateway.script)
+
+
+def _kept(customer: Customer, form: CardForm) -> bool:
+    """Whether the card is the customer's now; else the form says why not."""
+    try:
+        payment_methods.take(customer=customer, given=form.cleaned_data["card"], at=db.now_for(customer))
+    except AnswerLost:
+        form.add_error("card", words.of("gateway_unreachable"))
+    except DomainError as error:
+        form.add_error("card", error.detail)
+    return not form.errors
 
 
 @buyer_only

@@ -1,10 +1,11 @@
 """The vendor's settings."""
 
+import secrets
 from typing import Any
 
 from django.db import transaction
 
-from gtm.shared import db, outbox
+from gtm.shared import db, outbox, sealing
 from gtm.shared.models import Vendor
 
 VENDOR_UUID = "00000000-0000-7000-8000-000000000001"
@@ -36,6 +37,19 @@ def change(**changes: Any) -> Vendor:
             previous={n: _plain(v) for n, v in previous.items()},
         )
     return vendor
+
+
+@transaction.atomic
+def return_secret() -> str:
+    """What signs the word that a buyer brings back to the vendor's product; made when it is first asked for."""
+    Vendor.objects.get_or_create(pk=1)
+    vendor = Vendor.objects.select_for_update().get(pk=1)
+    if vendor.sealed_return_secret:
+        return sealing.unseal(vendor.sealed_return_secret)
+    secret = f"ret_{secrets.token_urlsafe(32)}"
+    Vendor.objects.filter(pk=1).update(sealed_return_secret=sealing.seal(secret))
+    outbox.publish("vendor.return_secret_made", vendor, at=db.now())
+    return secret
 
 
 def _plain(value: object) -> object:

@@ -7,9 +7,9 @@ import pytest
 from django.db import connection
 
 from billing import balances, checkout
-from billing.checkout import Purchase
 from billing.checkout_summary import order_of
 from billing.models import Checkout, Customer, Invoice, PlanVersion, Subscription, TaxRate
+from billing.purchase import Purchase
 from billing.queries import entitlements_of
 from gtm.shared import ids
 from gtm.shared.errors import Conflict

@@ -289,7 +289,6 @@ class TestPaying:
         [
             ("pm_card_chargeDeclined", "Your card was declined."),
             ("pm_card_chargeDeclinedInsufficientFunds", "Your card has insufficient funds."),
-            ("pm_card_authenticationRequired", "Your bank asks you to confirm this payment."),
         ],
     )
     def test_a_refused_card_is_explained_and_another_one_works(

@@ -9,10 +9,22 @@ from django.contrib.auth import get_user
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from billing import catalog, customers, subscriptions
+from billing import catalog, customers, payments, subscriptions
 from billing.catalog import EntitlementTerms
-from billing.models import Checkout, Customer, Feature, Invoice, Meter, Plan, Subscription, TaxRate
-from gtm.shared import ids
+from billing.gateways.sandbox import SandboxGateway
+from billing.models import (
+    Checkout,
+    Customer,
+    Feature,
+    Invoice,
+    Meter,
+    Payment,
+    PaymentAttempt,
+    Plan,
+    Subscription,
+    TaxRate,
+)
+from gtm.shared import ids, outbox
 from gtm.shared.models import User
 from tests import world
 from tests.billing import makers
@@ -156,7 +168,8 @@ class TestCheckoutPage:
     def test_asks_a_stranger_for_what_is_needed_and_no_more(self, client: Client, plan: Plan) -> None:
         page = client.get(CHECKOUT)
         asked = {field.name for field in page.context["form"].visible_fields()}
-        assert asked == {"interval", "email", "password", "name", "country", "card"}
+        address = {"line1", "line2", "postal_code", "city"}
+        assert asked == {"interval", "email", "password", "name", "country", "card", *address}
         assert "/account/login/?next=%2Fcheckout%2Fpro%2F" in text(page)
 
     def test_asks_a_known_buyer_for_the_card_alone(self, client: Client, plan: Plan) -> None:
@@ -219,12 +232,12 @@ class TestCheckoutPage:
         self, client: Client, team: Plan, django_assert_num_queries: DjangoAssertNumQueries
     ) -> None:
         vat("DE", 19)
-        with django_assert_num_queries(15):
+        with django_assert_num_queries(16):
             client.get(CHECKOUT)
         for n in range(4):
             vat("DE", 10 + n)
             makers.published_plan(code=f"more-{n}")
-        with django_assert_num_queries(15):
+        with django_assert_num_queries(16):
             client.get(CHECKOUT)
 
 
@@ -370,10 +383,6 @@ class TestDeclined:
         assert Subscription.objects.live().get().items.get().price.interval == "year"
         assert dict(Invoice.objects.values_list("status", "total")) == {"void": 4900, "paid": 49000}
 
-    def test_a_bank_that_asks_for_confirmation_is_told(self, client: Client, plan: Plan) -> None:
-        answer = client.post(CHECKOUT, typed(card="pm_card_authenticationRequired"), follow=True)
-        assert "Your bank asks you to confirm this payment." in text(answer)
-
     def test_its_address_lets_nobody_else_in(self, client: Client, declined: Any) -> None:
         stranger = Client()
         assert "was declined" not in text(stranger.get(declined.headers["Location"]))
@@ -389,6 +398,57 @@ class TestDeclined:
         assert second.post(CHECKOUT, clicked).status_code == 302
         assert get_user(second).email == "cora@acme.example"  # type: ignore[union-attr]
         assert (Subscription.objects.count(), Invoice.objects.count()) == (1, 1)
+
+
+class TestConfirmation:
+    """The bank asks its holder. Whoever learns of the answer first settles it, and nobody settles it again."""
+
+    @pytest.fixture
+    def asked(self, client: Client, plan: Plan) -> str:
+        """Where the buyer is asked."""
+        answer = client.post(CHECKOUT, typed(card="pm_card_authenticationRequired"))
+        assert "Confirm your payment" in text(client.get(answer.headers["Location"]))
+        assert Subscription.objects.get().status == "incomplete"
+        return str(answer.headers["Location"])
+
+    def test_confirmed_it_is_bought_once(self, client: Client, asked: str) -> None:
+        for _ in range(2):
+            answer = client.post(asked, {"answer": "accept"})
+            assert answer.headers["Location"] == f"/portal/{Customer.objects.get().public_id}/"
+        assert (Subscription.objects.get().status, Invoice.objects.get().amount_paid) == ("active", 4900)
+        assert Checkout.objects.get().status == "completed"
+
+    def test_refused_it_asks_for_another_card(self, client: Client, asked: str) -> None:
+        page = client.post(asked, {"answer": "refuse"}, follow=True)
+        assert "The payment was not confirmed." in text(page)
+        client.post(
+            page.redirect_chain[-1][0], {"interval": "month", "card": "pm_card_visa", "checkout": resumed(page)}
+        )
+        assert (Subscription.objects.get().status, Payment.objects.filter(status="succeeded").count()) == ("active", 1)
+
+    def test_the_second_of_two_clicks_is_asked_the_same(self, client: Client, asked: str) -> None:
+        again = typed(card="pm_card_authenticationRequired", checkout=str(Checkout.objects.get().pk))
+        assert client.post(CHECKOUT, again).headers["Location"].split("/")[1] == "confirm"
+        assert PaymentAttempt.objects.count() == 1
+
+    def test_told_by_the_gateway_first_the_return_finds_it_settled(self, client: Client, asked: str) -> None:
+        attempt = PaymentAttempt.objects.get()
+        SandboxGateway().confirm(reference=attempt.gateway_reference, accepted=True)
+        payments.refresh(payment=attempt.payment, at=JAN_1)  # as a webhook does
+        outbox.relay()
+        assert Checkout.objects.get().status == "completed"
+        assert client.get(asked).headers["Location"] == f"/portal/{Customer.objects.get().public_id}/"
+        assert Payment.objects.filter(status="succeeded").count() == 1
+
+    def test_nobody_signed_in_is_told_what_became_of_it(self, asked: str) -> None:
+        assert "You are subscribed to Pro." in text(Client().post(asked, {"answer": "accept"}))
+
+    def test_other_links_lead_nowhere(self, client: Client, asked: str) -> None:
+        assert client.get(asked[:-3] + "xy/").status_code == 404
+
+
+def resumed(page: Any) -> str:
+    return str(page.context["form"]["checkout"].value())
 
 
 def test_limits_that_never_reset_name_no_period(client: Client) -> None:

@@ -1,0 +1,95 @@
+"""Checkouts that an integrator begins: an address for one buyer, with what is bought and for whom already said."""
+
+import uuid
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.urls import reverse
+
+from billing import coupons, returns
+from billing.models import Checkout, Coupon, Customer, PlanVersion, Price
+from billing.purchase import Purchase, items_of
+from billing.selection import ItemTerms
+from gtm.shared import ids, links, outbox, vendors
+from gtm.shared.errors import Conflict, Invalid
+
+SESSION = "checkout"
+LASTS = timedelta(days=7)
+
+
+@transaction.atomic
+def create(
+    *,
+    plan_version: PlanVersion,
+    price: Price,
+    quantity: int = 1,
+    add_ons: tuple[ItemTerms, ...] = (),
+    coupon: Coupon | None = None,
+    customer: Customer | None = None,
+    email: str = "",
+    external_id: str = "",
+    return_url: str = "",
+    at: datetime,
+) -> Checkout:
+    """Begin one. ``customer`` buys without signing in; else whoever comes signs up, and becomes ``external_id``.
+
+    Raises Invalid for what isn't sold like that, a code that can't be redeemed, and a ``return_url`` of a host that the
+    vendor hasn't listed; Conflict (``external_id_known``) where that is a customer already.
+    """
+    if return_url and not returns.is_allowed(return_url, vendors.current().return_hosts):
+        raise Invalid("This host is not listed in Settings as one to return to.", attr="return_url", code="not_listed")
+    if customer is not None and customer.currency not in ("", price.currency):
+        detail = f"{customer} is billed in {customer.currency}."
+        raise Invalid(detail, attr="price", code="currency_differs")
+    known = external_id and Customer.objects.filter(external_id=external_id).first()
+    if known and (customer is None or known.pk != customer.pk):
+        detail = f"{external_id} is {known.public_id} already: name it as the customer."
+        raise Conflict(detail, attr="external_id", code="external_id_known")
+    order = Purchase(ids.uuid7(), plan_version, price.interval, quantity, price.currency, add_ons=add_ons)
+    items_of(order)
+    if coupon is not None:
+        coupons.check(coupon, plan=plan_version.plan, currency=price.currency, at=at)
+    made = Checkout(
+        id=order.id,
+        plan_version=plan_version,
+        price=price,
+        quantity=quantity,
+        customer=customer,
+        email=email.strip().lower() or (customer.email if customer else ""),
+        external_id=external_id,
+        return_url=return_url,
+        detail={
+            "interval": price.interval,
+            "coupon": coupon.code if coupon else "",
+            "add_ons": {item.price.code: int(item.quantity) for item in add_ons},
+            "session": True,
+        },
+        expires_at=at + LASTS,
+    )
+    made.save(force_insert=True)
+    data = {"plan": plan_version.plan.code, "price": price.public_id, "quantity": quantity}
+    outbox.publish("billing.checkout.created", made, at=at, customer_id=customer.pk if customer else None, data=data)
+    return made
+
+
+def path(checkout: Checkout, *, at: datetime) -> str:
+    """The buyer's address, behind ``BASE_URL``. ``at`` is wall time."""
+    token = links.make(SESSION, checkout.pk, at=at, lasts=LASTS)
+    return f"{reverse('checkout', args=[checkout.plan_version.plan.code])}?session={token}"
+
+
+def read(token: str, *, at: datetime) -> Checkout:
+    """The checkout that a link leads to, as it stands now. Raises LinkInvalid and LinkExpired. ``at`` is wall time."""
+    found = current(links.read(SESSION, token, at=at))
+    if found is None:
+        raise links.LinkInvalid
+    return found
+
+
+def current(checkout_id: uuid.UUID) -> Checkout | None:
+    """The checkout of that id, or the one that took its place when the order was changed."""
+    related = ("plan_version__plan", "price", "customer", "subscription", "user")
+    found = Checkout.objects.select_related(*related).filter(pk=checkout_id).first()
+    while found is not None and found.status == Checkout.Status.EXPIRED and "replaced_by" in found.detail:
+        found = Checkout.objects.select_related(*related).filter(pk=found.detail["replaced_by"]).first()
+    return found

@@ -1,0 +1,49 @@
+"""The card field on customers' pages: the gateway's own script and frame, and the policy that lets just these in."""
+
+from urllib.parse import urlsplit
+
+from csp.constants import SELF
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.middleware.csrf import get_token
+
+from billing import payment_methods
+from billing.gateways import AnswerLost, words
+from billing.models import Customer
+from gtm.shared.errors import DomainError
+
+_STRIPE = {  # https://docs.stripe.com/security/guide#content-security-policy
+    "script-src": ["https://js.stripe.com", "https://*.js.stripe.com"],
+    "frame-src": [SELF, "https://js.stripe.com", "https://*.js.stripe.com", "https://hooks.stripe.com"],
+    "connect-src": [SELF, "https://api.stripe.com"],
+}
+
+
+def wants_setup(request: HttpRequest) -> bool:
+    """Whether the page's script asks for a secret to hand the card over with, before the form is sent."""
+    return request.method == "POST" and bool(request.POST.get("prepare"))
+
+
+def setup(request: HttpRequest, customer: Customer) -> JsonResponse:
+    """The secret for one card of the customer. The token for the form is new where somebody was just signed in."""
+    try:
+        begun = payment_methods.begin(customer=customer)
+    except AnswerLost:
+        return JsonResponse({"error": words.of("gateway_unreachable")}, status=503)
+    except DomainError as refusal:
+        return JsonResponse({"error": refusal.detail}, status=refusal.status)
+    return JsonResponse({"client_secret": begun.client_secret, "csrf": get_token(request)})
+
+
+def opened(response: HttpResponse, script: str) -> HttpResponse:
+    """The page with its policy opened for the gateway's script, where it has one."""
+    if script:
+        parts = urlsplit(script)
+        origin = f"{parts.scheme}://{parts.netloc}"
+        double = {"script-src": [origin], "frame-src": [SELF, origin], "connect-src": [SELF, origin]}
+        allow(response, _STRIPE if parts.netloc == "js.stripe.com" else double)
+    return response
+
+
+def allow(response: HttpResponse, policy: dict[str, list[str]]) -> None:
+    """Add to what this one page may load or be sent to."""
+    response._csp_update = getattr(response, "_csp_update", {}) | policy  # type: ignore[attr-defined]  # django-csp's
