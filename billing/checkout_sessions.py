@@ -9,6 +9,7 @@ from django.urls import reverse
 from billing import coupons, returns
 from billing.models import Checkout, Coupon, Customer, PlanVersion, Price
 from billing.purchase import Purchase, items_of
+from billing.queries import shop
 from billing.selection import ItemTerms
 from gtm.shared import ids, links, outbox, vendors
 from gtm.shared.errors import Conflict, Invalid
@@ -45,6 +46,7 @@ def create(
     if known and (customer is None or known.pk != customer.pk):
         detail = f"{external_id} is {known.public_id} already: name it as the customer."
         raise Conflict(detail, attr="external_id", code="external_id_known")
+    _require_sold(plan_version, price, add_ons)
     order = Purchase(ids.uuid7(), plan_version, price.interval, quantity, price.currency, add_ons=add_ons)
     items_of(order)
     if coupon is not None:
@@ -70,6 +72,21 @@ def create(
     data = {"plan": plan_version.plan.code, "price": price.public_id, "quantity": quantity}
     outbox.publish("billing.checkout.created", made, at=at, customer_id=customer.pk if customer else None, data=data)
     return made
+
+
+def _require_sold(plan_version: PlanVersion, price: Price, add_ons: tuple[ItemTerms, ...]) -> None:
+    """Raises Invalid for what the checkout's page wouldn't sell."""
+    plan = plan_version.plan
+    published = {one.pk: one for one in plan_version.prices.filter(published=True)}
+    if plan.archived_at is not None or not shop.is_buyable(plan, [one for one in published.values() if not one.add_on]):
+        raise Invalid(f"{plan} can't be bought alone.", attr="plan", code="plan_not_for_sale")
+    if price.pk not in published or price.add_on or price.interval == Price.Interval.ONE_TIME:
+        raise Invalid(f"{price.code} is not a price that {plan} is bought by.", attr="price", code="unknown_price")
+    for position, item in enumerate(add_ons):
+        is_known = item.price.pk in published and item.price.add_on and item.price.currency == price.currency
+        if not is_known or item.price.interval == Price.Interval.ONE_TIME:
+            detail = f"{item.price.code} is not an add-on of {plan} in {price.currency}."
+            raise Invalid(detail, attr=f"add_ons.{position}.price", code="unknown_price")
 
 
 def path(checkout: Checkout, *, at: datetime) -> str:

@@ -20,10 +20,10 @@ from gtm.shared.templatetags.tandem import price as format_price
 def order_of(*, purchase: Purchase, buyer: Customer, trial_days: int, at: datetime) -> dict[str, Any]:
     """What is to pay today, as the invoice to come will say it.
 
-    ``lines`` (``amount`` None: not billed today), ``discounts`` (the same), ``tax`` (None: not known yet), ``tax_note``:
-    why none is added; ``tax_id_problem``: why the number that was typed counts for nothing; ``credit``: what the
-    buyer's balance pays, ``total``: what is charged then, ``after``: what follows; ``coupon_problem``: why a code that
-    was typed counts for nothing.
+    ``lines`` (``amount`` None: not billed today), ``discounts`` (the same), ``tax`` (None: not known yet),
+    ``tax_note``: why none is added; ``tax_id_problem``: why the number that was typed counts for nothing; ``credit``:
+    what the buyer's balance pays, ``total``: what is charged then, ``after``: what follows; ``coupon_problem``: why a
+    code that was typed counts for nothing.
     """
     items = items_of(purchase)
     given, problem = _coupons(purchase, at)

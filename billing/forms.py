@@ -43,11 +43,13 @@ class CardForm(forms.Form):
             )
 
     @property
+    def card_field(self) -> forms.BoundField:
+        return self["card"]
+
+    @property
     def entry(self) -> dict[str, str] | None:
         """The gateway's script and key for the card field of the page; None where a test method is chosen."""
-        if "card" not in self.fields or not self.gateway.script:
-            return None
-        return {"script": self.gateway.script, "key": self.gateway.publishable_key}
+        return gateways.entry(self.gateway) if "card" in self.fields else None
 
 
 class CheckoutForm(CardForm):

@@ -12,7 +12,7 @@ from billing.gateways import GatewayUnavailable
 from billing.models import Customer, PaymentMethod
 from gtm.shared.templatetags.tandem import money
 
-SAVED = "saved"
+SAVED, NEW = "saved", "new"
 
 
 class PayForm(forms.Form):
@@ -22,13 +22,15 @@ class PayForm(forms.Form):
     keep = forms.BooleanField(label=gettext_lazy("Use this card for later invoices, too"), required=False)
     amount = forms.IntegerField(widget=forms.HiddenInput)
     attempt = forms.UUIDField(widget=forms.HiddenInput)
+    given = forms.CharField(widget=forms.HiddenInput, max_length=200, required=False)
 
     def __init__(
         self, sent: Any = None, *, payer: Customer, saved: PaymentMethod | None, amount: int, currency: str
     ) -> None:
         super().__init__(sent, initial={"amount": amount, "attempt": uuid.uuid4()})
         self.due, self.currency = amount, currency
-        self.choices = [*_on_file(saved), *_others(payer)]
+        self.entry = _entry(payer)
+        self.choices = [*_on_file(saved), *(_another(saved) if self.entry else _others(payer))]
         self.fields["card"].choices = self.choices  # type: ignore[attr-defined]
         self.fields["card"].initial = self.choices[0][0] if self.choices else None
         if saved is None:
@@ -38,10 +40,17 @@ class PayForm(forms.Form):
     def uses_saved(self) -> bool:
         return bool(self.cleaned_data["card"] == SAVED)
 
+    @property
+    def card_field(self) -> forms.BoundField:
+        """What the gateway's card field brings: see ``billing/_card.html``."""
+        return self["given"]
+
     def clean(self) -> None:
         """Nobody pays another amount than the one that was shown."""
         super().clean()
         self.cleaned_data.setdefault("keep", True)
+        if self.cleaned_data.get("card") == NEW and not self.cleaned_data.get("given"):
+            self.add_error("given", _("Enter your card."))
         if self.cleaned_data.get("amount") not in (None, self.due):
             self.data = {name: self.data.get(name) for name in self.data} | {"amount": str(self.due)}
             values = {"amount": money(self.due, self.currency)}
@@ -50,6 +59,17 @@ class PayForm(forms.Form):
 
 def _on_file(saved: PaymentMethod | None) -> list[tuple[str, str]]:
     return [(SAVED, _("%(card)s, on file") % {"card": saved})] if saved else []
+
+
+def _another(saved: PaymentMethod | None) -> list[tuple[str, str]]:
+    return [(NEW, _("Another card") if saved else _("Card"))]
+
+
+def _entry(payer: Customer) -> dict[str, str] | None:
+    try:
+        return gateways.entry(gateways.of_customer(payer))
+    except GatewayUnavailable:
+        return None
 
 
 def _others(payer: Customer) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@ from django.urls import URLPattern, URLResolver, re_path
 
 from billing.api.balances import BalanceEntryViewSet, RefundViewSet
 from billing.api.catalog import FeatureViewSet, MeterViewSet, PlanViewSet, PriceViewSet, TaxRateViewSet
+from billing.api.checkout_sessions import CheckoutSessionViewSet
 from billing.api.coupons import CouponViewSet
 from billing.api.credit_notes import CreditNoteViewSet
 from billing.api.customers import CustomerViewSet
@@ -30,6 +31,7 @@ router.register("features", FeatureViewSet)
 router.register("meters", MeterViewSet)
 router.register("tax_rates", TaxRateViewSet)
 router.register("coupons", CouponViewSet)
+router.register("checkout_sessions", CheckoutSessionViewSet)
 router.register("subscriptions", SubscriptionViewSet)
 router.register("invoices", InvoiceViewSet)
 router.register("credit_notes", CreditNoteViewSet)

@@ -68,6 +68,11 @@ def of_customer(customer: Customer) -> Gateway:
     return _SANDBOX
 
 
+def entry(gateway: Gateway) -> dict[str, str] | None:
+    """The script and the key with which a page takes a card; None where a test method is chosen from a list."""
+    return {"script": gateway.script, "key": gateway.publishable_key} if gateway.script else None
+
+
 def is_live() -> bool:
     """Whether the installation holds a live Stripe key."""
     return settings.STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))

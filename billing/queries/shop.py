@@ -16,6 +16,17 @@ INTERVALS = ("week", "month", "quarter", "year")
 
 
 @dataclass(frozen=True)
+class Saving:
+    """What a year paid at once costs less than twelve months: ``amount`` in minor units, ``months`` where it is whole
+    months, ``percent`` rounded down.
+    """
+
+    amount: int
+    months: int
+    percent: int
+
+
+@dataclass(frozen=True)
 class Offer:
     """A plan on the price page. ``buyable`` is the invariant: it depends on the plan alone, never on who looks."""
 
@@ -29,6 +40,9 @@ class Offer:
     price_lines: list[dict[str, Any]]
     features: list[dict[str, str]]
     intervals: tuple[str, ...] = field(default=())
+    currency: str = ""
+    saving: Saving | None = None
+    currencies: tuple[str, ...] = field(default=())
 
 
 def current_versions(plans: Any) -> list[PlanVersion]:
@@ -48,10 +62,11 @@ def current_versions(plans: Any) -> list[PlanVersion]:
     )
 
 
-def offers(*, interval: str, currency: str) -> list[Offer]:
-    """Every plan for sale, priced by ``interval`` where it has such a price, else by the one it has."""
+def offers(*, interval: str, currency: str, base: str) -> list[Offer]:
+    """Every plan for sale, priced by ``interval`` and in ``currency`` where it has such a price, else by one it has."""
     return [
-        offer(version, interval=interval, currency=currency) for version in current_versions(Plan.objects.for_sale())
+        offer(version, interval=interval, currency=currency_of(version, currency, base))
+        for version in current_versions(Plan.objects.for_sale())
     ]
 
 
@@ -70,7 +85,31 @@ def offer(version: PlanVersion, *, interval: str, currency: str) -> Offer:
         price_lines=[wording.price_line(price) for price in shown],
         features=[feature_line(granted, per=per) for granted in version.entitlements.all() if granted.granted],
         intervals=intervals(prices),
+        currency=currency,
+        saving=saving(prices),
+        currencies=tuple(currencies(version)),
     )
+
+
+def saving(prices: Sequence[Price]) -> Saving | None:
+    """Of a single unit; None where there is none, or no one price for each interval."""
+    by_interval = {name: [one for one in prices if _licensed(one) and one.interval == name] for name in SWITCH}
+    if any(len(found) != 1 or found[0].interval_count != 1 for found in by_interval.values()):
+        return None
+    month, year = (wording.price_line(by_interval[name][0])["amount"] for name in SWITCH)
+    if not month or year is None or year >= 12 * month:
+        return None
+    less = 12 * month - year
+    return Saving(
+        amount=int(less), months=int(less // month) if less % month == 0 else 0, percent=int(100 * less // (12 * month))
+    )
+
+
+def comparison(shown: Sequence[Offer]) -> list[dict[str, Any]]:
+    """A row for each feature that any of the plans has: its ``name`` and, by plan, what it gives (None: nothing)."""
+    names = sorted({line["name"] for offer in shown for line in offer.features})
+    given = [{line["name"]: line["value"] for line in offer.features} for offer in shown]
+    return [{"name": name, "cells": [plan.get(name) for plan in given]} for name in names]
 
 
 def published(version: PlanVersion, currency: str) -> list[Price]:

@@ -20,12 +20,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
-from billing import customers, documents, hosted, invoices, payments, settlement
+from billing import confirmations, customers, documents, hosted, invoices, payment_methods, payments, settlement
+from billing.gateways import AnswerLost, words
 from billing.hosted_forms import PayForm, PurchaseOrderForm
 from billing.models import AttemptShare, CreditNote, Invoice, Payment, PaymentMethod
 from billing.queries import hosted as queries
 from billing.queries import portal
-from billing.views import files, invoice_page
+from billing.views import cards, files, invoice_page
 from gtm.shared import db, languages, links
 from gtm.shared.errors import DomainError
 from gtm.shared.flooding import is_flooded
@@ -131,7 +132,8 @@ def _page(
         "under_way": under_way,
         "failure": failure,
     }
-    return render(request, "billing/hosted_invoice.html", context, status=status)
+    shown = render(request, "billing/hosted_invoice.html", context, status=status)
+    return cards.opened(shown, form.entry["script"] if may_pay and form.entry else "")
 
 
 def _credit_note_row(token: str, note: CreditNote) -> dict[str, Any]:
@@ -191,13 +193,17 @@ def pay(request: HttpRequest, invoice: Invoice, token: str) -> HttpResponse:
     """Charge the payer's own card or another one for what is due, once however often the button is pressed."""
     if request.method != "POST" or settlement.open_amount(invoice) <= 0 or _is_under_way(invoice):
         return redirect("hosted_invoice", token)
+    if cards.wants_setup(request):
+        return cards.setup(request, invoice.customer)
     form = _pay_form(invoice, request.POST)
     if not form.is_valid():
         return _page(request, invoice, token, pay_form=form, status=422)
     if is_flooded(request, page="hosted_payment", senders=[("invoice", str(invoice.pk), PAYMENTS)]):
         failure = _("Too many payments were tried. Please try again in an hour.")
         return _page(request, invoice, token, pay_form=form, failure=failure, status=429)
-    failure = _try(invoice, form)
+    payment, failure = _try(invoice, form)
+    if payment is not None and payment.status == Payment.Status.REQUIRES_ACTION:
+        return redirect(confirmations.path(payment.pk, at=db.now()))
     if failure:
         invoice = _invoice(request, invoice.pk)
         return _page(request, invoice, token, pay_form=_pay_form(invoice), failure=failure, status=422)
@@ -206,16 +212,18 @@ def pay(request: HttpRequest, invoice: Invoice, token: str) -> HttpResponse:
     return redirect("hosted_invoice", token)
 
 
-def _try(invoice: Invoice, form: PayForm) -> str:
-    """Charge the card; the failure in words, empty when the invoice is paid or a payment under way."""
+def _try(invoice: Invoice, form: PayForm) -> tuple[Payment | None, str]:
+    """Charge the card: the payment, and the failure in words, empty when the invoice is paid or it is under way."""
     at = db.now_for(invoice)
     try:
         payment = payments.collect(invoice=invoice, payment_method=_method(invoice, form, at), at=at, on_session=True)
+    except AnswerLost:
+        return None, words.of("gateway_unreachable")
     except DomainError as refusal:
-        return refusal.detail
+        return None, refusal.detail
     if payment.status in {Payment.Status.SUCCEEDED, Payment.Status.PENDING, Payment.Status.PROCESSING}:
-        return ""  # what is under way is told by the page
-    return payment.failure_message or _("The payment did not go through.")
+        return payment, ""  # what is under way is told by the page
+    return payment, payment.failure_message or _("The payment did not go through.")
 
 
 def _method(invoice: Invoice, form: PayForm, at: Any) -> PaymentMethod:
@@ -223,10 +231,13 @@ def _method(invoice: Invoice, form: PayForm, at: Any) -> PaymentMethod:
     customer, saved = invoice.customer, portal.payment_method(invoice.customer)
     if form.uses_saved and saved is not None:
         return saved
+    default = saved is None or form.cleaned_data["keep"]
+    if form.entry is not None:
+        return payment_methods.take(customer=customer, given=form.cleaned_data["given"], default=default, at=at)
     return customers.attach_payment_method(
         customer=customer,
         gateway_token=form.cleaned_data["card"],
-        default=saved is None or form.cleaned_data["keep"],
+        default=default,
         at=at,
         payment_method_id=form.cleaned_data["attempt"],
     )

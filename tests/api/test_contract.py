@@ -41,6 +41,8 @@ PROMISED = [
     "meters",
     "meters/{id}",
     "tax_rates",
+    "checkout_sessions",
+    "checkout_sessions/{id}",
     "coupons",
     "coupons/{id}",
     "coupons/{id}/archive",

@@ -232,12 +232,12 @@ class TestCheckoutPage:
         self, client: Client, team: Plan, django_assert_num_queries: DjangoAssertNumQueries
     ) -> None:
         vat("DE", 19)
-        with django_assert_num_queries(16):
+        with django_assert_num_queries(17):
             client.get(CHECKOUT)
         for n in range(4):
             vat("DE", 10 + n)
             makers.published_plan(code=f"more-{n}")
-        with django_assert_num_queries(16):
+        with django_assert_num_queries(17):
             client.get(CHECKOUT)
 
 

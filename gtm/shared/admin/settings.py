@@ -22,6 +22,7 @@ GENERAL = (
     ("Your company", {"fields": (("name", "website"), ("support_email", "accent"), "logo")}),
     ("Figures", {"fields": (("base_currency", "reporting_zone"), "fiscal_year_start")}),
     ("Sales", {"fields": ("large_upgrade",)}),
+    ("Checkout", {"fields": (("terms_url", "terms_version"), "privacy_url", "return_hosts", "return_secret")}),
 )
 PAYMENTS = (
     ("Gateway", {"fields": ("gateway",)}),
@@ -32,6 +33,16 @@ PAYMENTS = (
 
 class GeneralForm(OperationForm):
     website = forms.URLField(required=False, assume_scheme="https", widget=widgets.UnfoldAdminURLInputWidget())
+    terms_url = forms.URLField(
+        label="Terms",
+        required=False,
+        assume_scheme="https",
+        widget=widgets.UnfoldAdminURLInputWidget(),
+        help_text="Their address. Whoever buys agrees to them; empty: nobody is asked.",
+    )
+    privacy_url = forms.URLField(
+        label="Privacy policy", required=False, assume_scheme="https", widget=widgets.UnfoldAdminURLInputWidget()
+    )
     base_currency = CurrencyField(help_text="In which reports are written, and the price page.")
     reporting_zone = TimezoneField(help_text="In whose days reports count.")
     fiscal_year_start = forms.TypedChoiceField(
@@ -59,12 +70,17 @@ class GeneralForm(OperationForm):
 
     class Meta:
         model = Vendor
-        fields = ("name", "support_email", "accent", "logo")
+        fields = ("name", "support_email", "accent", "logo", "terms_version", "return_hosts")
         widgets = {
             "logo": widgets.UnfoldAdminTextareaWidget(attrs={"rows": 3}),
             "accent": widgets.UnfoldAdminColorInputWidget(),
         }
-        labels = {"support_email": "E-mail for support"}
+        labels = {
+            "support_email": "E-mail for support",
+            "terms_version": "Version of the terms",
+            "return_hosts": "Hosts to return to",
+        }
+        help_texts = {"return_hosts": "Of your product, with commas between: app.example.com. See the manual, page 3."}
 
 
 class PaymentsForm(OperationForm):
@@ -111,7 +127,7 @@ class VendorAdmin(OperationAdmin):
         return PAYMENTS if _is_payments(request) else GENERAL
 
     def get_readonly_fields(self, request: HttpRequest, obj: Vendor | None = None) -> tuple[str, ...]:
-        return ("gateway",)
+        return ("gateway", "return_secret")
 
     def extra_context(self, request: HttpRequest, instance: Vendor) -> dict[str, Any]:
         return {"section": "Settings", "heading": "Payments" if _is_payments(request) else "General"}
@@ -122,6 +138,11 @@ class VendorAdmin(OperationAdmin):
             mode = "real money" if settings.STRIPE_SECRET_KEY.startswith(("sk_live", "rk_live")) else "test mode"
             return f"Stripe ({mode})"
         return "The sandbox: test cards, no real money. Set STRIPE_SECRET_KEY to be paid."
+
+    @display(description="Secret of signed returns")
+    def return_secret(self, vendor: Vendor) -> str:
+        """Shown once hosts are listed: your product verifies with it what a buyer brings back."""
+        return vendors.return_secret() if vendor.return_hosts else "Made when you list a host."
 
     def response_post_save_change(self, request: HttpRequest, obj: Vendor) -> HttpResponseRedirect:
         return redirect(request.path)

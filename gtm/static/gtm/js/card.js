@@ -12,6 +12,10 @@ function say(box, text) {
   if (text) place.append(Object.assign(document.createElement("p"), { textContent: text }));
 }
 
+function given(box) {
+  return box.querySelector("input[type=hidden]");
+}
+
 function busy(form, is) {
   for (const button of form.querySelectorAll("button:not([name])")) button.disabled = is;
 }
@@ -28,7 +32,7 @@ async function prepare(form, box) {
   typed.set("prepare", "1");
   let answer;
   try {
-    answer = await fetch(location.href, { method: "POST", body: typed, headers: { Accept: "application/json" } });
+    answer = await fetch(form.getAttribute("action") || location.href, { method: "POST", body: typed, headers: { Accept: "application/json" } });
   } catch {
     return { error: box.dataset.away };
   }
@@ -47,7 +51,7 @@ async function give(form, box, stripe, card) {
     say(box, result.error.message || (typeof result.error === "string" ? result.error : box.dataset.away));
     return false;
   }
-  form.elements.namedItem("card").value = result.setupIntent.id;
+  given(box).value = result.setupIntent.id;
   return true;
 }
 
@@ -57,22 +61,22 @@ function mount(box) {
   const stripe = window.Stripe(box.dataset.key);
   const card = stripe.elements({ locale: box.dataset.locale }).create("card", { style: LOOK(), hidePostalCode: true });
   card.mount(box.querySelector("[data-card-field]"));
-  form.elements.namedItem("card").value = "";
+  given(box).value = "";
   form.addEventListener("submit", async (event) => {
-    const choice = form.querySelector("[data-other-method]:checked");
-    if (choice || event.submitter?.name) return;
+    const chosen = form.querySelector("input[type=radio][name=card]:checked");
+    if ((chosen && chosen.value !== "new") || event.submitter?.name) return;
     event.preventDefault();
     event.stopPropagation();
     if (form.dataset.giving) return;
     form.dataset.giving = "1";
     busy(form, true);
-    const given = await give(form, box, stripe, card).catch(() => say(box, box.dataset.away));
-    if (given) return form.submit(); // and stays as it is until the answer is here: one click, one order
+    const may = await give(form, box, stripe, card).catch(() => say(box, box.dataset.away));
+    if (may) return form.submit(); // and stays as it is until the answer is here: one click, one order
     delete form.dataset.giving;
     busy(form, false);
   });
   window.addEventListener("pageshow", () => {
-    form.elements.namedItem("card").value = "";
+    given(box).value = "";
     delete form.dataset.giving;
     busy(form, false);
   });
