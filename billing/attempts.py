@@ -16,7 +16,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
-from billing import declines, gateways, meter_use, settlement, standing
+from billing import declines, dunning_cases, gateways, meter_use, settlement, standing
 from billing.gateways import AnswerLost, ChargeResult, GatewayUnavailable, Order, words
 from billing.models import (
     AttemptShare,
@@ -301,6 +301,13 @@ def _not_succeeded(
             write(invoice, payment_status=Invoice.PaymentStatus(result.status))
             concerned = settlement.on(invoice, subscriptions, alone=len(invoices) == 1)
             standing.on_failed(concerned, at=at, reason=result.failure_code)
+            dunning_cases.on_failed(
+                invoice=invoice,
+                subscriptions=concerned,
+                failure_code=result.failure_code,
+                hard=declines.is_hard(result.failure_code),
+                at=at,
+            )
 
 
 # --- ask ---------------------------------------------------------------------------------------

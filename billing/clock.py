@@ -5,7 +5,17 @@ from datetime import datetime
 from django.db import connection
 from django.db.models import Min
 
-from billing import announcements, coupons, late_hours, payments, refunds, runs, subscriptions
+from billing import (
+    announcements,
+    coupons,
+    dunning_runs,
+    expiring_cards,
+    late_hours,
+    payments,
+    refunds,
+    runs,
+    subscriptions,
+)
 from billing.models import (
     Allocation,
     BalanceEntry,
@@ -20,6 +30,8 @@ from billing.models import (
     DiscountUse,
     Dispute,
     Document,
+    DunningCase,
+    DunningStep,
     GatewayCustomer,
     Invoice,
     InvoiceLine,
@@ -55,6 +67,8 @@ def next_due(*, clock: TestClock) -> datetime | None:
         drafts.aggregate(at=Min("finalize_at"))["at"],
         payments.awaiting_collection(test_clock=clock).aggregate(at=Min("next_payment_attempt"))["at"],
         first + subscriptions.PAYMENT_WINDOW if first else None,
+        dunning_runs.next_due(test_clock=clock),
+        expiring_cards.next_due(test_clock=clock),
         clock.frozen_time if refunds.waiting(test_clock=clock).exists() else None,
         announcements.next_due(test_clock=clock),
     ]
@@ -66,6 +80,8 @@ def run_due(*, clock: TestClock, at: datetime) -> None:
     announcements.announce_due(at=at, test_clock=clock)
     runs.bill_due(at=at, test_clock=clock)
     subscriptions.expire_incomplete(at=at, test_clock=clock)
+    dunning_runs.run_due(at=at, test_clock=clock)
+    expiring_cards.tell_due(at=at, test_clock=clock)
     refunds.send_pending(test_clock=clock)
 
 
@@ -108,7 +124,9 @@ def _delete_money(clock: TestClock) -> None:
     lines = InvoiceLine.objects.filter(invoice__test_clock=clock)
     lines.filter(credits_line__isnull=False).delete()
     lines.delete()
+    DunningStep.objects.filter(case__test_clock=clock).delete()
     Invoice.objects.filter(test_clock=clock).delete()
+    DunningCase.objects.filter(test_clock=clock).delete()
     NumberSeries.objects.filter(test_clock=clock).delete()
     BillingRun.objects.filter(test_clock=clock).delete()
 

@@ -14,7 +14,7 @@ from stdnum import get_cc_module
 from stdnum.eu import vat
 from stdnum.exceptions import InvalidChecksum, ValidationError
 
-from billing import gateways
+from billing import dunning_cases, gateways
 from billing.models import (
     Customer,
     CustomerBalance,
@@ -114,6 +114,12 @@ def _has_bought(customer: Customer) -> bool:
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
     """Values as a fact may hold them; another object is named by its id."""
     return {name: getattr(value, "public_id", value) for name, value in values.items()}
+
+
+def record_managed(*, account_id: uuid.UUID, managed: bool) -> None:
+    """Note whether somebody looks after the account's customers: dunning tells that person, and cuts nothing off."""
+    theirs = Customer.objects.filter(account_id=account_id).exclude(managed=managed)
+    theirs.update(managed=managed, updated_at=Now())
 
 
 def record_account(*, customer_id: uuid.UUID, account_id: uuid.UUID) -> None:
@@ -224,6 +230,7 @@ def keep(method: PaymentMethod, *, at: datetime) -> PaymentMethod:
         test_clock_id=customer.test_clock_id,
         data={"kind": method.kind, "brand": method.brand, "default": method.is_default},
     )
+    dunning_cases.on_new_method(payer=customer, at=at)
     return method
 
 

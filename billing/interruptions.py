@@ -27,6 +27,17 @@ def begin(
     at: datetime,
 ) -> None:
     """Pause from ``when`` on: that day is billed, what is paid for the time after it goes to the balance."""
+    _stop(subscription, when=when, origin=origin, vendor=vendor, at=at)
+    standing.pause(subscription, effective_at=when, origin=origin, reason=f"requested_by_{origin}", note=reason, at=at)
+
+
+def stop_unpaid(subscription: Subscription, *, vendor: Vendor, at: datetime) -> None:
+    """Stop for want of payment: this day is billed, and what was asked for the time after it is taken off."""
+    _stop(subscription, when=at, origin=System, vendor=vendor, at=at)
+    standing.stop_unpaid(subscription, reason="payment_failed", at=at)
+
+
+def _stop(subscription: Subscription, *, when: datetime, origin: str, vendor: Vendor, at: datetime) -> None:
     live = charges.live_items(subscription)
     unused.credit(
         stops=[Stop(item, charges.closing(item, when, unit=vendor.proration_unit)) for item in live],  # type: ignore[arg-type]  # choices
@@ -44,7 +55,6 @@ def begin(
         item.next_bill_at = None
     charges.write_items([subscription])
     standing.plan_changes(subscription)
-    standing.pause(subscription, effective_at=when, origin=origin, reason=f"requested_by_{origin}", note=reason, at=at)
 
 
 def end(

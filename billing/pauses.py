@@ -130,10 +130,34 @@ def _resumes(begins: datetime, resume_at: datetime | None) -> datetime | None:
 
 def _begin(subscription: Subscription, vendor: Vendor, *, origin: str, reason: str, at: datetime) -> None:
     """Bill what closes by now, and what is used until then, and let the pause take effect."""
-    bulk.insert(Charge, charges.due(subscriptions=[subscription], until=at, vendor=vendor))
-    charges.write_items([subscription])
+    _close_books(subscription, vendor, at)
     interruptions.begin(subscription, when=at, origin=origin, reason=reason, vendor=vendor, at=at)
     invoices.bill(subscription, vendor=vendor, at=at)
+
+
+def _close_books(subscription: Subscription, vendor: Vendor, at: datetime) -> None:
+    bulk.insert(Charge, charges.due(subscriptions=[subscription], until=at, vendor=vendor))
+    charges.write_items([subscription])
+
+
+@transaction.atomic
+def stop_unpaid(*, subscription: Subscription, at: datetime) -> Subscription:
+    """Bill and grant nothing from now on, until all that failed is paid: dunning's last step.
+
+    What was used until now stays owed; what was asked for the time after it is taken off. Once it is paid, the next
+    bill run lets it go on in periods of a new anchor. Nothing happens to one that isn't running.
+    """
+    subscription = standing.locked(subscription)
+    if subscription.status not in _PAUSABLE:
+        return subscription
+    vendor = vendors.current()
+    turns.catch_up(subscription, until=at, vendor=vendor)
+    subscription.pause_at, subscription.pause_mode, subscription.resume_at = at, Mode.NO_ACCESS, None
+    charges.replan(subscription, vendor=vendor)
+    _close_books(subscription, vendor, at)
+    interruptions.stop_unpaid(subscription, vendor=vendor, at=at)
+    invoices.bill(subscription, vendor=vendor, at=at)
+    return subscription
 
 
 def _end(subscription: Subscription, *, origin: str, reason: str, at: datetime, row_id: uuid.UUID | None) -> None:

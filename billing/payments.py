@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from billing import attempts, entities, settlement, standing
+from billing import attempts, dunning_cases, entities, settlement, standing
 from billing.attempts import NoPaymentMethod
 from billing.models import CollectionMethod, Customer, Invoice, Payment, PaymentMethod, Subscription
 from gtm.shared import outbox
@@ -143,6 +143,9 @@ def _mark_without_method(invoice: Invoice, *, at: datetime) -> None:
         data={"failure_code": NoPaymentMethod.code, "amount": invoice.amount_due, "currency": invoice.currency},
     )
     standing.on_failed(subscriptions, at=at, reason=NoPaymentMethod.code)
+    dunning_cases.on_failed(
+        invoice=invoice, subscriptions=subscriptions, failure_code=NoPaymentMethod.code, hard=True, at=at
+    )
 
 
 # --- by hand -----------------------------------------------------------------------------------

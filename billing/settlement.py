@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from billing import balances, standing
+from billing import balances, dunning_cases, standing
 from billing.models import Allocation, BalanceEntry, Customer, Invoice, InvoiceLine, Payment, Subscription
 from gtm.shared import db, outbox
 from gtm.shared.models import Event, write
@@ -75,6 +75,7 @@ def mark_paid(invoice: Invoice, subscriptions: Iterable[Subscription], *, at: da
         data={"currency": invoice.currency, "total": invoice.total},
     )
     standing.on_paid(subscriptions, invoice=invoice, at=at)
+    dunning_cases.on_settled(invoice=invoice, at=at)
 
 
 def allocate(

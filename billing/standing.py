@@ -138,7 +138,8 @@ def fall_behind(subscription: Subscription, *, at: datetime, reason: str = "") -
 
 
 def recover(subscription: Subscription, *, at: datetime) -> None:
-    _move(subscription, Status.ACTIVE, kind="recovered", at=at)
+    subscription.access_ended_at = None
+    _move(subscription, Status.ACTIVE, kind="recovered", at=at, also=["access_ended_at"])
 
 
 def pause(subscription: Subscription, **told: Any) -> None:
@@ -146,10 +147,17 @@ def pause(subscription: Subscription, **told: Any) -> None:
     _move(subscription, Status.PAUSED, kind="paused", also=PAUSE, **told)
 
 
+def stop_unpaid(subscription: Subscription, **told: Any) -> None:
+    """Bill nothing more and grant nothing until what is owed is paid."""
+    _move(subscription, Status.UNPAID, kind="unpaid", also=PAUSE, **told)
+
+
 def resume(subscription: Subscription, **told: Any) -> None:
-    """Let a paused subscription go on: in order, or behind as it was with what it still owes."""
+    """Let a stopped subscription go on: in order, or behind as it was with what it still owes."""
     to = Status.PAST_DUE if _owed(subscription).exists() else Status.ACTIVE
-    _move(subscription, to, kind="resumed", also=PAUSE, **told)
+    if to == Status.ACTIVE:
+        subscription.access_ended_at = None
+    _move(subscription, to, kind="resumed", also=[*PAUSE, "access_ended_at"], **told)
 
 
 def expire(subscription: Subscription, *, at: datetime, reason: str) -> None:
@@ -364,12 +372,15 @@ def refresh(subscriptions: Sequence[Subscription]) -> None:
 
 
 def on_paid(subscriptions: Iterable[Subscription], *, invoice: Invoice, at: datetime) -> None:
-    """An invoice was settled: what waited for it begins, what was behind with it alone is in order again."""
-    for subscription in _with_status(subscriptions, Status.INCOMPLETE, Status.PAST_DUE):
+    """An invoice was settled: what waited for it begins, what was behind with it alone is in order again.
+
+    One that was stopped for it goes on with the next bill run, in periods of a new anchor.
+    """
+    for subscription in _with_status(subscriptions, Status.INCOMPLETE, Status.PAST_DUE, Status.UNPAID):
         if subscription.status == Status.INCOMPLETE:
             activate(subscription, at=at)
         elif not _owes_more(subscription, invoice):
-            recover(subscription, at=at)
+            recover(subscription, at=at) if subscription.status == Status.PAST_DUE else _go_on(subscription, at=at)
 
 
 def on_failed(subscriptions: Iterable[Subscription], *, at: datetime, reason: str) -> None:
@@ -391,6 +402,11 @@ def on_voided(subscriptions: Iterable[Subscription], *, invoice: Invoice, at: da
             recover(subscription, at=at)
 
 
+def _go_on(subscription: Subscription, *, at: datetime) -> None:
+    subscription.resume_at = at
+    save(subscription, "resume_at")
+
+
 def _with_status(subscriptions: Iterable[Subscription], *statuses: Status) -> list[Subscription]:
     """Those of them, read whole; mostly there are none, and nothing is read."""
     keys = [one.pk for one in subscriptions if one.status in statuses]
@@ -407,9 +423,9 @@ def _owes_more(subscription: Subscription, settled: Invoice) -> bool:
 
 
 def _owed(subscription: Subscription) -> QuerySet[Invoice]:
-    """The open invoices that a payment was tried for."""
+    """The open invoices whose charge failed, or whose terms are over."""
+    failed = Q(payment_status__in=[Invoice.PaymentStatus.FAILED, Invoice.PaymentStatus.REQUIRES_ACTION])
+    overdue = Q(overdue_at__isnull=False)
     return Invoice.objects.filter(
-        status=Invoice.Status.OPEN,
-        payment_status__in=[Invoice.PaymentStatus.FAILED, Invoice.PaymentStatus.REQUIRES_ACTION],
-        lines__charge__subscription=subscription,
+        failed | overdue, status=Invoice.Status.OPEN, lines__charge__subscription=subscription
     )

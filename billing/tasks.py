@@ -4,7 +4,17 @@ from typing import Any
 
 from celery import shared_task
 
-from billing import announcements, attempts, documents, partitions, refunds, runs, subscriptions
+from billing import (
+    announcements,
+    attempts,
+    documents,
+    dunning_runs,
+    expiring_cards,
+    partitions,
+    refunds,
+    runs,
+    subscriptions,
+)
 from gtm.shared import db, nudges, pulse
 
 
@@ -43,6 +53,14 @@ def expire_incomplete(**kwargs: Any) -> None:
     """Give up subscriptions whose first payment did not come."""
     with pulse.job("expire unfinished subscriptions"):
         subscriptions.expire_incomplete(at=db.now())
+
+
+@shared_task
+def run_dunning(**kwargs: Any) -> None:
+    """Try cards again, remind of bills and of cards that expire, and do what follows where no money comes."""
+    with pulse.job("run dunning"):
+        dunning_runs.run_due(at=db.now())
+        expiring_cards.tell_due(at=db.now())
 
 
 @shared_task

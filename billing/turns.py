@@ -80,7 +80,7 @@ def _walk(
 # --- stops on the way --------------------------------------------------------------------------
 def _next_stop(subscription: Subscription, *, until: datetime) -> datetime | None:
     """The next instant by ``until`` at which a change, a pause or its end takes effect, unless something ends it."""
-    paused = subscription.status == Status.PAUSED
+    paused = subscription.status in (Status.PAUSED, Status.UNPAID)
     at = subscription.resume_at if paused else subscription.next_change_at
     if at is None or at > until or not (paused or subscription.status in Subscription.LIVE):
         return None
@@ -98,7 +98,7 @@ def _stop(subscription: Subscription, *, at: datetime, until: datetime, vendor: 
     kind = _turn(subscription, charged=bool(made), at=at - _INSTANT)
     standing.save(subscription)
     standing.tell([subscription], kinds={subscription.pk: kind}, before=before, at=until)
-    if subscription.status == Status.PAUSED:
+    if subscription.status in (Status.PAUSED, Status.UNPAID):
         interruptions.end_due(subscription, when=at, vendor=vendor, at=until)
         return
     for phase in phases.waiting(subscription).filter(starts_at=at):

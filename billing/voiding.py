@@ -5,7 +5,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from billing import balances, drafting, settlement, standing
+from billing import balances, drafting, dunning_cases, settlement, standing
 from billing import charges as charging
 from billing.models import AttemptShare, Charge, Invoice, LineReason, Subscription
 from gtm.shared import bulk, outbox
@@ -37,6 +37,7 @@ def void(
     invoice.save(update_fields={*_VOIDED, *invoice.touch()})
     invoice.refresh_from_db(fields=["updated_at"])
     standing.on_voided(subscriptions, invoice=invoice, at=at)
+    dunning_cases.on_settled(invoice=invoice, at=at)
     _release(invoice, at=at, waive=waive)
     outbox.publish_many([drafting.fact(invoice, "voided", at=at, reason=cause)])
     return invoice
@@ -55,6 +56,7 @@ def write_off(*, invoice: Invoice, at: datetime, reason: str = "") -> Invoice:
     _require_no_payment(invoice)
     metadata = {**invoice.metadata, "write_off_reason": reason} if reason else invoice.metadata
     write(invoice, status=Status.UNCOLLECTIBLE, next_payment_attempt=None, metadata=metadata)
+    dunning_cases.on_settled(invoice=invoice, at=at)
     fact = drafting.fact(invoice, "written_off", at=at)
     fact.data["amount"] = invoice.amount_due
     outbox.publish_many([fact])

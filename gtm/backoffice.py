@@ -114,6 +114,8 @@ MENU: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("Charges", "billing_charge_changelist"),
             ("Usage", "billing_usage_events"),
             ("Usage corrections", "billing_usagecorrection_changelist"),
+            ("Dunning", "billing_dunningcase_changelist"),
+            ("Dunning policies", "billing_dunningpolicy_changelist"),
             ("Bill runs", "billing_billingrun_changelist"),
             ("Documents", "billing_document_changelist"),
         ),

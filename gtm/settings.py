@@ -142,6 +142,7 @@ CELERY_BEAT_SCHEDULE = {
     "bill what is due": _every(60, "billing.tasks.bill_due"),
     "render documents": _every(60, "billing.tasks.render_missing_documents"),
     "settle attempts": _every(60, "billing.tasks.settle_attempts"),
+    "run dunning": _every(60, "billing.tasks.run_dunning"),
     "send refunds": _every(60, "billing.tasks.send_refunds"),
     "expire unfinished subscriptions": _every(300, "billing.tasks.expire_incomplete"),
     "make partitions": _every(3600, "billing.tasks.make_partitions"),

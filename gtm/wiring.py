@@ -28,6 +28,9 @@ HANDLERS: dict[str, tuple[str, ...]] = {
     "billing.credit_note.issued": ("billing.handlers.credit_note_issued",),
     "billing.refund.succeeded": ("billing.handlers.refund_succeeded",),
     "billing.prompt.shown": ("billing.handlers.prompt_shown",),
+    "billing.dunning.opened": ("crm.handlers.payment_late",),
+    "billing.dunning.final_action_due": ("crm.handlers.payment_late",),
+    "crm.account.motion_decided": ("crm.handlers.motion_decided",),
     "billing.usage.recorded": ("signals.handlers.usage_recorded",),
     "billing.usage.corrected": ("signals.handlers.usage_recorded",),
 }

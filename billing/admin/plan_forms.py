@@ -43,6 +43,7 @@ class PlanForm(OperationForm):
             "code": "Stands in addresses and in the API, and stays.",
             "demo_policy": "Required takes the buy button away; a self-serve plan can't have that.",
             "position": "The place on the price page: 0 comes first.",
+            "dunning_policy": "For whoever pays for this plan; empty: the one that holds for all.",
             "cancel_offer": "Named once beside the cancel button; it never stands in its way.",
         }
         labels = {

@@ -123,6 +123,7 @@ class PlanAdmin(OperationAdmin):
             {"fields": (("position", "family"),)},
         ),
         ("Trial", {"fields": (("trial_days", "trial_end"), "trial_requires_payment_method")}),
+        ("When a payment fails", {"fields": ("dunning_policy",)}),
         ("When a customer cancels", {"fields": ("cancel_offer", ("cancel_coupon", "cancel_plan"))}),
     )
     actions_detail = ("preview", "simulate", "publish", "withdraw", "archive")

@@ -74,6 +74,7 @@ class DunningCase(Resource):
     terms = models.JSONField()
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.OPEN)
     opened_at = models.DateTimeField()
+    troubled_at = models.DateTimeField(null=True, help_text="The first failed charge, or the first bill overdue.")
     failed_at = models.DateTimeField(null=True, help_text="The first failed charge.")
     failure_code = models.CharField(max_length=60, blank=True)
     needs_method = models.BooleanField(default=False, help_text="Only another payment method helps.")

@@ -74,6 +74,9 @@ class Invoice(Resource):
     finalized_at = models.DateTimeField(null=True, blank=True)
     paid_at = models.DateTimeField(null=True, blank=True)
     next_payment_attempt = models.DateTimeField(null=True, blank=True)
+    dunning_case = models.ForeignKey(
+        "billing.DunningCase", null=True, blank=True, on_delete=models.SET_NULL, related_name="invoices"
+    )
     overdue_at = models.DateTimeField(null=True, blank=True, help_text="When its terms were found to be over.")
     seller = models.JSONField(default=dict)
     buyer = models.JSONField(default=dict)

@@ -161,8 +161,11 @@ def _lapse(grant: Grant, at: datetime) -> str | None:
 
 
 def _gives_access(subscription: Subscription) -> bool:
+    """Past due gives access within the grace that dunning has, which it ends."""
     keeps = subscription.pause_mode == Subscription.PauseMode.KEEP_ACCESS
-    return subscription.status in Subscription.LIVE or (keeps and subscription.status == Subscription.Status.PAUSED)
+    if subscription.status == Subscription.Status.PAUSED:
+        return keeps
+    return subscription.status in Subscription.LIVE and subscription.access_ended_at is None
 
 
 def _ends(grant: Grant) -> datetime | None:

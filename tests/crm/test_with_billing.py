@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from billing import subscriptions
-from billing.models import Customer
+from billing import dunning_runs, runs, subscriptions
+from billing.models import Customer, Invoice, Subscription
 from crm import accounts
-from crm.models import Account, MotionDecision
+from crm.models import Account, Alert, MotionDecision
 from crm.queries import revenue
 from gtm.shared import outbox
 from gtm.shared.models import ExchangeRate, PendingFact
@@ -110,3 +110,31 @@ class TestFriction:
         assert not Account.objects.exists()
         settle()
         assert Account.objects.get().motion == "self_serve"
+
+
+class TestArrears:
+    """Whoever looks after a customer hears of unpaid invoices; nobody calls one who serves itself."""
+
+    @pytest.fixture(autouse=True)
+    def _sales(self) -> None:
+        makers.sales(world.ann())
+
+    @pytest.mark.parametrize(("monthly", "managed", "alerts"), [(4_900, False, 0), (500_000, True, 1)])
+    def test_the_owner_is_told_first(self, monthly: int, managed: bool, alerts: int) -> None:
+        customer = buy(amount=monthly)
+        settle()
+        customer.refresh_from_db()
+        assert customer.managed is managed
+        billing.card(customer, "pm_card_chargeDeclinedInsufficientFunds", at=LATER)
+        due = makers.NOON + timedelta(days=40)
+        runs.bill_due(at=due)
+        settle()
+        found = Alert.objects.filter(rule_code="dunning")
+        assert found.count() == alerts
+        if alerts:
+            number = Invoice.objects.get(status="open").number
+            assert found.get().evidence == f"$5,000.00 for {number} has not been paid (insufficient funds)."
+            dunning_runs.run_due(at=due + timedelta(days=20))
+            settle()
+            assert found.latest("raised_at").rule_name == "Decide about unpaid invoices"
+            assert Subscription.objects.get().status == "past_due"

@@ -3,7 +3,17 @@
 from datetime import timedelta
 from decimal import Decimal
 
-from billing import balances, catalog, customers, documents, subscriptions, usage, usage_corrections
+from billing import (
+    balances,
+    catalog,
+    customers,
+    documents,
+    dunning_policies,
+    dunning_runs,
+    subscriptions,
+    usage,
+    usage_corrections,
+)
 from billing.models import BillingRun, Customer, Invoice, LegalEntity, Plan
 from crm import pools, teams
 from crm.models import Account
@@ -77,10 +87,19 @@ def _customer(number: int) -> Customer:
     invoice = Invoice.objects.get(customer=customer)
     documents.invoice_pdf(invoice=invoice, at=JAN_1)
     makers.credited(invoice, 100, settle="refund")
+    _arrears(customer)
     balances.adjust(customer=customer, amount=100, reason="An outage", at=JAN_1)
     member = world.user(email=f"cora@customer{number}.com")
     customers.add_member(customer=customer, user=member, role="owner", at=JAN_1)
     return customer
+
+
+def _arrears(customer: Customer) -> None:
+    """Another company's bill on terms, which a case of its own looks after."""
+    customer = makers.customer(name=f"Debtor of {customer.name}", collection_method="send_invoice")
+    dunning_policies.create(code=f"policy-{customer.pk.hex[-12:]}", name="Calm", at=JAN_1)
+    makers.invoiced(customer, 1000)
+    dunning_runs.run_due(at=JAN_1 + timedelta(days=2))
 
 
 def _desk(number: int, customer: Customer) -> None:

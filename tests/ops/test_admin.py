@@ -11,7 +11,7 @@ from django.db.models import Model
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
-from billing.models import Coupon, Customer, Feature, LegalEntity, Meter, Plan, TaxRate
+from billing.models import Coupon, Customer, DunningPolicy, Feature, LegalEntity, Meter, Plan, TaxRate
 from crm.models import Leave, Pool, Queue, Ruleset, SegmentPolicy, Team
 from gtm.shared.admin_base import OperationAdmin
 from gtm.shared.models import ApiKey, Event, ExchangeRate, Mail, TestClock, User, Vendor, WebhookEndpoint
@@ -25,6 +25,7 @@ MODELS: list[type[Model]] = sorted(admin.site._registry, key=lambda model: model
 CHANGES: dict[type[Model], tuple[dict[str, Any], str]] = {
     Coupon: ({"name": "New"}, "billing.coupon.changed"),
     Customer: ({"name": "New"}, "billing.customer.changed"),
+    DunningPolicy: ({"name": "New"}, "billing.dunning_policy.changed"),
     ExchangeRate: ({"rate": "1.5"}, "exchange_rate.changed"),
     Feature: ({"name": "New"}, "billing.feature.changed"),
     Leave: ({"ends_at_0": "2026-02-01"}, "crm.leave.changed"),
@@ -44,6 +45,7 @@ ADDITIONS: dict[type[Model], tuple[dict[str, Any], str]] = {
     ApiKey: ({"name": "New"}, "api_key.issued"),
     Coupon: ({"code": "NEW", "amount_off": "5.00", "currency": "EUR"}, "billing.coupon.created"),
     Customer: ({"name": "New"}, "billing.customer.created"),
+    DunningPolicy: ({"name": "New", "code": "new"}, "billing.dunning_policy.created"),
     ExchangeRate: ({"date": "2026-03-01", "currency": "GBP", "rate": "0.8"}, "exchange_rate.created"),
     Feature: ({"name": "New", "code": "new", "type": "boolean"}, "billing.feature.created"),
     LegalEntity: ({"name": "New", "code": "new", "country": "DE"}, "billing.legal_entity.created"),
@@ -304,5 +306,5 @@ class TestFrontPage:
         shown = founder.get(address("index")).context
         assert [task.title for task in shown["tasks"] if not task.done] == ["Mail", "Real payments"]
         assert [(concern.words, concern.count) for concern in shown["concerns"]] == [
-            ("Customers whose billing is held up", 1)
+            ("Customers whose billing is held up", 2)
         ]
