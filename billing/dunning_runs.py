@@ -175,7 +175,8 @@ def _overdue(case: DunningCase, action: Action, at: datetime) -> None:
 
 
 def _remind(case: DunningCase, action: Action, at: datetime) -> None:
-    dunning_cases.tell(case, "reminded", invoices=[_bill_of(action)], at=at, day=action.day)
+    last = action.day == max(dunning.schedule_of(case.terms).reminder_days)
+    dunning_cases.tell(case, "reminded", invoices=[_bill_of(action)], at=at, day=action.day, last=last)
 
 
 def _bill_of(action: Action) -> Invoice:

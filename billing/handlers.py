@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from billing import attempts, hosted, notice_words, notices, phases
+from billing import attempts, dunning_cases, hosted, notice_words, notices, phases
 from billing.gateways import words
 from billing.models import (
     Allocation,
@@ -14,6 +14,7 @@ from billing.models import (
     Member,
     Payment,
     PaymentMethod,
+    Plan,
     PlanVersion,
     Prompt,
     Refund,
@@ -113,6 +114,36 @@ def _is_on_the_page(event: Event, customer: Customer) -> bool:
     if kind != "user":
         return kind == "visitor"
     return Member.objects.filter(customer=customer, user=ids.decode(who, prefix=User.PREFIX)).exists()
+
+
+def bill_reminded(event: Event) -> None:
+    """The last reminder says that it is the last one."""
+    for invoice in _named_in(event):
+        day = event.data["day"]
+        overdue = {"overdue": day > 0, "ends_at": None, "pay_url": _url(invoice)}
+        template = "final_notice" if day > 0 and event.data["last"] else "invoice_reminder"
+        _send(template, invoice.customer, event, _about(invoice) | overdue)
+
+
+def access_ended(event: Event) -> None:
+    for invoice in _named_in(event)[:1]:
+        plans = Plan.objects.filter(versions__subscriptions__in=dunning_cases.behind([invoice])).distinct()
+        ended = {"plan": ", ".join(plan.name for plan in plans), "access_ended": True, "pay_url": _url(invoice)}
+        _send("final_notice", invoice.customer, event, _about(invoice) | ended)
+
+
+def _named_in(event: Event) -> list[Invoice]:
+    """The invoices that the fact names and that are still open."""
+    found = _invoices(ids.decode(one, prefix=Invoice.PREFIX) for one in event.data["invoices"])
+    return [one for one in found if one.status == Invoice.Status.OPEN]
+
+
+def card_expiring(event: Event) -> None:
+    """Unless it was replaced meanwhile."""
+    method = PaymentMethod.objects.select_related("customer").filter(pk=event.object_id, detached_at=None).first()
+    if method is not None:
+        context = {"payment_method": method, "card_url": hosted.card_url(method.customer_id, at=db.now()), "facts": []}
+        _send("card_expiring", method.customer, event, context)
 
 
 # --- plans -------------------------------------------------------------------------------------

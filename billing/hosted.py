@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from gtm.shared import links
 
-INVOICE, MAIL = "invoice", "mail"
+INVOICE, MAIL, CARD = "invoice", "mail", "card"
 MAIL_LASTS = timedelta(days=730)  # who looks for a way out in an old mail finds it
 
 
@@ -16,6 +16,12 @@ def invoice_url(invoice_id: uuid.UUID, *, at: datetime) -> str:
     """One invoice: to look at, to take along, to pay. ``at`` is wall time."""
     token = links.make(INVOICE, invoice_id, at=at, lasts=timedelta(days=settings.HOSTED_LINK_DAYS))
     return f"{settings.BASE_URL}{reverse('hosted_invoice', args=[token])}"
+
+
+def card_url(customer_id: uuid.UUID, *, at: datetime) -> str:
+    """Where a payer gives another payment method. ``at`` is wall time."""
+    token = links.make(CARD, customer_id, at=at, lasts=timedelta(days=settings.HOSTED_LINK_DAYS))
+    return f"{settings.BASE_URL}{reverse('hosted_card', args=[token])}"
 
 
 def preferences_url(mail_id: uuid.UUID, *, at: datetime) -> str:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from billing.views import checkout, confirming, hosted, mail_preferences, portal, portal_documents, pricing
+from billing.views import card_link, checkout, confirming, hosted, mail_preferences, portal, portal_documents, pricing
 
 urlpatterns = [
     path("pricing/", pricing.show, name="pricing"),
@@ -22,6 +22,7 @@ urlpatterns = [
     path("portal/<str:customer>/details/", portal.details, name="portal_details"),
     path("portal/<str:customer>/prompts/<uuid:prompt>/dismissal/", portal.dismiss, name="portal_dismiss"),
     path("portal/<str:customer>/mail/", mail_preferences.of_member, name="portal_mail"),
+    path("card/<str:token>/", card_link.show, name="hosted_card"),
     path("i/<str:token>/", hosted.show, name="hosted_invoice"),
     path("i/<str:token>/pdf/", hosted.pdf, name="hosted_invoice_pdf"),
     path("i/<str:token>/xml/", hosted.xml, name="hosted_invoice_xml"),
