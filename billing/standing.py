@@ -66,8 +66,7 @@ def _next_bill_at(subscription: Subscription, items: list[SubscriptionItem]) -> 
     if subscription.status in Subscription.ENDED:
         return None
     if subscription.status in NOT_BILLED:
-        resumes = subscription.resume_at if subscription.status == Status.PAUSED else None
-        return schedule.next_due([subscription.cancel_at, resumes])
+        return schedule.next_due([subscription.cancel_at, subscription.resume_at])
     if subscription.status == Status.INCOMPLETE:
         return None if has_begun(subscription, items) else subscription.start_at
     trial_end = subscription.trial_end if subscription.status == Status.TRIALING else None

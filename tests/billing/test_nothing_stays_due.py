@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing import changes, pauses, runs, standing, subscriptions
+from billing import changes, pauses, runs, subscriptions
 from billing.models import Charge, Plan, Subscription
 from gtm.shared.errors import DomainError
 from tests.billing import makers
@@ -50,14 +50,7 @@ def plan_something(one: Subscription, chance: random.Random, at: Any) -> None:
     elif what == "keep":
         subscriptions.undo_cancellation(subscription=one, at=at)
     elif one.status in Subscription.LIVE:
-        leave_unpaid(one)
-
-
-def leave_unpaid(one: Subscription) -> None:
-    """As the end of dunning may leave it."""
-    one = standing.loaded().get(pk=one.pk)
-    one.status = Status.UNPAID
-    standing.save(one)
+        pauses.stop_unpaid(subscription=one, at=at)
 
 
 def nothing_is_due(at: Any) -> None:
@@ -89,7 +82,7 @@ def test_what_is_unpaid_does_not_come_back_by_itself() -> None:
     one = makers.subscribed(makers.customer(), plan=makers.published_plan())
     feb_1 = JAN_1 + timedelta(days=31)
     pauses.pause(subscription=one, when="period_end", resume_at=feb_1 + timedelta(days=9), at=JAN_1)
-    leave_unpaid(one)
+    pauses.stop_unpaid(subscription=one, at=JAN_1 + timedelta(days=5))
     later = feb_1 + timedelta(days=20)
     assert runs.bill_due(at=later).parked == 0
     nothing_is_due(later)
