@@ -56,13 +56,13 @@ def next_due(*, test_clock: TestClock) -> datetime | None:
 
 
 def retry(*, payer: Customer, at: datetime) -> None:
-    """Charge now what failed, to the method that was just given. Not in a transaction."""
+    """Charge now what failed, to the method that was just given, and do nothing else. Not in a transaction."""
     for case in DunningCase.objects.filter(payer=payer, status=Status.OPEN, retry_at__isnull=False):
-        work(case=case, at=at)
+        work(case=case, at=at, rest=False)
 
 
-def work(*, case: DunningCase, at: datetime) -> None:
-    """Do what is due in one case: try the card first, then the rest. Not in a transaction.
+def work(*, case: DunningCase, at: datetime, rest: bool = True) -> None:
+    """Do what is due in one case: try the card first, then the ``rest``. Not in a transaction.
 
     A payer whose test clock has begun to advance, or a case that somebody else works on, is left for the next time.
     """
@@ -70,7 +70,7 @@ def work(*, case: DunningCase, at: datetime) -> None:
         tries = _take(case, at)
         if tries:
             payments.collect_all(invoices=list(dunning_cases.failing(case)), at=at)
-        _finish(case, tries, at)
+        _finish(case, tries, at, rest=rest)
     except DomainError as refusal:
         log.warning("dunning_not_done", case=case.public_id, code=refusal.code)
 
@@ -131,13 +131,13 @@ def _take(case: DunningCase, at: datetime) -> list[Action]:
 
 
 @transaction.atomic
-def _finish(case: DunningCase, tries: Sequence[Action], at: datetime) -> None:
+def _finish(case: DunningCase, tries: Sequence[Action], at: datetime, *, rest: bool) -> None:
     """Write down what was tried, and do the rest of what is due, unless the money has come."""
     case = _locked(case)
     case.retry_at = None if tries else case.retry_at
     for action in tries:
         _record(case, action, "succeeded" if case.status == Status.RECOVERED else case.failure_code, at)
-    for action in _due(case, at):
+    for action in _due(case, at) if rest else ():
         if case.status != Status.OPEN:
             return
         if action.kind not in _TRIES:

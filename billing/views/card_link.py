@@ -7,10 +7,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
-from billing import customers, dunning_runs, hosted
+from billing import dunning_runs, gateways, hosted, payment_methods
 from billing.forms import CardForm
+from billing.gateways import AnswerLost, words
 from billing.models import Customer, Invoice
 from billing.queries import portal
+from billing.views import cards
 from billing.views.hosted import FRAME, private
 from gtm.shared import db, languages, links
 from gtm.shared.errors import DomainError
@@ -32,30 +34,37 @@ def show(request: HttpRequest, token: str) -> HttpResponse:
 
 
 def _page(request: HttpRequest, payer: Customer, token: str) -> HttpResponse:
-    form = CardForm(request.POST if request.method == "POST" else None)
-    status, failure = 200, ""
-    if request.method == "POST":
-        failure = _keep(request, payer, form) if form.is_valid() else ""
-        if form.is_valid() and not failure:
+    if cards.wants_setup(request):
+        return cards.setup(request, payer)
+    is_sent, failure = request.method == "POST", ""
+    form = CardForm(request.POST if is_sent else None, gateway=gateways.of_customer(payer))
+    if is_sent and form.is_valid():
+        failure = _keep(request, payer, form)
+        if not failure:
             return redirect("hosted_card", token)
-        status = 422
-    failed = portal.unpaid(payer)
-    context = {"form": form, "failure": failure, "failed": failed, "method": portal.payment_method(payer)}
-    return render(request, "billing/hosted_card.html", FRAME | context, status=status)
+    context = {
+        "form": form,
+        "failure": failure,
+        "failed": portal.unpaid(payer),
+        "method": portal.payment_method(payer),
+    }
+    shown = render(request, "billing/hosted_card.html", FRAME | context, status=422 if is_sent else 200)
+    return cards.opened(shown, form.gateway.script)
 
 
 def _keep(request: HttpRequest, payer: Customer, form: CardForm) -> str:
-    """Attach the method and charge what had failed; the failure in words, empty when all is well."""
+    """Keep the method and charge what had failed; the failure in words, empty when all is well."""
     if is_flooded(request, page="card_link", senders=[("payer", str(payer.pk), TRIES)]):
         return _("Too many cards were tried. Please try again in an hour.")
     try:
         at = db.now_for(payer)
-        customers.attach_payment_method(customer=payer, gateway_token=form.cleaned_data["card"], default=True, at=at)
+        payment_methods.take(customer=payer, given=form.cleaned_data["card"], at=at)
         dunning_runs.retry(payer=payer, at=at)
+    except AnswerLost:
+        return words.of("gateway_unreachable")
     except DomainError as refusal:
         return refusal.detail
-    stuck = [one for one in portal.unpaid(payer) if one.payment_status == Invoice.PaymentStatus.FAILED]
-    if stuck:
+    if any(one.payment_status == Invoice.PaymentStatus.FAILED for one in portal.unpaid(payer)):
         return _("This card was declined, too. Please try another one.")
     messages.success(request, _("Saved. Your next invoice is charged to this card."))
     return ""
