@@ -6,10 +6,10 @@ from typing import Any
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from billing import customers
+from billing import customers, members
 from billing.models import Customer, Member
 from billing.purchase import Purchase
-from gtm.shared import db
+from gtm.shared import users
 from gtm.shared.errors import Conflict
 from gtm.shared.models import User
 
@@ -28,12 +28,10 @@ def buyer_of(user: User, *, external_id: str = "") -> Customer | None:
     return found[0] if found else None
 
 
-def sign_up(purchase: Purchase) -> User:
-    db.advisory_lock("sign_up", purchase.email)
-    if User.objects.filter(email=purchase.email).exists():
-        raise Conflict(_("There is an account with this address already. Sign in to buy with it."), code="known")
-    return User.objects.create_user(
-        purchase.email, purchase.password, name=purchase.name, locale=get_language() or "en"
+def sign_up(purchase: Purchase, at: datetime) -> User:
+    """Nobody waits for a mail to buy: the address is confirmed later, where it matters. Raises Conflict (``known``)."""
+    return users.sign_up(
+        email=purchase.email, password=purchase.password, name=purchase.name, locale=get_language() or "en", at=at
     )
 
 
@@ -51,7 +49,7 @@ def new_customer(user: User | None, purchase: Purchase, at: datetime) -> Custome
         external_id=purchase.external_id or None,
         preferred_locale=user.locale,
     )
-    customers.add_member(customer=customer, user=user, role=Member.Role.OWNER, at=at)
+    members.add(customer=customer, user=user, role=Member.Role.OWNER, at=at)
     return customer
 
 

@@ -148,7 +148,7 @@ def begin(*, purchase: Purchase, at: datetime) -> Begun:
     """The checkout that this purchase goes on with, its user and its customer, made where they are missing."""
     db.advisory_lock("checkout", purchase.id)
     begun = _begun(purchase.id)
-    user = purchase.user or _same_user(begun, purchase) or (None if purchase.customer else buyers.sign_up(purchase))
+    user = purchase.user or _same_user(begun, purchase) or (None if purchase.customer else buyers.sign_up(purchase, at))
     if user is not None:
         db.lock_one(user)
     if begun is not None and not _is_theirs(begun, user, purchase):

@@ -1,4 +1,4 @@
-"""Customers: who uses and who pays, the people who sign in for them, and how they pay."""
+"""Customers: who uses and who pays, and how they pay."""
 
 import uuid
 from copy import copy
@@ -20,14 +20,13 @@ from billing.models import (
     CustomerBalance,
     GatewayCustomer,
     Invoice,
-    Member,
     PaymentMethod,
     Subscription,
     TaxRate,
 )
 from gtm.shared import countries, db, money, outbox, periods, saving
 from gtm.shared.errors import Conflict, Invalid
-from gtm.shared.models import User, write
+from gtm.shared.models import write
 
 ADDRESS_FIELDS = ("line1", "line2", "city", "postal_code", "state", "country")
 MAX_NET_TERMS_DAYS = 365
@@ -125,37 +124,6 @@ def record_managed(*, account_id: uuid.UUID, managed: bool) -> None:
 def record_account(*, customer_id: uuid.UUID, account_id: uuid.UUID) -> None:
     """Write down to which account the customer belongs, so that its facts can name it; the account's own tell why."""
     Customer.objects.filter(pk=customer_id).update(account_id=account_id, updated_at=Now())
-
-
-@transaction.atomic
-def add_member(*, customer: Customer, user: User, role: str, at: datetime) -> Member:
-    """Let ``user`` sign in for the customer; a member already gets the role. Raises Invalid for an unknown role."""
-    if role not in Member.Role.values:
-        raise Invalid(f"The role is one of {', '.join(Member.Role.values)}.", attr="role")
-    members = Member.objects.select_for_update(of=("self",))
-    member, is_new = members.get_or_create(customer=customer, user=user, defaults={"role": role})
-    previous = member.role
-    if is_new:
-        _tell_member(member, "added", at=at)
-    elif previous != role:
-        member.role = role
-        member.save(update_fields=["role"])
-        _tell_member(member, "changed", previous={"role": previous}, at=at)
-    return member
-
-
-def _tell_member(member: Member, kind: str, *, at: datetime, previous: dict[str, Any] | None = None) -> None:
-    customer = member.customer
-    outbox.publish(
-        f"billing.member.{kind}",
-        member,
-        at=at,
-        customer_id=customer.pk,
-        account_id=customer.account_id,
-        test_clock_id=customer.test_clock_id,
-        data={"user": member.user.public_id, "role": member.role},
-        previous=previous,
-    )
 
 
 def attach_payment_method(

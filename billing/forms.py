@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from billing import gateways, wording
 from billing.gateways import Gateway
-from billing.models import Checkout, Customer, Price
+from billing.models import Customer, Member, Price
 from billing.selection import ItemTerms
 from gtm.shared import countries, languages
 from gtm.shared.models import User, Vendor
@@ -165,13 +165,8 @@ class CheckoutForm(CardForm):
         return tuple(ItemTerms(price, count) for price, count in found if count)
 
     def clean_email(self) -> str:
-        email: str = self.cleaned_data["email"].lower()
-        begun = self.cleaned_data.get("checkout")  # the second of two clicks finds whom the first has signed up
-        is_own = begun is not None and Checkout.objects.filter(pk=begun, user__email=email).exists()
-        if not is_own and User.objects.filter(email=email).exists():
-            known = _("There is an account with this address already. Sign in to buy with it.")
-            raise forms.ValidationError(known, code="known")
-        return email
+        """Whether it is known is only said to who buys in earnest: a form alone must not tell who is a customer."""
+        return str(self.cleaned_data["email"]).lower()
 
     def clean_password(self) -> str:
         password: str = self.cleaned_data["password"]
@@ -288,3 +283,17 @@ class BillingDetailsForm(forms.Form):
         if data["preferred_locale"] not in ("", self.initial.get("preferred_locale")):  # de-AT stays what it is
             names.append("preferred_locale")
         return {name: data[name] for name in names} | {"billing_address": address}
+
+
+# --- people ------------------------------------------------------------------------------------
+def role_choices() -> list[tuple[str, str]]:
+    return [(role, wording.role_name(role)) for role in Member.Role.values]
+
+
+class RoleForm(forms.Form):
+    role = forms.ChoiceField(label=_("Role"), choices=role_choices, initial=Member.Role.VIEWER)
+
+
+class InvitationForm(RoleForm):
+    email = forms.EmailField(label=_("Email"), widget=forms.EmailInput(attrs={"autocomplete": "off"}))
+    field_order = ("email", "role")

@@ -1,6 +1,17 @@
 from django.urls import path
 
-from billing.views import card_link, checkout, confirming, hosted, mail_preferences, portal, portal_documents, pricing
+from billing.views import (
+    card_link,
+    checkout,
+    confirming,
+    hosted,
+    joining,
+    mail_preferences,
+    portal,
+    portal_documents,
+    portal_people,
+    pricing,
+)
 
 urlpatterns = [
     path("pricing/", pricing.show, name="pricing"),
@@ -20,6 +31,21 @@ urlpatterns = [
     path("portal/<str:customer>/subscriptions/<str:subscription>/cancellation/", portal.cancel, name="portal_cancel"),
     path("portal/<str:customer>/subscriptions/<str:subscription>/resumption/", portal.resume, name="portal_resume"),
     path("portal/<str:customer>/details/", portal.details, name="portal_details"),
+    path("portal/<str:customer>/people/", portal_people.people, name="portal_people"),
+    path("portal/<str:customer>/people/departure/", portal_people.leave, name="portal_leave"),
+    path("portal/<str:customer>/people/<str:other>/role/", portal_people.change_role, name="portal_member_role"),
+    path("portal/<str:customer>/people/<str:other>/removal/", portal_people.remove, name="portal_member_removal"),
+    path(
+        "portal/<str:customer>/invitations/<str:invitation>/delivery/",
+        portal_people.resend,
+        name="portal_invitation_resend",
+    ),
+    path(
+        "portal/<str:customer>/invitations/<str:invitation>/revocation/",
+        portal_people.revoke,
+        name="portal_invitation_revoke",
+    ),
+    path("join/<str:token>/", joining.join, name="join"),
     path("portal/<str:customer>/prompts/<uuid:prompt>/dismissal/", portal.dismiss, name="portal_dismiss"),
     path("portal/<str:customer>/mail/", mail_preferences.of_member, name="portal_mail"),
     path("card/<str:token>/", card_link.show, name="hosted_card"),

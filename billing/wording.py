@@ -346,3 +346,16 @@ def _tier_text(tier: Values, currency: str, unit: str) -> str:
     values = {"up_to": quantity(tier.get("up_to")), "unit": unit, "cost": " + ".join(costs) or _("free")}
     bounded = tier.get("up_to") is not None
     return (_("up to %(up_to)s %(unit)s: %(cost)s") if bounded else _("beyond that: %(cost)s")) % values
+
+
+def role_name(role: str) -> str:
+    return {"owner": _("Owner"), "billing": _("Billing"), "viewer": _("Viewer")}[role]
+
+
+def role_powers(role: str) -> str:
+    """What a member of that role may do, as the portal says it."""
+    return {
+        "owner": _("Does everything, and decides who else has access."),
+        "billing": _("Changes the plan, pays, and keeps the billing details; doesn't decide who has access."),
+        "viewer": _("Sees usage, plan and invoices, and changes nothing."),
+    }[role]

@@ -47,6 +47,32 @@ def hosts(name: str) -> frozenset[str]:
     return frozenset(part.replace("[", "").replace("]", "") for part in found)
 
 
+def is_loopback(address: str) -> bool:
+    """Whether an address is reached from this machine alone."""
+    return urlsplit(address).hostname in {"localhost", "127.0.0.1", "::1"}
+
+
+def oidc(prefix: str) -> dict[str, object]:
+    """allauth's settings of the provider where staff signs in; nothing without ``OIDC_ISSUER``.
+
+    The identity comes straight from the provider, so that the connection to it is what proves it: no plain http.
+    """
+    issuer = text(f"{prefix}_ISSUER").rstrip("/")
+    if not issuer:
+        return {}
+    if not issuer.startswith("https://") and not is_loopback(issuer):
+        raise BadSetting(f"{prefix}_ISSUER must start with https://.")
+    if not (client_id := text(f"{prefix}_CLIENT_ID")):
+        raise BadSetting(f"{prefix}_ISSUER needs {prefix}_CLIENT_ID, and {prefix}_CLIENT_SECRET.")
+    return {
+        "provider_id": "staff",
+        "name": text(f"{prefix}_NAME") or "Single sign-on",
+        "client_id": client_id,
+        "secret": text(f"{prefix}_CLIENT_SECRET"),
+        "settings": {"server_url": issuer, "oauth_pkce_enabled": True},
+    }
+
+
 def secret_key(data_dir: Path) -> str:
     """``SECRET_KEY``, or one made on first start and kept in the data folder (mode 600)."""
     if key := text("SECRET_KEY"):

@@ -20,6 +20,8 @@ ALLOWED_HOSTS = [*env.names("ALLOWED_HOSTS"), "localhost", "127.0.0.1", "[::1]"]
 CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS", BASE_URL)
 TRUSTED_PROXY = env.flag("TRUSTED_PROXY", default=False)
 HTTPS = BASE_URL.startswith("https://")
+LOOPBACK = env.is_loopback(BASE_URL)
+DEMO = env.flag("DEMO", default=True)
 
 ROOT_URLCONF = "gtm.urls"
 WSGI_APPLICATION = "gtm.wsgi.application"
@@ -48,6 +50,9 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.usersessions",
     "django_structlog",
     "gtm.shared",
     "billing",
@@ -70,6 +75,7 @@ MIDDLEWARE = [
     "django_structlog.middlewares.RequestMiddleware",
     "gtm.shared.context.ContextMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "gtm.shared.second_step.SecondStepMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
 ]
 
@@ -170,12 +176,29 @@ ACCOUNT_ADAPTER = "gtm.shared.accounts.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
-ACCOUNT_EMAIL_VERIFICATION = "optional"
+ACCOUNT_EMAIL_VERIFICATION = "optional"  # nobody waits for a mail to buy; gtm.shared.users.is_confirmed guards the rest
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_FORMS = {"add_email": "gtm.shared.account_forms.ChangeEmailForm"}
+ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_LOGIN_ON_PASSWORD_RESET = True
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_SESSION_REMEMBER = True
 ALLAUTH_TRUSTED_PROXY_COUNT = int(TRUSTED_PROXY)  # else all who come through it share one limit of sign-ins
-MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_ADAPTER = "gtm.shared.accounts.SecondStepAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = LOOPBACK  # browsers take http://localhost as secure; the library doesn't
+STAFF_MFA = env.flag("STAFF_MFA", default=not (DEMO and LOOPBACK))
+OIDC = env.oidc("OIDC")
+OIDC_DOMAINS = [domain.lower() for domain in env.names("OIDC_DOMAINS")]
+OIDC_CREATE_ROLES = env.names("OIDC_CREATE_ROLES")
+if OIDC_CREATE_ROLES and not OIDC_DOMAINS:
+    raise env.BadSetting("OIDC_CREATE_ROLES needs OIDC_DOMAINS: else anybody at the provider becomes a colleague.")
+SOCIALACCOUNT_ADAPTER = "gtm.shared.sign_on.StaffSignOn"
+SOCIALACCOUNT_LOGIN_ON_GET = True  # a form's way to another site is closed by the content security policy
+SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"APPS": [OIDC] if OIDC else []}}
 
 # --- safety ------------------------------------------------------------------------------------
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
@@ -280,7 +303,6 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", "Tandem <billing@loca
 MAIL_ATTACHMENTS = "billing.documents.attachments"
 HOSTED_LINK_DAYS = env.number("HOSTED_LINK_DAYS", 60)
 STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY")
-DEMO = env.flag("DEMO", default=True)
 
 # --- logs --------------------------------------------------------------------------------------
 LOG_FORMAT = env.text("LOG_FORMAT", "console")

@@ -10,6 +10,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from billing.models import Customer
 from gtm import help as manual
+from gtm import sign_up
 from gtm.shared.api.errors import api_not_found, bad_request, page_not_found, permission_denied, server_error
 
 
@@ -30,6 +31,7 @@ handler400, handler403, handler404, handler500 = bad_request, permission_denied,
 
 urlpatterns = [
     path("", home, name="home"),
+    path("account/", include(sign_up.urlpatterns)),  # before allauth's own, which would say who is known
     path("account/", include("allauth.urls")),
     path("admin/", admin.site.urls),
     path("help/", include(manual.urlpatterns)),

@@ -1,8 +1,9 @@
 """What a customer sees of itself. Each page is a constant number of queries."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db.models import Prefetch, QuerySet, Sum
 from django.utils.translation import gettext as _
@@ -13,6 +14,7 @@ from billing.models import (
     Customer,
     CustomerBalance,
     Discount,
+    Invitation,
     Invoice,
     Member,
     Payment,
@@ -28,6 +30,7 @@ from gtm.shared.models import User
 from gtm.shared.templatetags.tandem import price as format_price
 
 SWITCHABLE, URGED, SHOWN = 20, 10, 50
+T = TypeVar("T", Member, Invitation)
 
 
 def membership(user: User, customer: str) -> Member | None:
@@ -36,7 +39,24 @@ def membership(user: User, customer: str) -> Member | None:
         key = ids.decode(customer, prefix=Customer.PREFIX)
     except ValueError:
         return None
-    return Member.objects.filter(user_id=user.pk, customer=key).select_related("customer").first()
+    return Member.objects.filter(user_id=user.pk, customer=key).select_related("customer", "user").first()
+
+
+def people(customer: Customer) -> list[Member]:
+    """The customer's members, longest first."""
+    return _with_customer(customer, customer.members.select_related("user").order_by("created_at", "id"))
+
+
+def invitations(customer: Customer) -> list[Invitation]:
+    """Those that wait to be accepted, newest first."""
+    return _with_customer(customer, customer.invitations.waiting().order_by("-created_at", "-id"))
+
+
+def _with_customer(customer: Customer, found: Iterable[T]) -> list[T]:
+    rows = list(found)
+    for row in rows:
+        row.customer = customer
+    return rows
 
 
 def other_customers(member: Member) -> list[Customer]:

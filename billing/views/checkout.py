@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from django.contrib.auth import login
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -23,7 +22,7 @@ from billing.queries import shop
 from billing.views import arrivals, cards, departures, refusals
 from billing.views.arrivals import Arrival
 from billing.views.pricing import talk_url
-from gtm.shared import db, ids, links, vendors
+from gtm.shared import accounts, db, ids, links, vendors
 from gtm.shared.api.throttling import address
 from gtm.shared.errors import DomainError
 from gtm.shared.flooding import is_flooded
@@ -350,7 +349,8 @@ def _take_card(request: HttpRequest, sale: Sale) -> HttpResponse:
 
 def _sign_in(request: HttpRequest, user: User | None) -> None:
     if user is not None and not request.user.is_authenticated:
-        login(request, user, backend="allauth.account.auth_backends.AuthenticationBackend")
+        accounts.sign_in(request, user)
+        accounts.ask_to_confirm(request, user)
 
 
 def _buy(request: HttpRequest, sale: Sale, form: CheckoutForm) -> HttpResponse:

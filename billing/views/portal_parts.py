@@ -36,6 +36,7 @@ SECTIONS = (
     ("portal_invoices", lambda: _("Invoices")),
     ("portal_plan", lambda: _("Plan")),
     ("portal_details", lambda: _("Billing details")),
+    ("portal_people", lambda: _("People")),
 )
 FOR_BUYERS = {"portal_details"}
 
@@ -68,6 +69,18 @@ def buyer_only(view: View) -> View:
     @wraps(view)
     def guarded(request: HttpRequest, member: Member, **kwargs: Any) -> HttpResponse:
         if not member.may_buy:
+            raise Http404
+        return view(request, member, **kwargs)
+
+    return member_only(guarded)
+
+
+def owner_only(view: View) -> View:
+    """The same, for members who decide who else has access."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, member: Member, **kwargs: Any) -> HttpResponse:
+        if not member.may_invite:
             raise Http404
         return view(request, member, **kwargs)
 

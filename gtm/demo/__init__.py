@@ -5,13 +5,13 @@ What is left is what the engine itself has written, so that every screen shows w
 """
 
 from datetime import datetime
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.management import call_command
 
 from billing import gateways
 from billing.models import Customer, Plan
+from gtm import env
 from gtm.demo.company import SIGN_INS
 from gtm.demo.story import Summary, tell
 from gtm.shared import pulse
@@ -19,13 +19,11 @@ from gtm.shared.models import Pulse, User
 
 __all__ = ["SIGN_INS", "Summary", "is_empty", "load", "refusal"]
 MARK = "demonstration"
-LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 def refusal() -> str:
     """Why the demonstration must not be loaded here, in a sentence; nothing where it may. Its sign-ins are public."""
-    host = urlsplit(settings.BASE_URL).hostname
-    if host not in LOOPBACK:
+    if not env.is_loopback(settings.BASE_URL):
         return f"The demonstration's sign-ins are public, and BASE_URL is {settings.BASE_URL}; set DEMO=0."
     if gateways.is_live():
         return "The demonstration is not loaded where a live gateway key is set; set DEMO=0."

@@ -15,7 +15,7 @@ from typing import Any
 
 from django.contrib.auth.hashers import make_password
 
-from billing import cancellation, catalog, customers, payments, runs, subscriptions, usage
+from billing import cancellation, catalog, customers, members, payments, runs, subscriptions, usage
 from billing.catalog import EntitlementTerms
 from billing.models import (
     CollectionMethod,
@@ -265,7 +265,7 @@ def _join(buyer: Buyer, world: _World, at: datetime) -> None:
         customers.attach_payment_method(customer=customer, gateway_token="pm_card_visa", at=at)  # noqa: S106 -- a test card
     if buyer.name == PORTAL_CUSTOMER:
         user = _user(PORTAL_EMAIL, name="Mira Castellanos")
-        customers.add_member(customer=customer, user=user, role=Member.Role.OWNER, at=at)
+        members.add(customer=customer, user=user, role=Member.Role.OWNER, at=at)
     _subscribe(buyer, customer, at)
 
 

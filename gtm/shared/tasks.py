@@ -4,6 +4,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
+from allauth.usersessions.models import UserSession
 from celery import shared_task
 from celery.signals import heartbeat_sent, worker_ready
 from django.contrib.sessions.models import Session
@@ -64,6 +65,7 @@ def sweep(**kwargs: Any) -> None:
         at = db.now()
         IdempotencyRecord.objects.filter(created_at__lt=at - timedelta(hours=24)).delete()
         Session.objects.filter(expire_date__lt=at).delete()
+        UserSession.objects.exclude(session_key__in=Session.objects.values("session_key")).delete()
         Pulse.objects.filter(name__startswith="worker:", beat_at__lt=at - timedelta(days=1)).delete()
 
 

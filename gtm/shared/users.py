@@ -6,10 +6,14 @@ from typing import Any
 from urllib.parse import urljoin
 
 from allauth.account.forms import default_token_generator
+from allauth.account.models import EmailAddress
 from allauth.account.utils import user_pk_to_url_str
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.db import transaction
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from gtm.shared import db, mail, outbox, periods, saving
 from gtm.shared.errors import Conflict, Invalid
@@ -20,19 +24,69 @@ _TOLD = frozenset({"roles", "is_active", "timezone", "locale"})  # a name is per
 
 
 @transaction.atomic
+def sign_up(
+    *, at: datetime, email: str, password: str, name: str = "", locale: str = "en", confirmed: bool = False
+) -> User:
+    """Make a user without roles, for a customer's portal; publishes ``user.created``.
+
+    ``confirmed``: whether it is known that the mailbox is theirs. Raises Conflict (``known``) for an address in use.
+    """
+    email = email.strip().lower()
+    db.advisory_lock("sign_up", email)
+    if is_known(email):
+        raise Conflict(
+            _("There is an account with this address already. Sign in to buy with it."), code="known", attr="email"
+        )
+    user = User.objects.create_user(email, password, name=name.strip(), locale=locale)
+    EmailAddress.objects.create(user=user, email=email, primary=True, verified=confirmed)
+    outbox.publish("user.created", user, at=at, data={"roles": []})
+    return user
+
+
+def is_known(email: str) -> bool:
+    """Whether somebody signs in with the address."""
+    if User.objects.filter(email=email).exists():
+        return True
+    return EmailAddress.objects.filter(email=email, verified=True).exists()
+
+
+def is_confirmed(user: User) -> bool:
+    """Whether the mailbox behind the user's address is known to be theirs."""
+    return EmailAddress.objects.filter(user_id=user.pk, email=user.email, verified=True).exists()
+
+
+def confirm(*, user: User) -> None:
+    """The user came by a link that only the owner of the mailbox could follow."""
+    EmailAddress.objects.filter(user_id=user.pk, primary=True).exclude(email=user.email).update(primary=False)
+    EmailAddress.objects.update_or_create(
+        user_id=user.pk, email=user.email, defaults={"verified": True, "primary": True}
+    )
+
+
+@transaction.atomic
 def create_staff(
-    *, at: datetime, email: str, roles: Sequence[str], name: str = "", timezone: str = "UTC", locale: str = "en"
+    *,
+    at: datetime,
+    email: str,
+    roles: Sequence[str],
+    name: str = "",
+    timezone: str = "UTC",
+    locale: str = "en",
+    invited: bool = True,
 ) -> User:
     """Make a colleague and mail the link by which they choose a password; publishes ``user.created``.
 
-    Raises Invalid for a role or a zone that there isn't, and for an address that somebody signs in with already.
+    Who is not ``invited`` gets no mail: they came from the company's sign-in provider. Raises Invalid for a role or a
+    zone that there isn't, and for an address that somebody signs in with already.
     """
     user = User(email=email.strip().lower(), name=name.strip(), timezone=timezone, locale=locale, is_staff=True)
     user.roles = _roles(roles)
     user.set_unusable_password()
     _check_zone(user)
     saving.insert(user)
-    _invite(user, outbox.publish("user.created", user, at=at, data={"roles": user.roles}))
+    fact = outbox.publish("user.created", user, at=at, data={"roles": user.roles})
+    if invited:
+        _invite(user, fact)
     return user
 
 
@@ -69,6 +123,20 @@ def invite(*, user: User, at: datetime) -> None:
     if not user.is_active:
         raise Conflict(f"{user} may not sign in. Let them in again first.", code="user_inactive")
     _invite(user, outbox.publish("user.invited", user, at=at))
+
+
+@transaction.atomic
+def reset_second_step(*, user: User, at: datetime) -> None:
+    """Take away authenticator app, passkeys and codes of somebody who has lost them, and end their sessions.
+
+    Publishes ``user.second_step_reset``. Conflict for who has none.
+    """
+    user = db.lock_one(user)
+    if not Authenticator.objects.filter(user_id=user.pk).delete()[0]:
+        raise Conflict(f"{user} has no second step.", code="no_second_step")
+    for session in UserSession.objects.filter(user_id=user.pk):
+        session.end()
+    outbox.publish("user.second_step_reset", user, at=at)
 
 
 def _invite(user: User, event: Event) -> None:

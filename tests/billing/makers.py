@@ -9,7 +9,18 @@ from typing import Any
 
 from django.db import transaction
 
-from billing import catalog, coupons, credit_notes, customers, drafting, invoices, payments, subscriptions, usage
+from billing import (
+    catalog,
+    coupons,
+    credit_notes,
+    customers,
+    drafting,
+    invoices,
+    members,
+    payments,
+    subscriptions,
+    usage,
+)
 from billing.catalog import EntitlementTerms
 from billing.credit_notes import LineCredit
 from billing.models import (
@@ -118,7 +129,7 @@ def calls(customer: Customer, count: int, *, at: datetime) -> None:
 def member(customer: Customer, email: str, *, role: str = Member.Role.OWNER, at: datetime = JAN_1) -> User:
     """Somebody who signs in for the customer."""
     user = world.user(email=email, name=email.partition("@")[0].title())
-    customers.add_member(customer=customer, user=user, role=role, at=at)
+    members.add(customer=customer, user=user, role=role, at=at)
     return user
 
 

@@ -13,7 +13,6 @@ from billing.models import Customer, PaymentMethod, Prompt
 from gtm.shared import ids
 from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import Event
-from tests import world
 from tests.billing import makers
 from tests.world import JAN_1
 
@@ -131,28 +130,6 @@ class TestChange:
 
         assert customers.change(customer=customer, at=JAN_1, name="Acme Inc.").account_id == account_id
         assert last_fact().account_id == account_id
-
-
-class TestMembers:
-    def test_a_member_is_added_once(self) -> None:
-        customer, cora = makers.customer(), world.user(email="cora@acme.example")
-
-        for role in ("owner", "viewer"):
-            member = customers.add_member(customer=customer, user=cora, role=role, at=JAN_1)
-
-        assert (member.role, customer.members.count()) == ("viewer", 1)
-        assert Event.objects.filter(type="billing.member.added").count() == 1
-        with pytest.raises(Invalid):
-            customers.add_member(customer=customer, user=cora, role="king", at=JAN_1)
-
-    def test_a_new_role_is_told_with_the_old_one_and_the_same_one_is_not(self) -> None:
-        customer, cora = makers.customer(), world.user(email="cora@acme.example")
-
-        for role in ("owner", "viewer", "viewer"):
-            customers.add_member(customer=customer, user=cora, role=role, at=JAN_1)
-
-        told = Event.objects.get(type="billing.member.changed")
-        assert (told.previous, told.data["role"], told.customer_id) == ({"role": "owner"}, "viewer", customer.pk)
 
 
 class TestPaymentMethods:

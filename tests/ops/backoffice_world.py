@@ -6,10 +6,10 @@ from decimal import Decimal
 from billing import (
     balances,
     catalog,
-    customers,
     documents,
     dunning_policies,
     dunning_runs,
+    members,
     subscriptions,
     usage,
     usage_corrections,
@@ -90,7 +90,7 @@ def _customer(number: int) -> Customer:
     _arrears(customer)
     balances.adjust(customer=customer, amount=100, reason="An outage", at=JAN_1)
     member = world.user(email=f"cora@customer{number}.com")
-    customers.add_member(customer=customer, user=member, role="owner", at=JAN_1)
+    members.add(customer=customer, user=member, role="owner", at=JAN_1)
     return customer
 
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -70,7 +71,7 @@ class UserAdmin(OperationAdmin):
             },
         ),
     )
-    actions_detail = ("invite",)
+    actions_detail = ("invite", "reset_second_step")
 
     def create(self, *, at: datetime, **values: Any) -> User:
         return users.create_staff(at=at, **values)
@@ -86,6 +87,19 @@ class UserAdmin(OperationAdmin):
     )
     def invite(self, user: User, *, at: datetime) -> None:
         users.invite(user=user, at=at)
+
+    @step(
+        "Reset the second step",
+        explain=lambda user: (
+            f"{user.email} has lost telephone and recovery codes: be sure that it is they who ask. Their authenticator "
+            "app, passkeys and codes are removed and their sessions end; the password stays."
+        ),
+        done=lambda user: f"{user.email} signs in with the password alone until a new second step is set up.",
+        applies=lambda user: Authenticator.objects.filter(user_id=user.pk).exists(),
+        danger=True,
+    )
+    def reset_second_step(self, user: User, *, at: datetime) -> None:
+        users.reset_second_step(user=user, at=at)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         return () if obj is None else ("email",)

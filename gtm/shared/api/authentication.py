@@ -6,7 +6,7 @@ from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication, get_authorization_header
 from rest_framework.request import Request
 
-from gtm.shared import context, keys
+from gtm.shared import context, keys, second_step
 from gtm.shared.models import ApiKey, User
 
 
@@ -47,6 +47,9 @@ class StaffSessionAuthentication(SessionAuthentication):
         user = getattr(request._request, "user", None)
         if not isinstance(user, User) or not keys.is_staff(user):
             return None
+        if second_step.is_lacking(request._request, user):
+            detail = "Staff signs in with a second step: set it up first."
+            raise exceptions.PermissionDenied(detail, code="mfa_required")
         self.enforce_csrf(request)
         context.act_as(f"user:{user.public_id}")
         return user, None
