@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path
@@ -27,7 +28,8 @@ PAGES = (
     Page("clocks", "7. Try a year in a minute", "Test clocks: invoices to come, without waiting for them."),
     Page("webhooks", "8. Tell your other programs", "Webhooks: signed facts, retries, replays, and their order."),
     Page("documents", "9. Documents and e-invoices", "Invoices, credit notes, receipts, Factur-X, UBL, languages."),
-    Page("operations", "10. Run it", "Health, doctor, backups, keys, and what to do when something stops."),
+    Page("access", "10. Let people in", "Roles, invitations, passkeys, second steps, your own sign-in provider."),
+    Page("operations", "11. Run it", "Health, doctor, backups, keys, and what to do when something stops."),
     Page("policies", "Policies", "How every amount, date and decision is arrived at."),
 )
 
@@ -42,7 +44,7 @@ def page(request: HttpRequest, slug: str) -> HttpResponse:
     found = next((entry for entry in PAGES if entry.slug == slug), None)
     if found is None:
         raise Http404
-    return render(request, f"help/{slug}.html", {"page": found, "pages": PAGES})
+    return render(request, f"help/{slug}.html", {"page": found, "pages": PAGES, "base_url": settings.BASE_URL})
 
 
 urlpatterns = [path("", index, name="help"), path("<slug:slug>/", page, name="help_page")]

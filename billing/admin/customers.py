@@ -12,7 +12,8 @@ from billing import balances, customers, one_off, parking, payments
 from billing.admin import addresses, customer_steps
 from billing.admin.credit_notes import EntryRows, NoteRows
 from billing.admin.customer_steps import AdjustmentForm, InvoiceForm, MoneyForm
-from billing.models import Customer, Invoice, Member, PaymentMethod, Prompt, Subscription
+from billing.admin.people import InvitationRows, MemberRows, PeopleSteps
+from billing.models import Customer, Invoice, PaymentMethod, Prompt, Subscription
 from gtm.shared import admin_columns as columns
 from gtm.shared.admin_base import OperationAdmin, ReadOnlyTable, page_of
 from gtm.shared.admin_fields import Choice, CountryField, LinesField, LocaleField, TimezoneField, currency_choices
@@ -88,14 +89,6 @@ class PaymentMethodRows(ReadOnlyTable):
     fields = ("kind", "brand", "last4", "exp_month", "exp_year", "is_default", "detached_at")
 
 
-class MemberRows(ReadOnlyTable):
-    model = Member
-    tab = True
-    related = ("user",)
-    ordering = ("created_at",)
-    fields = ("user", "role", "created_at")
-
-
 class PromptRows(ReadOnlyTable):
     model = Prompt
     tab = True
@@ -105,7 +98,7 @@ class PromptRows(ReadOnlyTable):
 
 
 @admin.register(Customer)
-class CustomerAdmin(OperationAdmin):
+class CustomerAdmin(PeopleSteps, OperationAdmin):
     form = CustomerForm
     list_display = ("name", "email", "country", "currency", "subscribed", "standing", "created_at")
     list_filter = (OnTestClock, "collection_method", "currency", ("parked_at", admin.EmptyFieldListFilter))
@@ -118,6 +111,7 @@ class CustomerAdmin(OperationAdmin):
         EntryRows,
         PaymentMethodRows,
         MemberRows,
+        InvitationRows,
         PromptRows,
     )
     fieldsets = (
@@ -130,7 +124,7 @@ class CustomerAdmin(OperationAdmin):
         ),
         ("Your product", {"fields": ("external_id", "traits", "metadata"), "classes": ("collapse",)}),
     )
-    actions_detail = ("unpark", "record_money", "invoice_by_hand", "adjust_balance")
+    actions_detail = ("unpark", "record_money", "invoice_by_hand", "adjust_balance", *PeopleSteps.STEPS)
 
     def create(self, *, at: datetime, **values: Any) -> Customer:
         return customers.create(at=at, **values)

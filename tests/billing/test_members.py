@@ -127,7 +127,7 @@ class TestInviting:
 
     def test_it_is_written_in_the_customers_language(self) -> None:
         invited(makers.customer(preferred_locale="de"))
-        assert "Sie sind eingeladen" in Mail.objects.get().text
+        assert "Sie sind zum Konto von Acme bei" in Mail.objects.get().text
 
     def test_who_is_in_or_was_asked_already_is_not_asked_again(self, acme: Customer) -> None:
         makers.member(acme, "cora@acme.example")

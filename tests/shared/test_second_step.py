@@ -98,11 +98,14 @@ class TestAnApp:
         client.post(form.redirect_chain[-1][0], {"password1": new, "password2": new})
         assert not get_user(client).is_authenticated
 
-    def test_it_is_told_by_mail_and_needs_the_password_again(self, fay: User) -> None:
+    def test_it_is_told_by_mail_and_needs_the_password_again(
+        self, fay: User, django_capture_on_commit_callbacks: Any
+    ) -> None:
         client = Client()
         sign_in(client)
         assert client.get("/account/2fa/totp/activate/").headers["Location"].startswith("/account/reauthenticate/")
-        set_up(client)
+        with django_capture_on_commit_callbacks(execute=True):
+            set_up(client)
         assert "totp_activated" in set(Mail.objects.values_list("template", flat=True))
 
     def test_a_stranger_can_not_lock_an_address_that_is_not_theirs(self, client: Client) -> None:
