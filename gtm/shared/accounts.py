@@ -9,6 +9,7 @@ from allauth.account.internal.flows.email_verification import send_verification_
 from allauth.account.internal.flows.login import get_authentication_records
 from allauth.account.models import EmailAddress
 from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.auth import login
@@ -80,7 +81,12 @@ class SecondStepAdapter(DefaultMFAAdapter):
 
 
 def sign_in(request: HttpRequest, user: User) -> None:
-    """Sign somebody in who was made just now, and has no second step yet. The session gets another key."""
+    """Sign in somebody who was made just now. The session gets another key.
+
+    Who has a second step by now goes by the front door: a password that is typed elsewhere doesn't go around it.
+    """
+    if Authenticator.objects.filter(user_id=user.pk).exists():
+        return
     login(request, user, backend=BACKEND)
     UserSession.objects.create_from_request(request)
 

@@ -14,7 +14,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
 
-from billing import balances, prompts
+from billing import balances, checkout_sessions, prompts
 from billing.models import CreditNote, Customer, Invoice, Payment, Refund, Subscription
 from crm import accounts
 from crm.models import Account
@@ -102,7 +102,7 @@ class TestPortal:
 
 
 # --- the other pages ---------------------------------------------------------------------------
-LINKED = {"i", "join", "mail"}  # whose token is what lets one in
+LINKED = {"confirm", "i", "join", "mail"}  # whose token is what lets one in
 PUBLIC = {"", "pricing", "checkout", "contact-sales", "language", "healthz", "readyz"}
 SIGN_IN = {"account"}
 STAFF = {"admin", "crm", "health", "help", "reports", "styleguide", "today"}
@@ -170,6 +170,7 @@ def objects(acme: Customer) -> dict[str, str]:
         "accounts": account.public_id,
         "alerts": crm_makers.alert(account=account).public_id,
         "balance_entries": acme.balance_entries.latest("created_at").public_id,
+        "checkout_sessions": checkout_session(acme),
         "credit_notes": CreditNote.objects.latest("created_at").public_id,
         "customers": acme.public_id,
         "events": Event.objects.filter(customer_id=acme.pk).latest("recorded_at").public_id,
@@ -185,6 +186,12 @@ def objects(acme: Customer) -> dict[str, str]:
         "webhook_deliveries": NONE,
         "webhook_endpoints": hook.public_id,
     }
+
+
+def checkout_session(acme: Customer) -> str:
+    version = Subscription.objects.get(customer=acme).plan_version
+    price = version.prices.get(interval="month")
+    return checkout_sessions.create(plan_version=version, price=price, customer=acme, at=JAN_1).public_id
 
 
 class TestAPI:
