@@ -102,7 +102,7 @@ class TestPortal:
 
 
 # --- the other pages ---------------------------------------------------------------------------
-LINKED = {"confirm", "i", "join", "mail"}  # whose token is what lets one in
+LINKED = {"card", "confirm", "i", "join", "mail"}  # whose token is what lets one in
 PUBLIC = {"", "pricing", "checkout", "contact-sales", "language", "healthz", "readyz"}
 SIGN_IN = {"account"}
 STAFF = {"admin", "crm", "health", "help", "reports", "styleguide", "today"}
