@@ -7,7 +7,7 @@ tax, whatever the plan was.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from billing import proration
@@ -18,6 +18,7 @@ from gtm.shared.money import round_half_up
 from gtm.shared.periods import Period
 
 MAX_WINDOWS = 120  # at once; what is left stays due
+_DRIFT = timedelta(hours=26)  # as far as two zones are apart
 
 
 class Amount(NamedTuple):
@@ -53,13 +54,24 @@ def windows(cycles: Cycles, *, since: datetime, until: datetime, ends_at: dateti
     """The windows that end by ``until``, one after the other; none after ``ends_at``."""
     found: list[Window] = []
     while len(found) < MAX_WINDOWS and (ends_at is None or since < ends_at):
-        period, era = cycles.at(since), cycles.era(since)
+        period, era = _begun(cycles, since), cycles.era(since)
         end = period.end if ends_at is None else min(period.end, ends_at)
         if end > until:
             break
-        found.append(_window(Period(since, end, period.index), era, is_end=end == ends_at and end < period.end))
+        window = Period(since, end, period.index)
+        front = period.start if abs(since - period.start) <= _DRIFT else since
+        found.append(_window(window, era, front=front, is_end=end == ends_at and end < period.end))
         since = end
     return found
+
+
+def _begun(cycles: Cycles, since: datetime) -> Period:
+    """The period that a window from ``since`` on is for: where a zone has changed, its own start is hours away."""
+    period, era = cycles.at(since), cycles.era(since)
+    nearly_over = period.end - since <= _DRIFT < since - period.start
+    if since > max(era.since, era.anchor.at) and nearly_over and period.end != era.until:
+        return cycles.at(period.end)
+    return period
 
 
 def true_up(minimum: int, part: Part, *, rated: int) -> TrueUp:
@@ -76,13 +88,13 @@ def missing(committed: int, *, rated: int) -> TrueUp:
     return TrueUp(amount, (Step("commitment", {"committed": committed, "rated": rated, "amount": amount}),))
 
 
-def _window(period: Period, era: Span, *, is_end: bool) -> Window:
-    """The day on which a subscription ends is one of its window."""
+def _window(period: Period, era: Span, *, front: datetime, is_end: bool) -> Window:
+    """The day on which a subscription ends is one of its window. What part it is counts from ``front``."""
     anchor, end = era.anchor, period.end
     if is_end:
         not_after = era.whole(period.index).end
         end = proration.closing(end, unit=anchor.unit, timezone=anchor.timezone, not_after=not_after)
-    served = Period(period.start, end, period.index)
+    served = Period(front, end, period.index)
     return Window(period, era, proration.part_of(served, anchor=anchor, interval=era.interval), end)
 
 
