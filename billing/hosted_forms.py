@@ -33,8 +33,6 @@ class PayForm(forms.Form):
         self.choices = [*_on_file(saved), *(_another(saved) if self.entry else _others(payer))]
         self.fields["card"].choices = self.choices  # type: ignore[attr-defined]
         self.fields["card"].initial = self.choices[0][0] if self.choices else None
-        if saved is None:
-            del self.fields["keep"]
 
     @property
     def uses_saved(self) -> bool:
@@ -48,7 +46,6 @@ class PayForm(forms.Form):
     def clean(self) -> None:
         """Nobody pays another amount than the one that was shown."""
         super().clean()
-        self.cleaned_data.setdefault("keep", True)
         if self.cleaned_data.get("card") == NEW and not self.cleaned_data.get("given"):
             self.add_error("given", _("Enter your card."))
         if self.cleaned_data.get("amount") not in (None, self.due):

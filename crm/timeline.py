@@ -9,7 +9,7 @@ from uuid import UUID
 from django.utils.translation import gettext_lazy as _
 
 from gtm.shared import ids
-from gtm.shared.models import ApiKey, Event, User
+from gtm.shared.models import ApiKey, Event, Mail, User
 from gtm.shared.statuses import describe
 from gtm.shared.templatetags.tandem import money
 
@@ -43,6 +43,12 @@ TEXTS = {
     "billing.payment.failed": _("Payment failed"),
     "billing.payment.requires_action": _("Payment waits for the customer's confirmation"),
     "billing.prompt.shown": _("Prompt shown in the portal"),
+    "billing.subscription.renewal_upcoming": _("Renewal announced"),
+    "billing.subscription.trial_ending": _("End of the trial announced"),
+    "billing.invoice.link_requested": _("A new link to an invoice was asked for"),
+    "billing.mail_preference.changed": _("Mail preferences changed"),
+    "mail.queued": _("Mail"),
+    "mail.resent": _("Mail sent again"),
     "crm.account.created": _("Account created"),
     "crm.account.changed": _("Account facts changed"),
     "crm.account.motion_decided": _("Motion decided"),
@@ -86,7 +92,7 @@ class Entry:
 
 
 def of_account(*, account_id: UUID, customer_ids: Iterable[UUID], limit: int = SHOWN) -> list[Entry]:
-    """The newest entries; three queries and one for the names of who acted."""
+    """The newest entries; three queries, one for the names of who acted and one for the mail among them."""
     return entries(events_of(account_id=account_id, customer_ids=list(customer_ids), limit=limit))
 
 
@@ -101,11 +107,12 @@ def events_of(*, account_id: UUID, customer_ids: list[UUID], limit: int) -> list
 
 def entries(events: list[Event]) -> list[Entry]:
     known = names({event.actor for event in events} | {str(event.data.get("owner") or "") for event in events})
+    letters = _letters(events)
     return [
         Entry(
             at=event.occurred_at,
             text=str(TEXTS.get(event.type, event.type)),
-            detail=_detail(event.data, known),
+            detail=letters.get(event.object_id) or _detail(event.data, known),
             actor=known.get(event.actor, ""),
             tone=TONES.get(event.type, ""),
             type=event.type,
@@ -113,6 +120,13 @@ def entries(events: list[Event]) -> list[Entry]:
         )
         for event in events
     ]
+
+
+def _letters(events: list[Event]) -> dict[UUID, str]:
+    """What mail said, to whom it went and how it fared: no fact holds that."""
+    told = [event.object_id for event in events if event.type.startswith("mail.")]
+    found = Mail.objects.filter(pk__in=told).only("subject", "recipient", "status") if told else ()
+    return {one.pk: f"{one.subject} → {one.recipient} ({one.get_status_display().lower()})" for one in found}
 
 
 def _detail(data: Mapping[str, Any], known: Mapping[str, str]) -> str:

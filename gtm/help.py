@@ -29,6 +29,7 @@ PAGES = (
     Page("webhooks", "8. Tell your other programs", "Webhooks: signed facts, retries, replays, and their order."),
     Page("documents", "9. Documents and e-invoices", "Invoices, credit notes, receipts, Factur-X, UBL, languages."),
     Page("access", "10. Let people in", "Roles, invitations, passkeys, second steps, your own sign-in provider."),
+    Page("mail", "Write to customers", "Which mail they get, what they can stop, and the page of an invoice."),
     Page("operations", "11. Run it", "Health, doctor, backups, keys, and what to do when something stops."),
     Page("policies", "Policies", "How every amount, date and decision is arrived at."),
 )

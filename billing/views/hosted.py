@@ -49,9 +49,16 @@ def linked(view: View) -> View:
             response = render(request, "billing/hosted_unknown.html", FRAME, status=404)
         except links.LinkExpired:
             response = _expired(request, token)
+        except DomainError as refusal:  # such as a test clock that is being advanced
+            response = refused(request, refusal)
         return _remember_language(request, private(response))
 
     return csrf_exempt(opened)
+
+
+def refused(request: HttpRequest, refusal: DomainError) -> HttpResponse:
+    context = FRAME | {"refusal": refusal.detail}
+    return render(request, "billing/portal/refused.html", context, status=refusal.status)
 
 
 def private(response: HttpResponse) -> HttpResponse:
@@ -214,8 +221,8 @@ def pay(request: HttpRequest, invoice: Invoice, token: str) -> HttpResponse:
 
 def _try(invoice: Invoice, form: PayForm) -> tuple[Payment | None, str]:
     """Charge the card: the payment, and the failure in words, empty when the invoice is paid or it is under way."""
-    at = db.now_for(invoice)
     try:
+        at = db.now_for(invoice)
         payment = payments.collect(invoice=invoice, payment_method=_method(invoice, form, at), at=at, on_session=True)
     except AnswerLost:
         return None, words.of("gateway_unreachable")
@@ -227,17 +234,18 @@ def _try(invoice: Invoice, form: PayForm) -> tuple[Payment | None, str]:
 
 
 def _method(invoice: Invoice, form: PayForm, at: Any) -> PaymentMethod:
-    """The saved card, or the new one, which pays later invoices too where that is wished or there is none yet."""
-    customer, saved = invoice.customer, portal.payment_method(invoice.customer)
+    """The card on file, or the new one, which pays later invoices too where that is wished."""
+    saved = portal.payment_method(invoice.customer)
     if form.uses_saved and saved is not None:
         return saved
-    default = saved is None or form.cleaned_data["keep"]
+    keep = form.cleaned_data["keep"]
     if form.entry is not None:
-        return payment_methods.take(customer=customer, given=form.cleaned_data["given"], default=default, at=at)
+        given = form.cleaned_data["given"]
+        return payment_methods.take(customer=invoice.customer, given=given, default=keep, at=at)
     return customers.attach_payment_method(
-        customer=customer,
+        customer=invoice.customer,
         gateway_token=form.cleaned_data["card"],
-        default=default,
+        default=keep,
         at=at,
         payment_method_id=form.cleaned_data["attempt"],
     )
@@ -262,9 +270,9 @@ def purchase_order(request: HttpRequest, invoice: Invoice, token: str) -> HttpRe
         return redirect("hosted_invoice", token)
     if not form.is_valid():
         return _page(request, invoice, token, order_form=form, status=422)
-    at, number = db.now_for(invoice), form.cleaned_data["po_number"]
+    number = form.cleaned_data["po_number"]
     try:
-        invoices.set_po_number(invoice=invoice, po_number=number, at=at)
+        invoices.set_po_number(invoice=invoice, po_number=number, at=db.now_for(invoice))
     except DomainError as refusal:
         form.add_error(None, refusal.detail)
         return _page(request, invoice, token, order_form=form, status=refusal.status)
@@ -295,4 +303,4 @@ def _send_fresh(request: HttpRequest, invoice_id: UUID) -> None:
     found = Invoice.objects.select_related("customer").filter(pk=invoice_id).first()
     if found is None or is_flooded(request, page="hosted_link", senders=[("invoice", str(invoice_id), FRESH_LINKS)]):
         return
-    invoices.request_link(invoice=found, at=db.now_for(found))
+    invoices.request_link(invoice=found, at=db.time_of(found))

@@ -14,9 +14,10 @@ from django.views.decorators.http import require_http_methods
 
 from billing import hosted, mail_preferences
 from billing.models import Customer, MailPreference, Member
-from billing.views.hosted import FRAME, private
+from billing.views.hosted import FRAME, private, refused
 from billing.views.portal_parts import member_only, page
 from gtm.shared import db, languages, links
+from gtm.shared.errors import DomainError
 from gtm.shared.models import Mail
 
 View = Callable[..., HttpResponse]
@@ -61,10 +62,17 @@ def by_mail(view: View) -> View:
             response = render(request, "billing/hosted_unknown.html", FRAME, status=404)
         else:
             languages.prefer(request, mail.locale)
-            response = view(request, mail, customer)
+            response = _answered(view, request, mail, customer)
         return private(response)
 
     return csrf_exempt(opened)  # the link is the key, and a mail program that posts has no token
+
+
+def _answered(view: View, request: HttpRequest, mail: Mail, customer: Customer) -> HttpResponse:
+    try:
+        return view(request, mail, customer)
+    except DomainError as refusal:
+        return refused(request, refusal)
 
 
 def _found(token: str) -> tuple[Mail, Customer]:

@@ -8,6 +8,7 @@ A row names the documents that go with it by what they are about; ``settings.MAI
 which is done when the message is sent.
 """
 
+import base64
 import re
 import smtplib
 import uuid
@@ -246,6 +247,14 @@ def _inline(logo: logos.Image) -> MIMEImage:
     part.add_header("Content-ID", f"<{LOGO.removeprefix('cid:')}>")
     part.add_header("Content-Disposition", "inline", filename=f"logo.{logo.kind}")
     return part
+
+
+def with_logo(html: str) -> str:
+    """A message's HTML with the logo in it, to be shown where nothing is sent along."""
+    logo = logos.image(vendors.current().logo) if LOGO in html else None
+    if logo is None:
+        return html
+    return html.replace(LOGO, f"data:image/{logo.kind};base64,{base64.b64encode(logo.content).decode()}")
 
 
 def _is_permanent(error: smtplib.SMTPResponseException | smtplib.SMTPRecipientsRefused) -> bool:

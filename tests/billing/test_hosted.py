@@ -10,7 +10,7 @@ from django.test import Client
 from billing import hosted, invoices
 from billing.models import Customer, Invoice, Payment, PaymentMethod, Subscription
 from gtm.shared import db, links, outbox
-from gtm.shared.models import Event, Mail
+from gtm.shared.models import Event, Mail, TestClock
 from tests.billing import letters, makers
 
 pytestmark = pytest.mark.django_db
@@ -95,7 +95,7 @@ class TestPage:
         html = client.get(page).content.decode()
         assert "Nothing is to be paid" in html
         assert "Pay by card" not in html
-        assert "PO number</h2>" not in html
+        assert "Purchase order" not in html
         client.post(f"{page}payment/", {"card": VISA})
         assert not Payment.objects.exists()
 
@@ -126,6 +126,10 @@ class TestPaying:
         _status, html = sent(client, page_of(invoice), card="saved")
         assert "is paid. Thank you." in html
         assert Payment.objects.get().payment_method == card
+
+    def test_a_card_is_only_kept_for_later_where_that_is_wished(self, client: Client, invoice: Invoice) -> None:
+        sent(client, page_of(invoice), card=VISA)
+        assert not PaymentMethod.objects.filter(is_default=True).exists()
 
     def test_another_card_stays_beside_the_one_on_file(self, client: Client, acme: Customer, invoice: Invoice) -> None:
         card = makers.card(acme, at=db.now())
@@ -203,6 +207,17 @@ class TestPurchaseOrder:
 def said(client: Client, page: str) -> str:
     """The answer to who asks for another link, but for what no two pages share."""
     return re.sub(r'nonce="[^"]+"|CSRFToken": "[^"]+"', "", client.post(f"{page}link/").content.decode())
+
+
+def test_while_its_test_clock_is_advanced_nothing_is_changed(client: Client, acme: Customer) -> None:
+    clock = makers.clock(frozen_time=db.now())
+    one = makers.invoiced(letters.customer(clock, name="Zoe", collection_method="send_invoice"), 500, at=db.now())
+    TestClock.objects.update(status=TestClock.Status.ADVANCING)
+    page = page_of(one)
+    assert client.get(page).status_code == 200
+    assert client.post(f"{page}po-number/", {"po_number": "X"}).status_code == 409
+    assert sent(client, page, card=VISA)[0] == 422
+    assert not Payment.objects.exists()
 
 
 class TestLinks:

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from billing import announcements, handlers, notices, subscriptions
 from billing.models import Announcement, Customer, Invoice, MailPreference
+from crm import timeline
 from gtm import clocks, wiring
 from gtm.shared import outbox, vendors
 from gtm.shared.models import Event, Mail, TestClock
@@ -109,6 +110,8 @@ class TestWhoGetsIt:
         told, written = Event.objects.get(type="mail.queued"), Mail.objects.get()
         assert (told.object_id, told.customer_id) == (written.pk, acme.pk)
         assert told.data == {"template": "invoice", "locale": "en", "attachments": 1}
+        (entry,) = timeline.entries([told])
+        assert (entry.text, entry.detail) == ("Mail", f"{written.subject} → books@acme.example (queued)")
 
 
 @pytest.mark.django_db

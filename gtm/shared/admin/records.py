@@ -199,8 +199,9 @@ class MailAdmin(ReadOnlyAdmin):
         ("attempts", "next_attempt_at"),
         "last_error",
         "subject",
-        "written",
+        ("attached", "unsubscribe_url"),
         "shown",
+        "written",
     )
     actions_detail = ("resend",)
     state = columns.status("status")
@@ -225,4 +226,10 @@ class MailAdmin(ReadOnlyAdmin):
     def shown(self, letter: Mail) -> str:
         """In a frame without scripts and without our own address, whatever the mail holds."""
         frame = '<iframe class="letter" title="The mail as it looks" sandbox="" srcdoc="{}"></iframe>'
-        return format_html(frame, letter.html) if letter.html else tandem.ABSENT
+        return format_html(frame, mail.with_logo(letter.html)) if letter.html else tandem.ABSENT
+
+    @display(description="Attached")
+    def attached(self, letter: Mail) -> str:
+        """How many documents go with it; they are fetched when it is sent."""
+        count = len(letter.attachments)
+        return f"{count} document{'s' if count > 1 else ''}" if count else tandem.ABSENT
