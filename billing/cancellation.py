@@ -5,7 +5,17 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from billing import charges, entitlements, invoices, parking, phases, standing, turns, unused
+from billing import (
+    cancellation_reasons,
+    charges,
+    entitlements,
+    invoices,
+    parking,
+    phases,
+    standing,
+    turns,
+    unused,
+)
 from billing.models import Subscription, SubscriptionChange
 from billing.queries import billing_periods
 from billing.standing import Status
@@ -26,6 +36,7 @@ def cancel(
     when: str | datetime = PERIOD_END,
     credit: str = Credit.NONE,
     reason: str = "",
+    reason_code: str = "",
     origin: str = Origin.API,
     at: datetime,
 ) -> Subscription:
@@ -34,10 +45,12 @@ def cancel(
     The day it ends on is billed. With ``credit`` prorate, what was billed for the time after it goes to the balance,
     with refund back to where it came from; what of it is unpaid is taken off its invoice either way. Usage until then
     is billed with the closing invoice, or once the payer can be billed again. ``reason``, in the asker's own words, is
-    kept with the change; the facts say only by which way it was asked for. Raises Conflict where it has ended or waits
-    for its first payment, Invalid for a time that is past or absurd. One whose start is still ahead ends at once,
-    without having cost anything.
+    kept with the change; the facts hold ``reason_code``, and by which way it was asked for. Raises Conflict where it
+    has ended or waits for its first payment, Invalid for a time that is past or absurd. One whose start is still ahead
+    ends at once, without having cost anything.
     """
+    if reason_code and reason_code not in cancellation_reasons.CODES:
+        raise Invalid("This is no known reason.", attr="reason_code")
     if credit not in Credit:
         raise Invalid("Credit is none, prorate or refund.", attr="credit")
     subscription = standing.locked(subscription)
@@ -56,6 +69,7 @@ def cancel(
         effective_at=subscription.cancel_at,
         origin=origin,
         reason=reason,
+        codes={"reason_code": reason_code} if reason_code else {},
         at=at,
     )
     if subscription.cancel_at > at:

@@ -51,13 +51,17 @@ class Sum:
 
 @dataclass(frozen=True, slots=True)
 class ChangePreview:
-    """What the change itself comes to, and the next invoice after it; None where none is known to come."""
+    """What the change itself comes to, and the next invoice after it; None where none is known to come.
+
+    ``charged_at`` is when the change is invoiced: with it, or with an invoice to come.
+    """
 
     effective_at: datetime
     currency: str
     change: Sum
     next_invoice_at: datetime | None
     next_invoice: Sum | None
+    charged_at: datetime
 
 
 class _Undone(Exception):
@@ -67,10 +71,10 @@ class _Undone(Exception):
 
 def preview(*, subscription: Subscription, wanted: Wanted, at: datetime) -> ChangePreview:
     """What ``changes.change`` would come to; writes nothing, and raises what it raises."""
-    return _undone(lambda: _tried(subscription, wanted, at))
+    return undone(lambda: _tried(subscription, wanted, at))
 
 
-def _undone(act: Callable[[], R]) -> R:
+def undone(act: Callable[[], R]) -> R:
     """What ``act`` finds after what it has written is rolled back."""
     try:
         with transaction.atomic():
@@ -81,15 +85,25 @@ def _undone(act: Callable[[], R]) -> R:
 
 
 def _tried(subscription: Subscription, wanted: Wanted, at: datetime) -> ChangePreview:
-    noted = set(_notes(subscription).values_list("pk", flat=True))
+    noted = credited(subscription)
     made = changes.make(subscription, wanted, at=at)
+    cost = cost_of(made, noted=noted, at=at)
+    next_at, following = undone(lambda: _next_invoice(made.subscription, vendors.current()))
+    charged_at = max((charge.invoice_at for charge in made.charges), default=made.effective_at)
+    return ChangePreview(made.effective_at, subscription.currency, cost, next_at, following, charged_at)
+
+
+def cost_of(made: Made, *, noted: set[UUID], at: datetime) -> Sum:
+    """What a change comes to that the caller's transaction has just made; ``noted`` was ``credited`` before it."""
     vendor = vendors.current()
     if made.effective_at > at:
-        cost = _undone(lambda: _cost_later(made, vendor))
-    else:
-        cost = _cost(made.subscription, made.charges, noted, vendor, at)
-    next_at, following = _undone(lambda: _next_invoice(made.subscription, vendor))
-    return ChangePreview(made.effective_at, subscription.currency, cost, next_at, following)
+        return undone(lambda: _cost_later(made, vendor))
+    return _cost(made.subscription, made.charges, noted, vendor, at)
+
+
+def credited(subscription: Subscription) -> set[UUID]:
+    """The lines of credit notes that there are for the subscription."""
+    return set(_notes(subscription).values_list("pk", flat=True))
 
 
 def _notes(subscription: Subscription) -> Any:
@@ -100,7 +114,7 @@ def _cost_later(made: Made, vendor: Vendor) -> Sum:
     """What a scheduled change comes to when its time has come; a renewal at the new price is no cost of the change."""
     subscription = standing.loaded().get(pk=made.subscription.pk)
     known = set(Charge.objects.filter(subscription=subscription).values_list("pk", flat=True))
-    noted = set(_notes(subscription).values_list("pk", flat=True))
+    noted = credited(subscription)
     bulk.insert(Charge, turns.take(subscriptions=[subscription], until=made.effective_at, vendor=vendor))
     told = Charge.objects.filter(subscription=subscription, reason=LineReason.SUBSCRIPTION_CHANGE).exclude(pk__in=known)
     return _cost(subscription, list(told), noted, vendor, made.effective_at)
@@ -114,10 +128,10 @@ def _cost(subscription: Subscription, found: Sequence[Charge], noted: set[UUID],
     drafts = drafting.gather(waiting, context=drafting.context(vendor=vendor, at=at))
     lines = [
         *(_credited(row) for row in _notes(subscription).exclude(pk__in=noted).select_related("invoice_line")),
-        *(_line(charge.invoice_line) for charge in live if charge.invoice_line is not None),
-        *(_line(line) for draft in drafts for line in draft.lines),
+        *(line_of(charge.invoice_line) for charge in live if charge.invoice_line is not None),
+        *(line_of(line) for draft in drafts for line in draft.lines),
     ]
-    return _sum(lines)
+    return sum_of(lines)
 
 
 def _next_invoice(subscription: Subscription, vendor: Vendor) -> tuple[datetime | None, Sum | None]:
@@ -130,12 +144,12 @@ def _next_invoice(subscription: Subscription, vendor: Vendor) -> tuple[datetime 
         context = drafting.context(vendor=vendor, at=at)
         found = invoices.bill_pending(payers=[one.payer], subscriptions=[one], fresh=made, context=context)
         lines = InvoiceLine.objects.filter(invoice__in=found, subscription=one).order_by("invoice", "position")
-        if shown := [_line(line) for line in lines]:
-            return at, _sum(shown)
+        if shown := [line_of(line) for line in lines]:
+            return at, sum_of(shown)
     return None, None
 
 
-def _line(line: InvoiceLine) -> Line:
+def line_of(line: InvoiceLine) -> Line:
     return Line(
         kind=line.kind,
         reason=line.reason,
@@ -171,7 +185,7 @@ def _credited(row: CreditNoteLine) -> Line:
     )
 
 
-def _sum(lines: Iterable[Line]) -> Sum:
+def sum_of(lines: Iterable[Line]) -> Sum:
     found = tuple(lines)
     subtotal, discount = sum(line.amount for line in found), sum(line.discount_amount for line in found)
     tax = sum(line.tax_amount for line in found)

@@ -6,7 +6,7 @@ code and takes it back.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -19,6 +19,7 @@ from billing import (
     comparison,
     invoices,
     items,
+    large_upgrades,
     one_off,
     parking,
     payments,
@@ -65,6 +66,17 @@ class Made:
     charges: list[Charge]
 
 
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What somebody was shown: the change is made while the subscription has this ``version``, if ``check`` passes it.
+
+    ``check`` raises within the change's transaction.
+    """
+
+    version: int
+    check: Callable[[Made], None]
+
+
 def change(
     *,
     subscription: Subscription,
@@ -78,27 +90,40 @@ def change(
     reason: str = "",
     at: datetime,
     idempotency_id: uuid.UUID | None = None,
+    agreed: Agreed | None = None,
 ) -> Subscription:
     """Let the subscription consist of ``items`` (the whole new list), or of the plan's own ones, and charge the card.
 
     ``effective`` is now, period_end or a time to come; without it an upgrade and a longer interval count now, a
     downgrade and a shorter interval from the end of the period. ``prorate`` False leaves what is paid for as it is, and
     charges what is new from the next period on. ``invoicing`` is now or next; without it quantities alone wait for the
-    next invoice. A second call with the same ``idempotency_id`` goes on where the first was interrupted. Raises Invalid
-    with the field's name; Conflict (``nothing_changes``, and others) where the subscription's state doesn't allow it.
-    Not in a transaction, because a card is charged.
+    next invoice. A second call with the same ``idempotency_id`` goes on where the first was interrupted. What was
+    ``agreed`` and isn't so any more is a Conflict (``stale``), and nothing is changed. Raises Invalid with the field's
+    name; Conflict (``nothing_changes``, and others) where the subscription's state doesn't allow it. Not in a
+    transaction, because a card is charged.
     """
     wanted = Wanted(plan, items, interval, effective, prorate, invoicing, origin, reason)
     known = idempotency_id is not None and SubscriptionChange.objects.filter(pk=idempotency_id).exists()
     if not known:
-        _commit(subscription, wanted, at=at, idempotency_id=idempotency_id)
+        _commit(subscription, wanted, at=at, idempotency_id=idempotency_id, agreed=agreed)
     payments.collect_new(subscription=subscription, at=at)
     return standing.loaded().get(pk=subscription.pk)
 
 
 @transaction.atomic(durable=True)
-def _commit(subscription: Subscription, wanted: Wanted, *, at: datetime, idempotency_id: uuid.UUID | None) -> None:
-    make(subscription, wanted, at=at, row_id=idempotency_id)
+def _commit(
+    subscription: Subscription,
+    wanted: Wanted,
+    *,
+    at: datetime,
+    idempotency_id: uuid.UUID | None,
+    agreed: Agreed | None,
+) -> None:
+    if agreed is not None and standing.locked(subscription).version != agreed.version:
+        raise Conflict(_("The subscription has changed meanwhile."), code="stale")
+    made = make(subscription, wanted, at=at, row_id=idempotency_id)
+    if agreed is not None:
+        agreed.check(made)
 
 
 def make(subscription: Subscription, wanted: Wanted, *, at: datetime, row_id: uuid.UUID | None = None) -> Made:
@@ -185,7 +210,8 @@ def _switch(
     ids: dict[str, uuid.UUID],
 ) -> Made:
     _require_card(subscription, target)
-    old = phases.content(subscription.plan_version, items.terms_of(subscription))
+    before = Selection(subscription.plan_version, tuple(items.terms_of(subscription)), subscription.currency)
+    old = phases.content(before.plan_version, before.items)
     to = Switch(
         plan_version=target.plan_version,
         wanted=target.items,
@@ -200,6 +226,7 @@ def _switch(
     phases.changed_now(subscription, old=old, new=phases.content(target.plan_version, target.items), at=at)
     taken = _charge(subscription, target, invoice_at, vendor, at)
     invoices.bill(subscription, vendor=vendor, at=at)
+    large_upgrades.tell(subscription, before=before, after=target, origin=wanted.origin, vendor=vendor, at=at)
     return Made(subscription, at, [*given, *taken])
 
 

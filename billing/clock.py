@@ -15,6 +15,7 @@ from billing import (
     refunds,
     runs,
     subscriptions,
+    trial_prompts,
 )
 from billing.models import (
     Allocation,
@@ -71,6 +72,7 @@ def next_due(*, clock: TestClock) -> datetime | None:
         expiring_cards.next_due(test_clock=clock),
         clock.frozen_time if refunds.waiting(test_clock=clock).exists() else None,
         announcements.next_due(test_clock=clock),
+        trial_prompts.next_due(test_clock=clock),
     ]
     return min((time for time in times if time is not None), default=None)
 
@@ -78,6 +80,7 @@ def next_due(*, clock: TestClock) -> datetime | None:
 def run_due(*, clock: TestClock, at: datetime) -> None:
     """Do all that billing has to do for the clock's customers by that instant."""
     announcements.announce_due(at=at, test_clock=clock)
+    trial_prompts.show_due(at=at, test_clock=clock)
     runs.bill_due(at=at, test_clock=clock)
     subscriptions.expire_incomplete(at=at, test_clock=clock)
     dunning_runs.run_due(at=at, test_clock=clock)

@@ -14,7 +14,7 @@ from stdnum import get_cc_module
 from stdnum.eu import vat
 from stdnum.exceptions import InvalidChecksum, ValidationError
 
-from billing import dunning_cases, gateways
+from billing import dunning_cases, gateways, tax
 from billing.models import (
     Customer,
     CustomerBalance,
@@ -250,6 +250,13 @@ def _check_tax(customer: Customer) -> None:
     known = set(TaxRate.objects.filter(code__in=customer.tax_rates).values_list("code", flat=True))
     if unknown := sorted(set(customer.tax_rates) - known):
         raise Invalid(f"There is no tax rate {unknown[0]!r}.", attr="tax_rates", code="not_found")
+
+
+def is_wrong_tax_id(customer: Customer) -> bool:
+    """Whether its VAT id has the right form and wrong check digits, in the EU: it gets no reverse charge then."""
+    if customer.place.lower() not in vat.MEMBER_STATES:
+        return False
+    return tax.eu_vat_id(customer.tax_id, country=customer.place) is None
 
 
 def looks_like_a_tax_id(text: str, country: str) -> bool:

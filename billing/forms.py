@@ -1,11 +1,13 @@
 """What visitors and customers type."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from django import forms
 from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
+from django.core.validators import validate_email
 from django.utils.html import format_html
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy as _
@@ -244,6 +246,13 @@ class BillingDetailsForm(forms.Form):
 
     name = forms.CharField(label=_("Company or name"), max_length=200)
     email = forms.EmailField(label=_("Email for invoices"))
+    billing_emails = forms.CharField(
+        label=_("Further addresses for invoices"),
+        required=False,
+        max_length=1000,
+        help_text=_("One on each line. They get your invoices instead of the address above."),
+        widget=forms.Textarea(attrs={"rows": 2, "autocomplete": "off"}),
+    )
     line1 = forms.CharField(label=_("Street and number"), max_length=200, required=False)
     line2 = forms.CharField(label=_("Second line"), max_length=200, required=False)
     postal_code = forms.CharField(label=_("Postal code"), max_length=20, required=False)
@@ -269,17 +278,24 @@ class BillingDetailsForm(forms.Form):
         return address | {
             "name": customer.name,
             "email": customer.email,
+            "billing_emails": "\n".join(customer.billing_emails),
             "country": customer.place,
             "tax_id": customer.tax_id,
             "po_number": customer.po_number,
             "preferred_locale": languages.supported(customer.preferred_locale),
         }
 
+    def clean_billing_emails(self) -> list[str]:
+        found = [part for part in re.split(r"[\s,;]+", self.cleaned_data["billing_emails"]) if part]
+        for address in found:
+            validate_email(address)
+        return list(dict.fromkeys(found))
+
     def changes(self) -> dict[str, Any]:
         """The fields of ``customers.change``."""
         data = self.cleaned_data
         address = {name: data[name] for name in self.ADDRESS if data[name]} | {"country": data["country"]}
-        names = ["name", "email", "country", "tax_id", "po_number"]
+        names = ["name", "email", "billing_emails", "country", "tax_id", "po_number"]
         if data["preferred_locale"] not in ("", self.initial.get("preferred_locale")):  # de-AT stays what it is
             names.append("preferred_locale")
         return {name: data[name] for name in names} | {"billing_address": address}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from django.utils.translation import gettext as _
 
+from billing import wording
 from billing.models import CollectionMethod, CreditNote, Invoice, Payment, Phase, Subscription
 from billing.papers import invoice as invoice_words
 from billing.papers import parts
@@ -80,7 +81,7 @@ def _consists_of(subscription: Subscription) -> Facts:
 
 def of_phase(phase: Phase) -> Facts:
     """What a subscription will consist of."""
-    prices = [portal.price_text(item.price) for item in phase.items.all()]
+    prices = [wording.price_text(item.price) for item in phase.items.all()]
     return [
         (_("Plan"), phase.plan_version.plan.name),
         (_("Price, before tax"), "\n".join(text for text in prices if text)),

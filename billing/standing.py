@@ -245,14 +245,17 @@ def announce(
     at: datetime,
     detail: dict[str, Any] | None = None,
     row_id: uuid.UUID | None = None,
+    codes: Mapping[str, str] | None = None,
 ) -> None:
     """Write down and tell what somebody asked for that takes effect at another time, or not at all.
 
-    ``reason`` is in the asker's own words; ``because``, a code, is what the fact says instead of who asked.
+    ``reason`` is in the asker's own words; ``because``, a code, is what the fact says instead of who asked; ``codes``
+    stand on the row and in the fact.
     """
-    told: dict[str, Any] = {"effective_at": effective_at, "origin": origin, "reason": reason, "detail": detail}
-    record(subscription, kind=kind, at=at, **told, **({"id": row_id} if row_id else {}))
-    also = {"effective_at": effective_at.isoformat()}
+    columns: dict[str, Any] = {"effective_at": effective_at, "origin": origin, "reason": reason}
+    columns["detail"] = {**(detail or {}), **(codes or {})}
+    record(subscription, kind=kind, at=at, **columns, **({"id": row_id} if row_id else {}))
+    also = {"effective_at": effective_at.isoformat(), **(codes or {})}
     fact(subscription, kind, at=at, also=also, reason=because or f"requested_by_{origin}", publish=True)
 
 

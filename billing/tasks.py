@@ -14,6 +14,7 @@ from billing import (
     refunds,
     runs,
     subscriptions,
+    trial_prompts,
 )
 from gtm.shared import db, nudges, pulse
 
@@ -75,6 +76,13 @@ def announce_due(**kwargs: Any) -> None:
     """Tell payers of yearly renewals and ends of trials ahead."""
     with pulse.job("announce what is to come"):
         announcements.announce_due(at=db.now())
+
+
+@shared_task
+def show_trial_prompts(**kwargs: Any) -> None:
+    """Say in the portal that a trial is about to end."""
+    with pulse.job("tell of trials that end"):
+        trial_prompts.show_due(at=db.now())
 
 
 @shared_task

@@ -8,8 +8,12 @@ from billing.views import (
     joining,
     mail_preferences,
     portal,
+    portal_change,
     portal_documents,
+    portal_payment,
     portal_people,
+    portal_plan,
+    portal_usage,
     pricing,
 )
 
@@ -18,8 +22,11 @@ urlpatterns = [
     path("checkout/<slug:plan>/", checkout.show, name="checkout"),
     path("confirm/<str:token>/", confirming.show, name="confirm"),
     path("portal/<str:customer>/", portal.overview, name="portal_overview"),
-    path("portal/<str:customer>/usage/", portal.usage, name="portal_usage"),
-    path("portal/<str:customer>/plan/", portal.plan, name="portal_plan"),
+    path("portal/<str:customer>/usage/", portal_usage.usage, name="portal_usage"),
+    path("portal/<str:customer>/plan/", portal_plan.plan, name="portal_plan"),
+    path("portal/<str:customer>/payment/", portal_payment.way, name="portal_way"),
+    path("portal/<str:customer>/open-invoices/", portal_payment.pay_open, name="portal_pay_open"),
+    path("portal/<str:customer>/quotes/<slug:plan>/", portal_plan.quote, name="portal_quote"),
     path("portal/<str:customer>/invoices/", portal.invoices, name="portal_invoices"),
     path("portal/<str:customer>/invoices/<str:invoice>/", portal.invoice, name="portal_invoice"),
     path("portal/<str:customer>/invoices/<str:invoice>/pdf/", portal_documents.pdf, name="portal_invoice_pdf"),
@@ -27,9 +34,27 @@ urlpatterns = [
     path("portal/<str:customer>/payments/<str:payment>/receipt/", portal_documents.receipt, name="portal_receipt"),
     path("portal/<str:customer>/credit-notes/<str:note>/pdf/", portal_documents.credit_note, name="portal_credit_note"),
     path("portal/<str:customer>/invoices/<str:invoice>/pay/", portal.pay, name="portal_pay"),
+    path("portal/<str:customer>/invoices/<str:invoice>/lines/<str:line>/", portal_usage.line, name="portal_line"),
     path("portal/<str:customer>/card/", portal.card, name="portal_card"),
-    path("portal/<str:customer>/subscriptions/<str:subscription>/cancellation/", portal.cancel, name="portal_cancel"),
-    path("portal/<str:customer>/subscriptions/<str:subscription>/resumption/", portal.resume, name="portal_resume"),
+    path(
+        "portal/<str:customer>/subscriptions/<str:subscription>/cancellation/", portal_plan.cancel, name="portal_cancel"
+    ),
+    path(
+        "portal/<str:customer>/subscriptions/<str:subscription>/resumption/", portal_plan.resume, name="portal_resume"
+    ),
+    path("portal/<str:customer>/subscriptions/<str:subscription>/offer/", portal_plan.take_offer, name="portal_offer"),
+    path("portal/<str:customer>/subscriptions/<str:subscription>/unpause/", portal_plan.unpause, name="portal_unpause"),
+    path("portal/<str:customer>/subscriptions/<str:subscription>/change/", portal_change.choose, name="portal_change"),
+    path(
+        "portal/<str:customer>/subscriptions/<str:subscription>/change/preview/",
+        portal_change.preview,
+        name="portal_change_preview",
+    ),
+    path(
+        "portal/<str:customer>/subscriptions/<str:subscription>/change/undo/",
+        portal_plan.undo_change,
+        name="portal_change_undo",
+    ),
     path("portal/<str:customer>/details/", portal.details, name="portal_details"),
     path("portal/<str:customer>/people/", portal_people.people, name="portal_people"),
     path("portal/<str:customer>/people/departure/", portal_people.leave, name="portal_leave"),

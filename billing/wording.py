@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 
 from billing.models import Coupon, Discount, Price
 from billing.pricing import Step
-from gtm.shared.templatetags.tandem import day_text, money, quantity, unit_price
+from gtm.shared.templatetags.tandem import day_text, money, price, quantity, unit_price
 
 Values = Mapping[str, Any]
 
@@ -309,6 +309,13 @@ def price_line(item: Price) -> dict[str, Any]:
         return {"amount": amount, "currency": item.currency, "per": per_seat, "text": text}
     text = "; ".join(_usage_text(item)) + ("" if item.meter_id else f", {per}")
     return {"amount": None, "currency": item.currency, "per": per, "text": text}
+
+
+def price_text(item: Price) -> str:
+    """The same as a sentence: ``$15 per unit per month``."""
+    line = price_line(item)
+    amount = f"{price(line['amount'], item.currency)} {line['per']}" if line["amount"] is not None else ""
+    return "; ".join(filter(None, [amount, line["text"]]))
 
 
 def _whole(amount: Decimal | None) -> int | None:

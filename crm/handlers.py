@@ -1,17 +1,22 @@
 """What crm does when it hears of customers and subscriptions. Facts come in any order: the current state is read."""
 
 from billing.models import Customer
-from crm import accounts, arrears
+from crm import accounts, arrears, buying, collection_policy
 from crm.models import Account
 from gtm.shared import db
 from gtm.shared.models import Event
+
+AGREED = ("quote", "admin")
 
 
 def customer_created(event: Event) -> None:
     """A new customer makes or finds its account."""
     customer = _customer(event)
     if customer is not None:
-        arrears.write_down(account=accounts.for_customer(customer=customer, at=db.now_for(customer)))
+        at = db.now_for(customer)
+        account = accounts.for_customer(customer=customer, at=at)
+        arrears.write_down(account=account)
+        collection_policy.write_down(account=account, at=at)
 
 
 def customer_changed(event: Event) -> None:
@@ -24,13 +29,6 @@ def subscription_changed(event: Event) -> None:
     _review(event)
 
 
-def motion_decided(event: Event) -> None:
-    """Whether somebody looks after its customers."""
-    account = Account.objects.filter(pk=event.object_id).first()
-    if account is not None:
-        arrears.write_down(account=account)
-
-
 def payment_late(event: Event) -> None:
     """The owner hears of it, before anything happens to the customer."""
     customer = _customer(event)
@@ -41,7 +39,30 @@ def payment_late(event: Event) -> None:
 def _review(event: Event) -> None:
     customer = _customer(event)
     if customer is not None:
-        accounts.review(customer=customer, at=db.now_for(customer))
+        at = db.now_for(customer)
+        collection_policy.write_down(account=accounts.review(customer=customer, at=at), at=at)
+
+
+def motion_decided(event: Event) -> None:
+    """Whether somebody looks after its customers; who is helped to buy may choose how to pay."""
+    account = Account.objects.filter(pk=event.object_id).first()
+    if account is not None:
+        arrears.write_down(account=account)
+        collection_policy.write_down(account=account, at=db.now_for(account))
+
+
+def upgraded_large(event: Event) -> None:
+    """The owner hears of it; the customer has bought already. What sales agreed on by itself is no news."""
+    customer = _customer(event)
+    if customer is not None and event.data.get("origin") not in AGREED:
+        buying.upgraded(event=event, customer=customer, at=db.now_for(customer))
+
+
+def quote_requested(event: Event) -> None:
+    """The owner or the team of the queue answers; the customer goes on meanwhile."""
+    customer = _customer(event)
+    if customer is not None:
+        buying.quote_requested(event=event, customer=customer, at=db.now_for(customer))
 
 
 def _customer(event: Event) -> Customer | None:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 
+from billing import cancellation_reasons
 from gtm.shared import ids
 from gtm.shared.models import ApiKey, Event, Mail, User
 from gtm.shared.statuses import describe
@@ -36,6 +37,15 @@ TEXTS = {
     "billing.subscription.past_due": _("Subscription past due"),
     "billing.subscription.cancellation_scheduled": _("Cancellation scheduled"),
     "billing.subscription.cancellation_undone": _("Cancellation taken back"),
+    "billing.subscription.upgraded_large": _("Large upgrade by the customer itself"),
+    "billing.subscription.offer_taken": _("Took the offer and stays"),
+    "billing.subscription.paused": _("Subscription paused"),
+    "billing.subscription.pause_scheduled": _("Pause scheduled"),
+    "billing.subscription.pause_undone": _("Scheduled pause taken back"),
+    "billing.subscription.resumed": _("Subscription resumed"),
+    "billing.customer.collection_changed": _("Way of payment changed"),
+    "billing.customer.collection_allowed": _("Ways of payment allowed"),
+    "billing.quote.requested": _("Quote requested"),
     "billing.invoice.finalized": _("Invoice issued"),
     "billing.invoice.paid": _("Invoice paid"),
     "billing.invoice.voided": _("Invoice voided"),
@@ -134,6 +144,8 @@ def _detail(data: Mapping[str, Any], known: Mapping[str, str]) -> str:
     parts = [str(data[name]) for name in ("number", "plan", "rule") if data.get(name)]
     if isinstance(data.get("total"), int) and data.get("currency"):
         parts.append(str(money(data["total"], data["currency"])))
+    if data.get("reason_code"):
+        parts.append(cancellation_reasons.name(str(data["reason_code"])))
     parts += [describe(str(data[name]))[0] for name in ("lifecycle", "state", "motion") if data.get(name)]
     if owner := data.get("owner"):
         parts.append(known.get(str(owner), ""))

@@ -106,6 +106,7 @@ MENU: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("Customers", "billing_customer_changelist"),
             ("Subscriptions", "billing_subscription_changelist"),
             ("Discounts", "billing_discount_changelist"),
+            ("Quote requests", "billing_quoterequest_changelist"),
             ("Invoices", "billing_invoice_changelist"),
             ("Credit notes", "billing_creditnote_changelist"),
             ("Payments", "billing_payment_changelist"),

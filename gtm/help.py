@@ -20,6 +20,7 @@ PAGES = (
     Page("plans", "1. Create your plans", "Plans, prices, features and limits; publish and archive."),
     Page("payments", "2. Set up payments", "Legal entity, taxes, card gateway, invoices on terms."),
     Page("checkout", "3. Let customers buy", "The price page, checkout, and what the customer sees afterwards."),
+    Page("portal", "Let customers serve themselves", "Their portal: plans, seats, payment, usage, cancelling, quotes."),
     Page("changes", "Change what somebody has", "Upgrades, seats, intervals: when they count and what they cost."),
     Page("dunning", "When money doesn't come", "Cards that fail, reminders, when access ends, and who is told first."),
     Page("sales", "4. Route bigger companies to sales", "The contact form, segments, motion, owners and queues."),

@@ -151,6 +151,7 @@ CELERY_BEAT_SCHEDULE = {
     "run dunning": _every(60, "billing.tasks.run_dunning"),
     "send refunds": _every(60, "billing.tasks.send_refunds"),
     "expire unfinished subscriptions": _every(300, "billing.tasks.expire_incomplete"),
+    "tell of trials that end": _every(900, "billing.tasks.show_trial_prompts"),
     "make partitions": _every(3600, "billing.tasks.make_partitions"),
     "wake snoozed alerts": _every(60, "crm.tasks.wake_snoozed_alerts"),
     "review accounts": _every(86_400, "crm.tasks.review_accounts"),

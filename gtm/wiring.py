@@ -33,6 +33,8 @@ HANDLERS: dict[str, tuple[str, ...]] = {
     "billing.payment_method.expiring": ("billing.handlers.card_expiring",),
     "billing.dunning.opened": ("crm.handlers.payment_late",),
     "billing.dunning.final_action_due": ("crm.handlers.payment_late",),
+    "billing.subscription.upgraded_large": ("crm.handlers.upgraded_large",),
+    "billing.quote.requested": ("crm.handlers.quote_requested",),
     "crm.account.motion_decided": ("crm.handlers.motion_decided",),
     "billing.usage.recorded": ("signals.handlers.usage_recorded",),
     "billing.usage.corrected": ("signals.handlers.usage_recorded",),

@@ -8,7 +8,7 @@ from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from unfold.decorators import display
 
-from billing import balances, customers, one_off, parking, payments
+from billing import balances, collection, customers, one_off, parking, payments
 from billing.admin import addresses, customer_steps
 from billing.admin.credit_notes import EntryRows, NoteRows
 from billing.admin.customer_steps import AdjustmentForm, InvoiceForm, MoneyForm
@@ -124,7 +124,14 @@ class CustomerAdmin(PeopleSteps, OperationAdmin):
         ),
         ("Your product", {"fields": ("external_id", "traits", "metadata"), "classes": ("collapse",)}),
     )
-    actions_detail = ("unpark", "record_money", "invoice_by_hand", "adjust_balance", *PeopleSteps.STEPS)
+    actions_detail = (
+        "unpark",
+        "record_money",
+        "invoice_by_hand",
+        "adjust_balance",
+        "allow_invoices",
+        *PeopleSteps.STEPS,
+    )
 
     def create(self, *, at: datetime, **values: Any) -> Customer:
         return customers.create(at=at, **values)
@@ -181,6 +188,17 @@ class CustomerAdmin(PeopleSteps, OperationAdmin):
     )
     def adjust_balance(self, customer: Customer, *, at: datetime, amount: int, reason: str) -> None:
         balances.adjust(customer=customer, amount=amount, reason=reason, at=at)
+
+    @step(
+        "Allow payment by invoice",
+        explain="The customer may choose invoices on terms in its portal. Nothing changes until it does.",
+        done="The customer may choose.",
+        applies=lambda customer: not collection.may_switch(customer, collection.ON_TERMS),
+        permission="money",
+    )
+    def allow_invoices(self, customer: Customer, *, at: datetime) -> None:
+        methods = [collection.BY_CARD, collection.ON_TERMS]
+        collection.allow(customer=customer, methods=methods, reason=collection.AGREED, at=at)
 
     def notes(self, request: HttpRequest, instance: Customer) -> list[str]:
         held = instance.balances.filter(amount__gt=0)

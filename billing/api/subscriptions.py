@@ -10,7 +10,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing import subscriptions
+from billing import cancellation_reasons, subscriptions
 from billing.api.changes import INTERVALS, Changes, ItemTermsSerializer, PhaseSerializer, scheduled
 from billing.api.coupons import CouponField, Discounts, DiscountSerializer
 from billing.api.coupons import shown as shown_discounts
@@ -145,6 +145,7 @@ class CancellationSerializer(StrictSerializer):
     when = WhenField(required=False, default="period_end")
     credit = serializers.ChoiceField(choices=Subscription.Credit.choices, required=False, default="none")
     reason = serializers.CharField(required=False, allow_blank=True, default="", max_length=500)
+    reason_code = serializers.ChoiceField(choices=cancellation_reasons.CODES, required=False)
 
 
 class SubscriptionFilter(ResourceFilter):

@@ -1,11 +1,10 @@
 """What a customer sees of itself. Each page is a constant number of queries."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from django.db.models import Prefetch, QuerySet, Sum
+from django.db.models import Exists, OuterRef, Prefetch, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from billing import wording
@@ -19,7 +18,8 @@ from billing.models import (
     Member,
     Payment,
     PaymentMethod,
-    Price,
+    Phase,
+    PhaseItem,
     Prompt,
     Subscription,
     SubscriptionItem,
@@ -27,7 +27,6 @@ from billing.models import (
 from billing.queries import invoice_discounts
 from gtm.shared import ids
 from gtm.shared.models import User
-from gtm.shared.templatetags.tandem import price as format_price
 
 SWITCHABLE, URGED, SHOWN = 20, 10, 50
 T = TypeVar("T", Member, Invitation)
@@ -67,7 +66,11 @@ def other_customers(member: Member) -> list[Customer]:
 
 def subscriptions(customer: Customer) -> list[Subscription]:
     """Newest first, without those that never started."""
+    ahead = Phase.objects.filter(applied_at=None).select_related("plan_version__plan").order_by("starts_at")
+    ahead = ahead.prefetch_related(Prefetch("items", PhaseItem.objects.select_related("price__meter").order_by("pk")))
     theirs = shown_subscriptions().filter(customer=customer).exclude(status=Subscription.Status.EXPIRED)
+    theirs = theirs.annotate(is_bound=Exists(Phase.objects.filter(subscription=OuterRef("pk"), locked=True)))
+    theirs = theirs.prefetch_related(Prefetch("phases", queryset=ahead, to_attr="ahead"))
     return list(theirs.order_by("-created_at", "-id"))
 
 
@@ -88,23 +91,16 @@ def discount_texts(subscription: Subscription) -> list[str]:
     return [wording.discount(discount) for discount in running]
 
 
-def summary(subscription: Subscription) -> str:
+def summary(of: Subscription | Phase) -> str:
     """``5 seats, billed monthly``: what is paid for, in a few words."""
-    paid = [item for item in subscription.items.all() if item.price.meter_id is None]
+    paid = [item for item in of.items.all() if item.price.meter_id is None]
     parts = [_("%(n)s units") % {"n": int(item.quantity)} for item in paid if wording.is_per_seat(item.price)]
     return ", ".join([*parts, *(wording.billed(item.price.interval, item.price.interval_count) for item in paid[:1])])
 
 
 def price_texts(subscription: Subscription) -> list[str]:
     """What each item costs: ``$15 per unit per month``."""
-    return [price_text(item.price) for item in subscription.items.all()]
-
-
-def price_text(price: Price) -> str:
-    """``$15 per unit per month``; for metered ones their tiers or rates."""
-    line = wording.price_line(price)
-    amount = f"{format_price(line['amount'], price.currency)} {line['per']}" if line["amount"] is not None else ""
-    return "; ".join(filter(None, [amount, line["text"]]))
+    return [wording.price_text(item.price) for item in subscription.items.all()]
 
 
 def invoices(customer: Customer) -> QuerySet[Invoice]:
@@ -191,48 +187,3 @@ def payment_method(customer: Customer) -> PaymentMethod | None:
 def prompts(customer: Customer, at: datetime) -> list[Prompt]:
     found = Prompt.objects.filter(customer=customer, dismissed_at=None).order_by("-created_at")
     return [prompt for prompt in found if prompt.expires_at is None or prompt.expires_at > at]
-
-
-@dataclass(frozen=True)
-class Step:
-    """Something that will happen, or that the customer should do."""
-
-    at: datetime
-    text: str
-    amount: int | None = None
-    currency: str = ""
-    tone: str = ""
-    invoice: Invoice | None = None
-
-
-def next_steps(found: list[Subscription], open_invoices: list[Invoice]) -> list[Step]:
-    """What happens next, soonest first: unpaid invoices, then renewals and ends."""
-    unpaid = [_unpaid(invoice) for invoice in open_invoices if invoice.finalized_at]
-    planned = [step for subscription in found if (step := _planned(subscription))]
-    return [*unpaid, *sorted(planned, key=lambda step: step.at)]
-
-
-def _unpaid(invoice: Invoice) -> Step:
-    failed = invoice.payment_status in {Invoice.PaymentStatus.FAILED, Invoice.PaymentStatus.REQUIRES_ACTION}
-    text = _("Payment of invoice %(number)s failed") if failed else _("Invoice %(number)s is due")
-    assert invoice.finalized_at is not None
-    due = (
-        datetime.combine(invoice.due_date, datetime.min.time(), tzinfo=invoice.finalized_at.tzinfo)
-        if invoice.due_date
-        else invoice.finalized_at
-    )
-    values: dict[str, Any] = {"number": invoice.number}
-    return Step(due, text % values, invoice.amount_due, invoice.currency, "negative" if failed else "caution", invoice)
-
-
-def _planned(subscription: Subscription) -> Step | None:
-    plan = {"plan": subscription.plan_version.plan.name}
-    if subscription.status not in Subscription.LIVE:
-        return None
-    if subscription.cancel_at:
-        return Step(subscription.cancel_at, _("%(plan)s ends") % plan, tone="caution")
-    if subscription.status == Subscription.Status.TRIALING and subscription.trial_end:
-        return Step(subscription.trial_end, _("The trial of %(plan)s ends and billing starts") % plan)
-    if subscription.next_bill_at:
-        return Step(subscription.next_bill_at, _("%(plan)s renews") % plan)
-    return None

@@ -20,6 +20,7 @@ class Addresses:
     xml: str
     receipt: Callable[[Payment], str]
     credit_note: Callable[[CreditNote], dict[str, Any]]
+    usage: Callable[[InvoiceLine], str] = lambda line: ""
 
 
 def of_invoice(invoice: Invoice, addresses: Addresses) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def of_invoice(invoice: Invoice, addresses: Addresses) -> dict[str, Any]:
     return {
         "seller": parts.seller_block(invoice.seller or entities.as_seller(invoice.legal_entity)),
         "buyer": parts.buyer_block(invoice.buyer or entities.as_buyer(invoice.customer)),
-        "lines": [_line(line, invoice.currency) for line in lines],
+        "lines": [_line(line, invoice.currency) | {"usage_url": addresses.usage(line)} for line in lines],
         "discounts": [
             {"text": wording.discount(taken.discount), "amount": taken.amount}
             for taken in invoice_discounts.taken(lines)

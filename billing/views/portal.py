@@ -4,21 +4,30 @@ import uuid
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from billing import confirmations, customers, gateways, payment_methods, payments, prompts, subscriptions
+from billing import (
+    collection,
+    confirmations,
+    customers,
+    gateways,
+    payment_methods,
+    payments,
+    prompts,
+    upcoming_invoice,
+)
 from billing.forms import BillingDetailsForm, CardForm
 from billing.gateways import AnswerLost, words
-from billing.models import Customer, Invoice, Member, Payment, Prompt, Subscription, SubscriptionChange
-from billing.queries import entitlements_of
+from billing.models import Customer, Invoice, Member, Payment, Prompt
+from billing.queries import entitlements_of, portal_steps
 from billing.queries import portal as queries
 from billing.views import cards, portal_documents
 from billing.views import portal_parts as parts
-from billing.views.portal_parts import buyer_only, member_only, page
+from billing.views.portal_parts import buyer_only, member_only, page, sent
 from gtm.shared import db
 from gtm.shared.errors import DomainError
 
@@ -31,7 +40,9 @@ def overview(request: HttpRequest, member: Member) -> HttpResponse:
     customer = member.customer
     at = db.time_of(customer)
     found = queries.subscriptions(customer)
-    steps = queries.next_steps(found, queries.unpaid(customer))
+    upcoming = upcoming_invoice.of_payer(customer)
+    unpaid = queries.unpaid(customer)
+    steps = portal_steps.next_steps(found, unpaid, upcoming)
     address = [customer.public_id]
     context = {
         "prompts": [parts.prompt_row(member, prompt) for prompt in queries.prompts(customer, at)],
@@ -40,19 +51,15 @@ def overview(request: HttpRequest, member: Member) -> HttpResponse:
         "usage": parts.usage_rows(customer, entitlements_of(customer_id=customer.pk, at=at)),
         "invoices": [parts.invoice_row(member, invoice) for invoice in queries.invoices(customer)[:5]],
         "payment": parts.payment_row(member, queries.payment_method(customer)),
+        "way": parts.way_row(member),
+        "credit": queries.credit(customer),
+        "currency": customer.currency,
+        "pay_open_url": reverse("portal_pay_open", args=address) if member.may_buy and len(unpaid) > 1 else "",
         "pricing_url": reverse("pricing"),
         "usage_url": reverse("portal_usage", args=address),
         "invoices_url": reverse("portal_invoices", args=address),
     }
     return page(request, "billing/portal/overview.html", member, context)
-
-
-@require_safe
-@member_only
-def usage(request: HttpRequest, member: Member) -> HttpResponse:
-    customer = member.customer
-    states = entitlements_of(customer_id=customer.pk, at=db.time_of(customer))
-    return page(request, "billing/portal/usage.html", member, {"usage": parts.usage_rows(customer, states)})
 
 
 # --- invoices ----------------------------------------------------------------------------------
@@ -66,6 +73,7 @@ def invoices(request: HttpRequest, member: Member) -> HttpResponse:
         "page": found,
         "open_total": queries.open_total(customer),
         "credit": queries.credit(customer),
+        "pay_open_url": reverse("portal_pay_open", args=[customer.public_id]) if member.may_buy else "",
         "credit_notes": [parts.credit_note_row(member, note) for note in queries.credit_notes(customer)],
         "currency": customer.currency,
     }
@@ -94,7 +102,7 @@ def pay(request: HttpRequest, member: Member, invoice: str) -> HttpResponse:
         return redirect("portal_invoice", member.customer.public_id, invoice)
     if cards.wants_setup(request):
         return cards.setup(request, member.customer)
-    form, failure = CardForm(_sent(request), gateway=gateways.of_customer(member.customer)), ""
+    form, failure = CardForm(sent(request), gateway=gateways.of_customer(member.customer)), ""
     if request.method == "POST" and form.is_valid():
         payment, failure = _try_card(member.customer, found, form.cleaned_data["card"])
         if payment is not None and payment.status == Payment.Status.REQUIRES_ACTION:
@@ -122,51 +130,17 @@ def _try_card(customer: Customer, invoice: Invoice, given: str) -> tuple[Payment
     return payment, payment.failure_message or _("The payment did not go through.")
 
 
-# --- plan, card and details --------------------------------------------------------------------
-@require_safe
-@member_only
-def plan(request: HttpRequest, member: Member) -> HttpResponse:
-    found = queries.subscriptions(member.customer)
-    rows = [parts.subscription_row(member, subscription) for subscription in found]
-    return page(request, "billing/portal/plan.html", member, {"subscriptions": rows, "pricing_url": reverse("pricing")})
-
-
-@require_POST
-@buyer_only
-def cancel(request: HttpRequest, member: Member, subscription: str) -> HttpResponse:
-    """End it with the period that is paid; until then it can be taken back."""
-    found, at = _cancelable(member, subscription), db.now_for(member.customer)
-    subscriptions.cancel(subscription=found, origin=SubscriptionChange.Origin.PORTAL, at=at)
-    messages.success(request, _("Your subscription of %(plan)s is canceled.") % {"plan": found.plan_version.plan.name})
-    return redirect("portal_plan", member.customer.public_id)
-
-
-@require_POST
-@buyer_only
-def resume(request: HttpRequest, member: Member, subscription: str) -> HttpResponse:
-    found, at = _cancelable(member, subscription), db.now_for(member.customer)
-    subscriptions.undo_cancellation(subscription=found, origin=SubscriptionChange.Origin.PORTAL, at=at)
-    messages.success(request, _("Your subscription of %(plan)s goes on.") % {"plan": found.plan_version.plan.name})
-    return redirect("portal_plan", member.customer.public_id)
-
-
-def _cancelable(member: Member, public_id: str) -> Subscription:
-    """A subscription that its customer may end alone: not one that was agreed with sales."""
-    for found in queries.subscriptions(member.customer):
-        row = parts.subscription_row(member, found)
-        if found.public_id == public_id and (row["cancel_url"] or row["resume_url"]):
-            return found
-    raise Http404
-
-
+# --- card and details ---------------------------------------------------------------------------
 @buyer_only
 def card(request: HttpRequest, member: Member) -> HttpResponse:
     """Another card for renewals. Nothing is charged."""
     customer = member.customer
     if cards.wants_setup(request):
         return cards.setup(request, customer)
-    form = CardForm(_sent(request), gateway=gateways.of_customer(customer))
+    form = CardForm(sent(request), gateway=gateways.of_customer(customer))
     if request.method == "POST" and form.is_valid() and _kept(customer, form):
+        if request.GET.get("then") == "card" and customer.collection_method != collection.BY_CARD:
+            collection.switch(customer=customer, method=collection.BY_CARD, at=db.now_for(customer))
         messages.success(request, _("Saved. Your next invoice is charged to this card."))
         return redirect("portal_overview", customer.public_id)
     shown = page(request, "billing/portal/card.html", member, {"form": form}, status=422 if form.errors else 200)
@@ -187,7 +161,7 @@ def _kept(customer: Customer, form: CardForm) -> bool:
 @buyer_only
 def details(request: HttpRequest, member: Member) -> HttpResponse:
     customer = member.customer
-    form = BillingDetailsForm(_sent(request), initial=BillingDetailsForm.initial_of(customer))
+    form = BillingDetailsForm(sent(request), initial=BillingDetailsForm.initial_of(customer))
     if request.method == "POST" and form.is_valid():
         try:
             customers.change(customer=customer, at=db.now_for(customer), **form.changes())
@@ -196,7 +170,15 @@ def details(request: HttpRequest, member: Member) -> HttpResponse:
         else:
             messages.success(request, _("Saved. Your next invoice will show it."))
             return redirect("portal_details", customer.public_id)
-    return page(request, "billing/portal/details.html", member, {"form": form}, status=422 if form.errors else 200)
+    context = {"form": form, "tax_note": "" if form.is_bound else _tax_note(customer)}
+    return page(request, "billing/portal/details.html", member, context, status=422 if form.errors else 200)
+
+
+def _tax_note(customer: Customer) -> str:
+    """Why a number that is kept takes no tax off: its digits are wrong."""
+    if not customer.tax_id or not customers.is_wrong_tax_id(customer):
+        return ""
+    return _("The check digits of %(id)s are wrong, so tax is charged as without it.") % {"id": customer.tax_id}
 
 
 @require_POST
@@ -205,8 +187,3 @@ def dismiss(request: HttpRequest, member: Member, prompt: uuid.UUID) -> HttpResp
     found = get_object_or_404(Prompt, pk=prompt, customer=member.customer)
     prompts.dismiss(prompt=found, at=db.now_for(member.customer))
     return redirect("portal_overview", member.customer.public_id)
-
-
-def _sent(request: HttpRequest) -> QueryDict | None:
-    """What a form was sent with, be it nothing; None before it was."""
-    return request.POST if request.method == "POST" else None

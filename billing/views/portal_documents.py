@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from billing import documents
-from billing.models import Invoice, Member
+from billing.models import Invoice, InvoiceLine, Member
 from billing.queries import portal as queries
 from billing.views import files, invoice_page
 from billing.views.portal_parts import credit_note_row, member_only
@@ -62,5 +62,11 @@ def invoice_parts(member: Member, invoice: Invoice) -> dict[str, Any]:
         xml=reverse("portal_invoice_xml", args=[customer, invoice.public_id]),
         receipt=lambda payment: reverse("portal_receipt", args=[customer, payment.public_id]),
         credit_note=lambda note: credit_note_row(member, note),
+        usage=lambda line: _usage_url([customer, invoice.public_id], line),
     )
     return invoice_page.of_invoice(invoice, addresses)
+
+
+def _usage_url(address: list[str], line: InvoiceLine) -> str:
+    """Where the days stand that a usage line is made of."""
+    return reverse("portal_line", args=[*address, line.public_id]) if line.meter_id and line.period_start else ""

@@ -6,12 +6,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
+from billing import wording
 from billing.models import (
     CollectionMethod,
     CreditNote,
@@ -19,11 +20,13 @@ from billing.models import (
     Invoice,
     Member,
     PaymentMethod,
+    Phase,
     Prompt,
     Subscription,
 )
 from billing.queries import EntitlementState
 from billing.queries import portal as queries
+from billing.queries.portal_steps import Step
 from gtm.shared import languages
 from gtm.shared.errors import DomainError
 from gtm.shared.models import User
@@ -35,10 +38,11 @@ SECTIONS = (
     ("portal_usage", lambda: _("Usage")),
     ("portal_invoices", lambda: _("Invoices")),
     ("portal_plan", lambda: _("Plan")),
+    ("portal_way", lambda: _("Payment")),
     ("portal_details", lambda: _("Billing details")),
     ("portal_people", lambda: _("People")),
 )
-FOR_BUYERS = {"portal_details"}
+FOR_BUYERS = {"portal_details", "portal_way"}
 
 
 # --- who may see it ----------------------------------------------------------------------------
@@ -85,6 +89,11 @@ def owner_only(view: View) -> View:
         return view(request, member, **kwargs)
 
     return member_only(guarded)
+
+
+def sent(request: HttpRequest) -> QueryDict | None:
+    """What a form was sent with, be it nothing; None before it was."""
+    return request.POST if request.method == "POST" else None
 
 
 def page(
@@ -162,10 +171,20 @@ def usage_rows(customer: Customer, states: list[EntitlementState]) -> list[dict[
 
 
 def subscription_row(member: Member, subscription: Subscription) -> dict[str, Any]:
+    """What it is and what comes; the addresses of what its customer may do alone, not of what a contract has agreed."""
     address = [member.customer.public_id, subscription.public_id]
-    by_card = subscription.collection_method == CollectionMethod.CHARGE_AUTOMATICALLY
-    changeable = member.may_buy and by_card and subscription.status in Subscription.LIVE
+    free = member.may_buy and not subscription.is_bound  # type: ignore[attr-defined]  # by queries.portal
+    running = subscription.status in Subscription.LIVE
+    paused = subscription.status == Subscription.Status.PAUSED
+    own = free and subscription.payer_id == subscription.customer_id
+    ahead = subscription.ahead  # type: ignore[attr-defined]  # by queries.portal
     return {
+        "ahead": [_phase_row(phase) for phase in ahead],
+        "change_url": reverse("portal_change", args=address) if own and running else "",
+        "undo_url": reverse("portal_change_undo", args=address) if own and running and ahead else "",
+        "unpause_url": reverse("portal_unpause", args=address) if own and (paused or subscription.pause_at) else "",
+        "pause_at": subscription.pause_at,
+        "resume_at": subscription.resume_at,
         "plan_name": subscription.plan_version.plan.name,
         "status": subscription.status,
         "summary": queries.summary(subscription),
@@ -176,8 +195,22 @@ def subscription_row(member: Member, subscription: Subscription) -> dict[str, An
         "url": reverse("portal_plan", args=address[:1]),
         "ends_at": subscription.cancel_at if subscription.status in Subscription.LIVE else subscription.ended_at,
         "ends_on": _last_day(member.customer, subscription),
-        "cancel_url": reverse("portal_cancel", args=address) if changeable and not subscription.cancel_at else "",
-        "resume_url": reverse("portal_resume", args=address) if changeable and subscription.cancel_at else "",
+        "cancel_url": _if(free and (running or paused) and not subscription.cancel_at, "portal_cancel", address),
+        "resume_url": _if(free and (running or paused) and subscription.cancel_at, "portal_resume", address),
+    }
+
+
+def _if(open_: Any, name: str, address: list[str]) -> str:
+    """The address of a step, where it is open."""
+    return reverse(name, args=address) if open_ else ""
+
+
+def _phase_row(phase: Phase) -> dict[str, Any]:
+    return {
+        "at": phase.starts_at,
+        "plan_name": phase.plan_version.plan.name,
+        "summary": queries.summary(phase),
+        "prices": [wording.price_text(item.price) for item in phase.items.all()],
     }
 
 
@@ -187,11 +220,13 @@ def _last_day(customer: Customer, subscription: Subscription) -> str:
     return day_text(trial or subscription.current_period_end, customer.timezone)
 
 
-def step_row(member: Member, step: queries.Step) -> dict[str, Any]:
+def step_row(member: Member, step: Step) -> dict[str, Any]:
     payable = step.invoice is not None and invoice_row(member, step.invoice)["pay_url"]
     return {
         "at": step.at,
         "text": step.text,
+        "detail": step.detail,
+        "upcoming": step.upcoming,
         "amount": step.amount,
         "currency": step.currency,
         "tone": step.tone,
@@ -202,7 +237,16 @@ def step_row(member: Member, step: queries.Step) -> dict[str, Any]:
 
 def prompt_row(member: Member, prompt: Prompt) -> dict[str, Any]:
     dismiss = reverse("portal_dismiss", args=[member.customer.public_id, prompt.pk])
-    return {"text": prompt.text, "url": prompt.link, "label": _("See plans"), "dismiss_url": dismiss}
+    label = _("Add a card") if prompt.link.endswith("/card/") else _("See plans")
+    url = prompt.link if member.may_buy or not prompt.link.endswith("/card/") else ""
+    return {"text": prompt.text, "url": url, "label": label, "dismiss_url": dismiss}
+
+
+def way_row(member: Member) -> dict[str, str]:
+    """How the customer pays, in a sentence."""
+    by_card = member.customer.collection_method == CollectionMethod.CHARGE_AUTOMATICALLY
+    url = reverse("portal_way", args=[member.customer.public_id]) if member.may_buy else ""
+    return {"text": _("Charged automatically") if by_card else _("By invoice and transfer"), "url": url}
 
 
 def payment_row(member: Member, method: PaymentMethod | None) -> dict[str, Any] | None:

@@ -9,8 +9,8 @@ import pytest
 from django.urls import get_resolver, reverse
 
 from billing import members
-from billing.models import CreditNote, Customer, Invitation, Invoice, Member, Payment, Prompt, Subscription
-from tests.billing import papers
+from billing.models import CreditNote, Customer, Invitation, Invoice, Member, Payment, Plan, Prompt, Subscription
+from tests.billing import makers, papers
 from tests.world import JAN_1
 
 PORTAL = {
@@ -27,6 +27,15 @@ PORTAL = {
     "portal_mail": "viewer",
     "portal_leave": "viewer",
     "portal_dismiss": "viewer",
+    "portal_line": "viewer",
+    "portal_way": "billing",
+    "portal_pay_open": "billing",
+    "portal_quote": "billing",
+    "portal_offer": "billing",
+    "portal_unpause": "billing",
+    "portal_change": "billing",
+    "portal_change_preview": "billing",
+    "portal_change_undo": "billing",
     "portal_pay": "billing",
     "portal_card": "billing",
     "portal_cancel": "billing",
@@ -38,8 +47,10 @@ PORTAL = {
     "portal_invitation_revoke": "owner",
 }
 POSTED = {
-    "portal_cancel",
     "portal_resume",
+    "portal_offer",
+    "portal_unpause",
+    "portal_change_undo",
     "portal_dismiss",
     "portal_leave",
     "portal_member_role",
@@ -81,7 +92,14 @@ def _objects(customer: Customer) -> dict[str, object]:
         "payment": Payment.objects.filter(customer=customer, status="succeeded").latest("created_at").public_id,
         "note": note.public_id,
         "subscription": Subscription.objects.filter(customer=customer).latest("created_at").public_id,
+        "plan": _by_quote().code,
+        "line": invoice.lines.order_by("position")[0].public_id,
         "prompt": Prompt.objects.filter(customer=customer).latest("created_at").pk,
         "other": member.public_id if member else "mbr_none",
         "invitation": invitation.public_id,
     }
+
+
+def _by_quote() -> Plan:
+    known = Plan.objects.filter(code="by-quote").first()
+    return known or makers.plan(code="by-quote", name="Enterprise", purchase_mode="quote_only", published=True)

@@ -70,6 +70,13 @@ class TestCreditNote:
         assert client.get(address("billing_creditnote_changelist")).status_code == 200
 
 
+class TestCollection:
+    def test_payment_by_invoice_is_allowed_to_one_customer(self, client, acme):
+        submit(client, address("billing_customer_allow_invoices", acme.pk))
+        acme.refresh_from_db()
+        assert (acme.allowed_collection_reason, "send_invoice" in acme.allowed_collection) == ("agreed", True)
+
+
 class TestBalance:
     def test_is_adjusted_with_its_reason(self, client, acme):
         submit(client, address("billing_customer_adjust_balance", acme.pk), amount="5.00", reason="An outage")

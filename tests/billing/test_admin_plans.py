@@ -100,6 +100,14 @@ class TestChange:
         changed = Event.objects.filter(type="billing.plan.changed").latest("position")
         assert changed.data["changed"] == ["name", "trial_days"]
 
+    def test_it_says_what_is_offered_to_who_cancels(self, founder: Client) -> None:
+        plan = makers.published_plan()
+        assert "Say which coupon is offered." in str(errors(submit(founder, change_page(plan), cancel_offer="coupon")))
+        coupon = makers.coupon("STAY")
+        submit(founder, change_page(plan), cancel_offer="coupon", cancel_coupon=str(coupon.pk))
+        plan.refresh_from_db()
+        assert (plan.cancel_offer, plan.cancel_coupon) == ("coupon", coupon)
+
     def test_nothing_changed_is_no_fact(self, founder: Client) -> None:
         plan = makers.published_plan()
         before = facts()

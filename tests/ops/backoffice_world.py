@@ -10,6 +10,7 @@ from billing import (
     dunning_policies,
     dunning_runs,
     members,
+    quote_requests,
     subscriptions,
     usage,
     usage_corrections,
@@ -51,6 +52,8 @@ def one_more(number: int) -> None:
     BillingRun.objects.create(cutoff=JAN_1)
     _webhooks(number)
     _correction(customer, number)
+    quoted = makers.plan(code=f"quoted{number}", name="Enterprise", purchase_mode="quote_only", published=True)
+    quote_requests.request(customer=customer, plan=quoted, at=JAN_1)
     PendingFact.objects.get_or_create(event=Event.objects.latest("position"), defaults={"last_error": "It broke."})
 
 

@@ -25,12 +25,14 @@ def founder() -> Client:
 class TestSettings:
     def test_general_and_payments_are_two_pages_of_one_thing(self, founder: Client) -> None:
         submit(founder, address("shared_vendor_change", 1), name="Acme", base_currency="EUR", fiscal_year_start="4")
+        submit(founder, address("shared_vendor_change", 1), large_upgrade="7500.50")
         answer = submit(founder, address("shared_vendor_payments"), proration_unit="second", draft_grace_minutes="5")
         assert answer.status_code == 302, errors(answer)
         assert answer["Location"] == address("shared_vendor_payments")
         vendor = vendors.current()
         assert (vendor.name, vendor.base_currency, vendor.fiscal_year_start) == ("Acme", "EUR", 4)
         assert (vendor.proration_unit, vendor.draft_grace_minutes) == ("second", 5)
+        assert vendor.large_upgrade_delta_arr == 750_050
 
     def test_payments_say_where_money_goes(self, founder: Client) -> None:
         assert b"The sandbox: test cards, no real money." in founder.get(address("shared_vendor_payments")).content

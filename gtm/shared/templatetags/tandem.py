@@ -289,6 +289,18 @@ def bar_chart(rows: Sequence[tuple[str, charts.Number]], label: str, limit: char
     return charts.bars(rows, label=label, limit=limit)
 
 
+@register.simple_tag
+def course_chart(
+    values: Sequence[charts.Number],
+    slots: int,
+    label: str,
+    limit: charts.Number | None = None,
+    leads_to: charts.Number | None = None,
+) -> SafeString:
+    """`{% course_chart usage.values usage.slots label="API calls" limit=1000 leads_to=1240 %}`"""
+    return charts.course(values, slots=slots, label=label, limit=limit, leads_to=leads_to)
+
+
 @register.filter
 def field_kind(field: BoundField) -> str:
     """How the field component lays a bound field out: check (one tick box), group (many choices) or control."""
