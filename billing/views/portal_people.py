@@ -55,15 +55,16 @@ def _invite(request: HttpRequest, member: Member) -> HttpResponse:
 
 
 def _page(request: HttpRequest, member: Member, form: InvitationForm, *, status: int = 200) -> HttpResponse:
-    at, customer = db.now(), member.customer
+    at, customer, found = db.now(), member.customer, queries.people(member.customer)
+    others_own = any(other.may_invite for other in found if other.pk != member.pk)
     context = {
-        "people": [_person_row(member, other) for other in queries.people(customer)],
+        "people": [_person_row(member, other) for other in found],
         "invitations": [_invitation_row(one, expired=one.has_expired(at)) for one in queries.invitations(customer)]
         if member.may_invite
         else [],
         "roles": [(wording.role_name(role), wording.role_powers(role)) for role in Member.Role.values],
         "form": form if member.may_invite else None,
-        "leave_url": reverse("portal_leave", args=[customer.public_id]),
+        "leave_url": reverse("portal_leave", args=[customer.public_id]) if others_own or not member.may_invite else "",
         "unconfirmed": "" if users.is_confirmed(member.user) else member.user.email,
     }
     return page(request, "billing/portal/people.html", member, context, status=status)

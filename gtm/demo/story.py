@@ -50,7 +50,7 @@ from gtm.demo.company import (
     Offer,
     Request,
 )
-from gtm.shared import vendors
+from gtm.shared import users, vendors
 from gtm.shared.models import Mail, Role, User
 from signals import detection
 
@@ -265,6 +265,7 @@ def _join(buyer: Buyer, world: _World, at: datetime) -> None:
         customers.attach_payment_method(customer=customer, gateway_token="pm_card_visa", at=at)  # noqa: S106 -- a test card
     if buyer.name == PORTAL_CUSTOMER:
         user = _user(PORTAL_EMAIL, name="Mira Castellanos")
+        users.confirm(user=user)
         members.add(customer=customer, user=user, role=Member.Role.OWNER, at=at)
     _subscribe(buyer, customer, at)
 

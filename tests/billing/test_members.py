@@ -274,6 +274,7 @@ class TestPeoplePage:
         assert not Member.objects.filter(pk=vic.pk).exists()
 
     def test_the_last_owner_is_told_why_not(self, acme: Customer, cora: User, client: Client) -> None:
+        assert self.url(acme, "portal_leave") not in client.get(self.url(acme)).content.decode()
         answer = client.post(self.url(acme, "portal_leave"))
         assert (answer.status_code, "One owner must remain." in answer.content.decode()) == (409, True)
 
