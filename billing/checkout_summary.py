@@ -13,7 +13,8 @@ from billing.purchase import Purchase, coupons_of, items_of
 from billing.queries import portal
 from billing.selection import ItemTerms
 from billing.taxation import PlaceUnknown
-from gtm.shared.templatetags.tandem import day_text, quantity
+from gtm.shared import periods
+from gtm.shared.templatetags.tandem import day_text, money, quantity
 from gtm.shared.templatetags.tandem import price as format_price
 
 
@@ -29,7 +30,9 @@ def order_of(*, purchase: Purchase, buyer: Customer, trial_days: int, at: dateti
     given, problem = _coupons(purchase, at)
     if trial_days:
         problems = {"coupon_problem": problem, "tax_id_problem": _tax_id_problem(buyer)}
-        return _trial_order(items, purchase, given, trial_days) | problems
+        then = "" if given else _after_trial(items, purchase, buyer, trial_days, at)
+        shown = _trial_order(items, purchase, given, trial_days) | problems
+        return shown | {"after": [*shown["after"], then]}
     draft, tax_known = _first_invoice(items, purchase, given, buyer, at)
     total = draft.invoice.total if draft else 0
     credit = min(total, portal.credit(buyer))
@@ -103,6 +106,21 @@ def _trial_order(items: list[ItemTerms], purchase: Purchase, given: list[Coupon]
         "total": 0,
         "after": [after % {"days": days}],
     }
+
+
+def _after_trial(items: list[ItemTerms], purchase: Purchase, buyer: Customer, days: int, at: datetime) -> str:
+    """What the first invoice will come to and when; nothing where none follows, or its tax isn't known yet."""
+    if purchase.plan_version.trial_end != PlanVersion.TrialEnd.CHARGE:
+        return ""
+    ends = periods.trial_end(at, days, buyer.timezone)
+    draft, tax_known = _first_invoice(items, purchase, [], buyer, ends)
+    if draft is None or not tax_known:
+        return "" if tax_known else _ask_for_place(buyer)
+    total = money(draft.invoice.total, purchase.currency)
+    values = {"total": total, "day": day_text(ends, buyer.timezone)}
+    if draft.invoice.tax_total:
+        return _("Then %(total)s on %(day)s, tax included.") % values
+    return _("Then %(total)s on %(day)s.") % values
 
 
 def _first_invoice(

@@ -7,7 +7,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from billing.models import Customer, Invoice, Plan, Subscription, TaxRate
+from gtm.shared import vendors
 from tests import world
+from tests.billing import makers
 
 PAY = "Pay and subscribe"
 
@@ -25,8 +27,10 @@ def press(page: Page, name: str) -> None:
     page.get_by_role("button", name=name).click()
 
 
-def test_a_visitor_buys_and_downloads_the_invoice(page: Page, pro: Plan) -> None:
+def test_a_company_buys_with_a_coupon_and_a_vat_id(page: Page, pro: Plan) -> None:
     TaxRate.objects.create(code="de", name="VAT", percentage=19, country="DE", valid_from="2020-01-01")
+    makers.coupon("HALF", percent_off=50)
+    vendors.change(terms_url="https://example.com/terms", terms_version="2026-01")
     page.goto("/pricing/")
     page.get_by_role("link", name="Yearly").click()
     page.get_by_role("link", name="Buy Pro").click()
@@ -34,12 +38,30 @@ def test_a_visitor_buys_and_downloads_the_invoice(page: Page, pro: Plan) -> None
     page.get_by_label("Monthly").check()
     fill_in(page)
     expect(page.locator("#order")).to_contain_text("VAT 19 %")
-    expect(page.locator("#order [data-total] >> nth=1")).to_have_text("$58.31")
+    total = page.locator("#order [data-total] >> nth=1")
+    expect(total).to_have_text("$58.31")
+    page.get_by_label("Have a code?").fill("half")
+    page.get_by_label("Have a code?").press("Tab")
+    expect(total).to_have_text("$29.16")
+    page.get_by_label("Country").select_option("BE")
+    page.get_by_label("VAT or tax number").fill("BE0403170702")
+    page.get_by_label("VAT or tax number").press("Tab")
+    expect(page.locator("#order")).to_contain_text("its check digits are wrong")
+    page.get_by_label("VAT or tax number").fill("BE0403170701")
+    page.get_by_label("VAT or tax number").press("Tab")
+    expect(page.locator("#order")).to_contain_text("Reverse charge")
+    expect(total).to_have_text("$24.50")
+    page.get_by_label("I agree to the terms").check()
     press(page, PAY)
+    expect(page.get_by_text("An invoice with a tax number needs it.").first).to_be_visible()
+    for label, value in (("Street and number", "Loi 1"), ("Postal code", "1000"), ("City", "Bruxelles")):
+        page.get_by_label(label).fill(value)
+    page.get_by_label("Password").fill(world.PASSWORD)
+    page.get_by_role("button", name=PAY).dblclick()
 
     expect(page.get_by_role("status")).to_contain_text("You are subscribed to Pro.")
     main = page.get_by_role("main")
-    for words in ("Active", "Paid", "$58.31", "0 of 1,000"):
+    for words in ("Active", "Paid", "$24.50", "0 of 1,000"):
         expect(main).to_contain_text(words)
     number = Invoice.objects.get().number or "-"
     page.get_by_role("link", name=number, exact=True).click()
@@ -54,7 +76,7 @@ def test_a_visitor_buys_and_downloads_the_invoice(page: Page, pro: Plan) -> None
     expect(page.get_by_role("heading", level=1)).to_have_text("You have Pro already")
 
 
-def test_a_declined_card_is_told_and_the_second_try_works(page: Page, pro: Plan) -> None:
+def test_a_declined_card_is_told_and_another_one_confirmed(page: Page, pro: Plan, axe: Callable[[Page], None]) -> None:
     page.goto("/checkout/pro/")
     fill_in(page)
     page.get_by_label("is declined").check()
@@ -65,13 +87,24 @@ def test_a_declined_card_is_told_and_the_second_try_works(page: Page, pro: Plan)
     assert not Invoice.objects.filter(status="paid").exists()
 
     page.reload()
-    page.get_by_label("Visa 4242").check()
+    page.get_by_label("asks for confirmation").check()
     press(page, PAY)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Confirm your payment")
+    page.set_viewport_size({"width": 360, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    axe(page)
+    press(page, "Refuse it")
+    expect(page.get_by_role("alert")).to_contain_text("The payment was not confirmed.")
+    page.get_by_label("asks for confirmation").check()
+    press(page, PAY)
+    press(page, "Confirm the payment")
     expect(page.get_by_role("main")).to_contain_text("Active")
     assert Subscription.objects.get().status == "active"
     assert Invoice.objects.get().status == "paid"
-    page.go_back()
+    page.goto("/checkout/pro/")
     expect(page.get_by_role("heading", level=1)).to_have_text("You have Pro already")
+    page.go_back()
+    expect(page.get_by_role("main")).to_contain_text("Active")
 
 
 def test_two_tabs_buy_once(page: Page, pro: Plan) -> None:
@@ -101,7 +134,9 @@ def test_without_scripts_forms_do(new_page: Callable[..., Page], pro: Plan) -> N
     page.locator("[name=preview]").click()
     expect(page.locator("#order")).to_contain_text("$490.00")
     fill_in(page)
+    page.get_by_label("asks for confirmation").check()
     press(page, PAY)
+    press(page, "Confirm the payment")
     expect(page.get_by_role("main")).to_contain_text("billed yearly")
 
     page.get_by_role("link", name="Plan", exact=True).click()
