@@ -341,8 +341,9 @@ def _take_card(request: HttpRequest, sale: Sale) -> HttpResponse:
     try:
         begun = checkout.begin(purchase=_purchase(sale, form), at=sale.at)
     except DomainError as error:
+        form.errors.pop("card", None)  # which is asked for next
         refusals.explain(form, error)
-        return _page(request, sale, form, status=422)
+        return JsonResponse({"error": refusals.in_words(form)}, status=422)
     _sign_in(request, begun.user)
     return cards.setup(request, begun.customer)
 

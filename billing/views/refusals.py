@@ -27,3 +27,11 @@ def _in_words(code: str) -> str:
         "payer_parked": _("Billing of your account is held up. Write to us, and we sort it out."),
         "collection_not_allowed": _("Your account is billed by invoice. Write to us, and we set it up."),
     }.get(code, "")
+
+
+def in_words(form: forms.Form) -> str:
+    """What the form says of itself, for a page that isn't shown anew."""
+    told = {name: " ".join(map(str, problems)) for name, problems in form.errors.items()}
+    return " ".join(
+        f"{form.fields[name].label}: {text}" if name in form.fields else text for name, text in told.items()
+    )

@@ -150,6 +150,13 @@ def test_details_stay_open_until_something_is_ordered(client: Client, plan: Plan
     assert (customer.name, customer.place, Invoice.objects.get().tax_total) == ("Acme GmbH", "DE", 931)
 
 
+def test_why_an_order_can_not_be_made_is_said_before_the_card_is_given(client: Client, plan: Plan) -> None:
+    world.user(email="cora@acme.example")
+    answer = client.post(CHECKOUT, typed(prepare="1", card=""))
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith("Email: There is an account with this address already.")
+
+
 class TestPricePage:
     def test_it_turns_to_each_currency_and_says_what_a_year_saves(self, client: Client, plan: Plan) -> None:
         makers.price(plan=plan, code="pro-eur", currency="EUR", unit_amount=4500)

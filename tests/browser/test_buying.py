@@ -24,7 +24,7 @@ def fill_in(page: Page, *, country: str = "DE") -> None:
 
 
 def press(page: Page, name: str) -> None:
-    page.get_by_role("button", name=name).click()
+    page.get_by_role("button", name=name, exact=True).click()
 
 
 def test_a_company_buys_with_a_coupon_and_a_vat_id(page: Page, pro: Plan) -> None:
