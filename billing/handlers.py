@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from billing import attempts, dunning_cases, hosted, notice_words, notices, phases
+from billing import attempts, confirmations, dunning_cases, hosted, notice_words, notices, phases
 from billing.gateways import words
 from billing.models import (
     Allocation,
@@ -102,10 +102,14 @@ def _payment_stuck(event: Event, template: str) -> None:
         "currency": event.data["currency"],
         "reason": partial(words.of, "" if code == attempts.NoPaymentMethod.code else code),
         "next_attempt": invoices[0].next_payment_attempt,
-        "pay_url": _url(invoices[0]),
+        "pay_url": _confirm_url(payment) if payment and template == "action_required" else _url(invoices[0]),
         "facts": partial(notice_words.of_failed, payment, invoices),
     }
     _send(template, invoices[0].customer, event, context)
+
+
+def _confirm_url(payment: Payment) -> str:
+    return hosted.absolute(confirmations.path(payment.pk, at=db.now()))
 
 
 def _is_on_the_page(event: Event, customer: Customer) -> bool:

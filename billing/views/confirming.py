@@ -6,9 +6,9 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
-from billing import checkout, confirmations, gateways, payments, returns
+from billing import checkout, confirmations, gateways, hosted, payments, returns
 from billing.gateways import Action, AnswerLost, words
-from billing.models import Member, Payment
+from billing.models import Invoice, Member, Payment
 from billing.views import cards, departures
 from gtm.shared import db, links
 from gtm.shared.errors import DomainError
@@ -69,10 +69,21 @@ def _onwards(request: HttpRequest, payment: Payment) -> HttpResponse:
     if payment.status == Payment.Status.SUCCEEDED:
         return _told(request, _("Thank you"), _("Your payment is through."))
     if payment.status == Payment.Status.FAILED:
-        return _told(request, _("Nothing was charged"), payment.failure_message or words.of(payment.failure_code))
+        reason = payment.failure_message or words.of(payment.failure_code)
+        return _told(request, _("Nothing was charged"), reason, way=_another_way(payment))
     return _told(request, _("Your payment is under way"), _("We write to you when it is through."))
 
 
-def _told(request: HttpRequest, title: str, text: str, status: int = 200) -> HttpResponse:
-    context = {"title": title, "text": text, "url": reverse("home"), "label": _("My account")}
+def _another_way(payment: Payment) -> tuple[str, str]:
+    """The page of what is still to be paid, for whoever isn't signed in."""
+    owed = Invoice.objects.filter(payment_attempts__payment=payment, status=Invoice.Status.OPEN)
+    found = owed.order_by("-created_at").first()
+    return (hosted.invoice_url(found.pk, at=db.now()), _("Pay by card")) if found else ("", "")
+
+
+def _told(
+    request: HttpRequest, title: str, text: str, status: int = 200, *, way: tuple[str, str] = ("", "")
+) -> HttpResponse:
+    url, label = way if way[0] else (reverse("home"), _("My account"))
+    context = {"title": title, "text": text, "url": url, "label": label}
     return render(request, "billing/confirmed.html", context, status=status)

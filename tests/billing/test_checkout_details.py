@@ -1,6 +1,7 @@
 """Buying for a company: VAT id, address, add-ons, terms; the order says to the cent what the invoice will."""
 
 import ast
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from django.db import connection
 from django.test import Client
 
 import billing
-from billing import balances, catalog
+from billing import balances, catalog, payments
 from billing.models import Checkout, Customer, Invoice, Plan, Subscription
-from gtm.shared import ids, outbox, vendors
+from gtm.shared import db, ids, outbox, vendors
+from gtm.shared.models import Mail
 from tests import world
 from tests.billing import makers
 from tests.world import JAN_1
@@ -155,6 +157,21 @@ def test_why_an_order_can_not_be_made_is_said_before_the_card_is_given(client: C
     answer = client.post(CHECKOUT, typed(prepare="1", card=""))
     assert answer.status_code == 422
     assert answer.json()["error"].startswith("Email: There is an account with this address already.")
+
+
+def test_a_renewal_that_the_bank_asks_about_is_confirmed_by_the_mailed_link(client: Client, plan: Plan) -> None:
+    acme = makers.customer(country="DE", email="billing@acme.example")
+    makers.card(acme, "pm_card_authenticationRequired")
+    invoice = makers.invoiced(acme, 1000, at=db.now())
+    payments.collect(invoice=invoice, at=db.now())
+    outbox.relay()
+    mail = Mail.objects.get(template="action_required")
+    (path,) = set(re.findall(r"/confirm/[^/]+/", mail.text))
+    assert "Nothing was charged" in client.post(path, {"answer": "refuse"}).content.decode()
+    assert "Pay by card" in client.get(path).content.decode()
+    payments.collect(invoice=invoice, at=db.now())
+    assert "Your payment is through." in client.post(path, {"answer": "accept"}).content.decode()
+    assert Invoice.objects.get().status == "paid"
 
 
 class TestPricePage:
