@@ -85,7 +85,7 @@ def test_a_customer_adds_seats_and_asks_for_a_quote(
 ) -> None:
     buyer = makers.customer(name="Seats", email="sam@seats.example", at=db.now())
     makers.subscribed(buyer, plan=Plan.objects.get(code="team"), at=db.now())
-    makers.customers.add_member(customer=buyer, user=User.objects.get(email="cora@acme.com"), role="owner", at=db.now())
+    makers.members.add(customer=buyer, user=User.objects.get(email="cora@acme.com"), role="owner", at=db.now())
     page.goto(f"/portal/{buyer.public_id}/plan/")
     page.get_by_role("link", name="Change plan").click()
     page.get_by_role("spinbutton", name="Seats").fill("4")

@@ -71,6 +71,7 @@ FACTS = [
     "billing.payment_method.attached",
     "billing.subscription.created",
     "billing.subscription.trial_ending",  # three days before
+    *["billing.prompt.shown"] * 3,  # then, a day before, and on the day
     "billing.subscription.activated",  # the trial is over
     "billing.invoice.finalized",
     "billing.payment.succeeded",
