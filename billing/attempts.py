@@ -16,7 +16,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
-from billing import declines, dunning_cases, gateways, meter_use, settlement, standing
+from billing import declines, disputes, dunning_cases, gateways, meter_use, settlement, standing
 from billing.gateways import AnswerLost, ChargeResult, GatewayUnavailable, Order, words
 from billing.models import (
     AttemptShare,
@@ -204,11 +204,11 @@ def settle(*, attempt: PaymentAttempt, result: ChargeResult, at: datetime) -> Pa
     Success counts whenever it comes, also for an attempt that had failed: the money is here. Anything else counts only
     for an attempt that is live or waits for its holder.
     """
-    invoices, subscriptions = settlement.lock_all(attempt.invoices.all())
+    wanted = _settles(attempt, result)
+    locked, subscriptions = settlement.lock_all(wanted)
     payment, attempt = db.lock_one(attempt.payment), db.lock_one(attempt)
     if attempt.status == Attempt.SUCCEEDED or (attempt.status == Attempt.FAILED and result.status != "succeeded"):
         return payment
-    payment.customer = invoices[0].customer
     if result.status == "processing":
         return _under_way(payment, attempt, result)
     if result.status == "succeeded":
@@ -216,11 +216,20 @@ def settle(*, attempt: PaymentAttempt, result: ChargeResult, at: datetime) -> Pa
     elif result.status == attempt.status:
         return payment
     _finish(attempt, payment, result, at)
-    order = {share.invoice_id: share.pk for share in attempt.shares.all()}
-    invoices.sort(key=lambda invoice: order[invoice.pk])
+    by_key = {invoice.pk: invoice for invoice in locked}
+    invoices = [by_key[invoice.pk] for invoice in wanted]
+    if invoices:
+        payment.customer = invoices[0].customer
     conclude = _succeeded if result.status == "succeeded" else _not_succeeded
     conclude(payment, invoices, subscriptions, result, at)
     return payment
+
+
+def _settles(attempt: PaymentAttempt, result: ChargeResult) -> list[Invoice]:
+    """The attempt's invoices in their order. A transfer asks for none: what has come in pays what is open by then."""
+    if attempt.payment_method.kind != PaymentMethod.Kind.BANK_TRANSFER:
+        return list(attempt.invoices.order_by("attempt_shares__pk"))
+    return settlement.paid_by_transfer(attempt.payment) if result.status == "succeeded" else []
 
 
 def _under_way(payment: Payment, attempt: PaymentAttempt, result: ChargeResult) -> Payment:
@@ -311,12 +320,20 @@ def _not_succeeded(
 
 
 # --- ask ---------------------------------------------------------------------------------------
-def refresh(*, attempt: PaymentAttempt, at: datetime) -> Payment:
-    """Ask the gateway how the charge stands, and settle by that. Not in a transaction."""
-    gateway = gateways.named(attempt.payment_method.gateway)
-    order = order_of(attempt)
-    result = gateway.lookup(order, reference=attempt.gateway_reference)
-    return settle(attempt=attempt, result=result, at=at) if result else attempt.payment
+def refresh(*, attempt: PaymentAttempt, reference: str = "", at: datetime) -> Payment:
+    """Ask the gateway how the charge stands, and settle by that. Not in a transaction.
+
+    ``reference`` is the gateway's name for it where that isn't known yet. One that had succeeded before this asked, and
+    has failed since, has come back: see ``disputes``.
+    """
+    was = attempt.status
+    gateway, order = gateways.named(attempt.payment_method.gateway), order_of(attempt)
+    result = gateway.lookup(order, reference=attempt.gateway_reference or reference)
+    if result is None or result.attempt not in {"", str(attempt.pk)}:
+        return attempt.payment
+    if was == Attempt.SUCCEEDED and result.status == "failed":
+        return disputes.record_return(payment=attempt.payment, reason=result.failure_code, at=at).payment
+    return settle(attempt=attempt, result=result, at=at)
 
 
 def give_up_waiting(*, invoices: Sequence[Invoice], at: datetime) -> None:

@@ -1,21 +1,28 @@
 """Payment methods that a payer gives on a page: a card typed into the gateway's own field, or a test method chosen.
 
-What was typed goes from the browser to the gateway. Tandem sees a setup's reference, and what may be shown of it.
+What was typed goes from the browser to the gateway. Tandem sees a setup's reference, and what may be shown of it. The
+gateway's webhook tells the same: whoever comes first keeps the method, the other one finds it.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from billing import customers, gateways
-from billing.gateways import MethodRefused, Setup, UnknownToken, words
+from billing.gateways import AttachedMethod, MethodRefused, Setup, UnknownToken, words
 from billing.models import Customer, PaymentMethod
+from gtm.shared import db, outbox
+from gtm.shared.errors import Conflict
+
+_SHOWN = ("brand", "last4", "exp_month", "exp_year", "country", "fingerprint", "mandate_reference")
 
 
-def begin(*, customer: Customer) -> Setup:
-    """Let the page take a card for the customer. Raises AnswerLost and GatewayUnavailable. Not in a transaction."""
+def begin(*, customer: Customer, kinds: Sequence[str] = (PaymentMethod.Kind.CARD,)) -> Setup:
+    """Let the page take a card for the customer, or another of the ``kinds``. Raises AnswerLost and GatewayUnavailable. Not in a transaction."""
     gateway = gateways.of_customer(customer)
-    return gateway.create_setup(customer=customers.reference_at(gateway, customer))
+    return gateway.create_setup(customer=customers.reference_at(gateway, customer), kinds=kinds)
 
 
 def take(*, customer: Customer, given: str, default: bool = True, at: datetime) -> PaymentMethod:
@@ -35,3 +42,67 @@ def take(*, customer: Customer, given: str, default: bool = True, at: datetime) 
         raise MethodRefused(reason, code=result.failure_code or result.status, attr="gateway_token")
     kept = customers.described(result.method)
     return customers.keep(PaymentMethod(customer=customer, gateway=gateway.name, is_default=default, **kept), at=at)
+
+
+@transaction.atomic
+def make_default(*, method: PaymentMethod, at: datetime) -> PaymentMethod:
+    """Charge this one from now on. Raises Conflict for one that was taken away."""
+    customer = db.lock_one(method.customer)
+    method = db.lock_one(method)
+    if method.detached_at is not None:
+        raise Conflict(_("This payment method was removed."), code="method_detached")
+    if not method.is_default:
+        PaymentMethod.objects.filter(customer=customer, is_default=True).update(is_default=False)
+        method.is_default = True
+        method.save(update_fields=["is_default"])
+        _tell(method, "changed", at=at, changed=["is_default"])
+    return method
+
+
+def detach(*, method: PaymentMethod, at: datetime) -> PaymentMethod:
+    """Take a method away, at the gateway first. Not in a transaction."""
+    gateways.named(method.gateway).detach(reference=method.gateway_reference)
+    return _detached(method=method, at=at)
+
+
+def refresh(*, method: PaymentMethod, at: datetime) -> PaymentMethod:
+    """Show what the gateway knows of it now: a card that was renewed, or is nobody's any more."""
+    kept = gateways.named(method.gateway).method(reference=method.gateway_reference)
+    if not kept.customer:
+        return _detached(method=method, at=at)
+    return _renewed(method=method, kept=kept, at=at)
+
+
+@transaction.atomic
+def _detached(*, method: PaymentMethod, at: datetime) -> PaymentMethod:
+    db.lock_one(method.customer)
+    method = db.lock_one(method)
+    if method.detached_at is None:
+        method.detached_at, method.is_default = at, False
+        method.save(update_fields=["detached_at", "is_default"])
+        _tell(method, "detached", at=at)
+    return method
+
+
+@transaction.atomic
+def _renewed(*, method: PaymentMethod, kept: AttachedMethod, at: datetime) -> PaymentMethod:
+    method = db.lock_one(method)
+    changed = [name for name in _SHOWN if getattr(method, name) != getattr(kept, name)]
+    if changed:
+        for name in changed:
+            setattr(method, name, getattr(kept, name))
+        method.save(update_fields=changed)
+        _tell(method, "changed", at=at, changed=changed)
+    return method
+
+
+def _tell(method: PaymentMethod, kind: str, *, at: datetime, **also: object) -> None:
+    outbox.publish(
+        f"billing.payment_method.{kind}",
+        method,
+        at=at,
+        customer_id=method.customer_id,
+        account_id=method.customer.account_id,
+        test_clock_id=method.customer.test_clock_id,
+        data={"kind": method.kind, "brand": method.brand, "default": method.is_default, **also},
+    )

@@ -10,21 +10,23 @@ stands to the payer's credit, so that no cent is lost sight of.
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from django.db import transaction
-from django.db.models import QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
+from django.db.models.functions import Now
 
 from billing import balances, gateways
 from billing.gateways import RefundResult
-from billing.models import Allocation, BalanceEntry, CreditNote, Invoice, Payment, Refund
+from billing.models import Allocation, BalanceEntry, CreditNote, Invoice, Payment, PaymentMethod, Refund
 from gtm.shared import db, ids, nudges, outbox
 from gtm.shared.errors import Conflict, DomainError, Invalid
 from gtm.shared.models import Event, TestClock, write
 from gtm.shared.templatetags import tandem
 
 log = structlog.get_logger(__name__)
+ASK_AGAIN_AFTER = timedelta(hours=1)  # what the gateway itself called under way
 Status = Refund.Status
 
 
@@ -56,7 +58,7 @@ def _take_out(*, payment: Payment, amount: int, reason: str, refund_id: uuid.UUI
     payment = db.lock_one(payment)
     if payment.status != Payment.Status.SUCCEEDED:
         raise Conflict("This payment brought no money.", code="payment_not_succeeded", attr="payment")
-    left = payment.amount - payment.amount_refunded
+    left = left_of(payment)
     if not 0 < amount <= left:
         raise Invalid(f"At most {tandem.money(left, payment.currency)} of this payment can be refunded.", attr="amount")
     refund = begin(payment=payment, amount=amount, reason=reason, refund_id=refund_id, at=at)
@@ -72,6 +74,11 @@ def _take_out(*, payment: Payment, amount: int, reason: str, refund_id: uuid.UUI
     return refund
 
 
+def left_of(payment: Payment) -> int:
+    """What can be given back of a payment: nothing of what its bank holds."""
+    return payment.amount - payment.amount_refunded - payment.amount_disputed
+
+
 def shares(invoice: Invoice) -> list[Share]:
     """What payments have paid of an invoice and can give back, newest first, with their rows locked by id."""
     paid = Allocation.objects.filter(invoice=invoice, payment__isnull=False)
@@ -80,7 +87,10 @@ def shares(invoice: Invoice) -> list[Share]:
     refunded = dict(gone.values_list("payment").annotate(net=Sum("amount")))
     locked = sorted(db.lock(Payment, by_payment), key=lambda one: (one.paid_at or one.created_at, one.pk), reverse=True)
     found = [
-        Share(one, min(by_payment[one.pk] - refunded.get(one.pk, 0), one.amount - one.amount_refunded))
+        Share(
+            one,
+            min(by_payment[one.pk] - refunded.get(one.pk, 0), one.amount - one.amount_refunded - one.amount_disputed),
+        )
         for one in locked
     ]
     return [share for share in found if share.amount > 0]
@@ -114,7 +124,7 @@ def begin(
         credit_note=credit_note,
         currency=payment.currency,
         amount=amount,
-        by_hand=not payment.gateway,
+        by_hand=not payment.gateway or payment.method == PaymentMethod.Kind.BANK_TRANSFER,
         reason=reason or (credit_note.reason if credit_note else ""),
         test_clock_id=payment.test_clock_id,
     )
@@ -130,25 +140,44 @@ def send(*, refund: Refund, at: datetime) -> Refund:
     """Ask the gateway to give the money back, and write its answer down. Not in a transaction."""
     if refund.by_hand or refund.status != Status.PENDING:
         return refund
-    return _settle(refund=refund, result=_call(refund), at=at)
+    return _settle(refund=refund, result=_call(refund, at), at=at)
 
 
-def _call(refund: Refund) -> RefundResult:
+def _call(refund: Refund, at: datetime) -> RefundResult:
+    """Ask for the refund, or what became of it: a gateway may call it under way, or have forgotten the key."""
     payment = refund.payment
-    return gateways.named(payment.gateway).refund(
+    gateway = gateways.named(payment.gateway)
+    is_old = gateway.keys_last is not None and refund.created_at <= at - gateway.keys_last
+    if refund.gateway_reference or is_old:
+        charge, reference = payment.gateway_reference, refund.gateway_reference
+        if known := gateway.refund_lookup(refund_id=refund.pk, charge=charge, reference=reference):
+            return known
+    return gateway.refund(
         refund_id=refund.pk, reference=payment.gateway_reference, amount=refund.amount, currency=refund.currency
     )
 
 
+def refresh(*, refund: Refund, reference: str = "", at: datetime) -> Refund:
+    """Ask the gateway how the refund stands: one that succeeded may come back days later. Not in a transaction."""
+    charge, known = refund.payment.gateway_reference, refund.gateway_reference or reference
+    gateway = gateways.named(refund.payment.gateway)
+    result = gateway.refund_lookup(refund_id=refund.pk, charge=charge, reference=known)
+    return _settle(refund=refund, result=result, at=at) if result else refund
+
+
 @transaction.atomic
 def _settle(*, refund: Refund, result: RefundResult, at: datetime) -> Refund:
-    """Write the answer down, once: whoever comes second finds the refund settled."""
+    """Write the answer down, once: whoever comes second finds the refund settled. What failed after all, failed."""
     payment, refund = db.lock_one(refund.payment), db.lock_one(refund)
-    if refund.status != Status.PENDING or result.status == "processing":
+    if refund.status == Status.FAILED:
         return refund
-    if result.status == "succeeded":
+    if result.status == "failed":
+        return _failed(refund, payment, reference=result.reference, failure_code=result.failure_code, at=at)
+    if refund.status == Status.PENDING and result.status == "succeeded":
         return _succeeded(refund, reference=result.reference, at=at)
-    return _failed(refund, payment, reference=result.reference, failure_code=result.failure_code, at=at)
+    if refund.status == Status.PENDING and refund.gateway_reference != result.reference:
+        write(refund, gateway_reference=result.reference)
+    return refund
 
 
 def _succeeded(refund: Refund, *, reference: str, at: datetime) -> Refund:
@@ -158,7 +187,7 @@ def _succeeded(refund: Refund, *, reference: str, at: datetime) -> Refund:
 
 
 def _failed(refund: Refund, payment: Payment, *, reference: str, failure_code: str, at: datetime) -> Refund:
-    write(refund, status=Status.FAILED, gateway_reference=reference, failure_code=failure_code)
+    write(refund, status=Status.FAILED, gateway_reference=reference, failure_code=failure_code, refunded_at=None)
     write(payment, amount_refunded=payment.amount_refunded - refund.amount)
     balances.add(
         customer=refund.customer,
@@ -209,11 +238,13 @@ def waiting(*, test_clock: TestClock | None) -> QuerySet[Refund]:
     """Refunds that a gateway is still to be asked for; those of test clocks that are being advanced are the clock's."""
     found = Refund.objects.filter(status=Status.PENDING, by_hand=False)
     if test_clock is None:
-        return found.exclude(test_clock__status=TestClock.Status.ADVANCING)
+        asked_lately = ~Q(gateway_reference="") & Q(asked_at__gt=Now() - ASK_AGAIN_AFTER)
+        return found.exclude(asked_lately).exclude(test_clock__status=TestClock.Status.ADVANCING)
     return found.filter(test_clock=test_clock)
 
 
 def _send_one(refund: Refund) -> bool:
+    Refund.objects.filter(pk=refund.pk).update(asked_at=Now())
     try:
         return send(refund=refund, at=db.now_for(refund)).status != Status.PENDING
     except (DomainError, OSError) as error:  # its clock has begun to advance, or its gateway is away: the others go on

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+from django.db.models import QuerySet
+
 from billing import balances, dunning_cases, standing
 from billing.models import Allocation, BalanceEntry, Customer, Invoice, InvoiceLine, Payment, Subscription
 from gtm.shared import db, outbox
@@ -41,6 +43,27 @@ def lock_subscriptions(invoices: Sequence[Invoice]) -> list[Subscription]:
 def open_amount(invoice: Invoice) -> int:
     """Minor units that are still asked for: 0 for a draft, which asks for nothing yet."""
     return invoice.amount_due if invoice.status in OWED else 0
+
+
+def owed_by(*, customer: Customer, currency: str) -> QuerySet[Invoice]:
+    """The payer's open invoices that no charge is under way for, the oldest first."""
+    theirs = Invoice.objects.filter(customer=customer, currency=currency, status=Status.OPEN)
+    return theirs.exclude(attempt_shares__live=True).order_by("due_date", "issue_date", "id")
+
+
+def paid_by_transfer(payment: Payment) -> list[Invoice]:
+    """What a transfer that has come in is for: the invoices whose number the payer wrote, then the oldest."""
+    owed = owed_by(customer=payment.customer, currency=payment.currency)
+    memo = _squeezed(payment.reference)
+    return sorted(
+        owed.filter(legal_entity=payment.legal_entity_id),
+        key=lambda invoice: not (invoice.number and _squeezed(invoice.number) in memo),
+    )
+
+
+def _squeezed(text: str) -> str:
+    """A number as a bank may have passed it on: without spaces and signs."""
+    return "".join(filter(str.isalnum, text)).upper()
 
 
 def add(invoice: Invoice, *, kind: str, amount: int, at: datetime, **links: Any) -> Allocation:

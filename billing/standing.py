@@ -410,9 +410,9 @@ def _go_on(subscription: Subscription, *, at: datetime) -> None:
 
 
 def _with_status(subscriptions: Iterable[Subscription], *statuses: Status) -> list[Subscription]:
-    """Those of them, read whole; mostly there are none, and nothing is read."""
+    """Those of them, read whole; mostly there are none, and nothing is read. Another invoice may have moved some."""
     keys = [one.pk for one in subscriptions if one.status in statuses]
-    return list(loaded().filter(pk__in=keys).order_by("pk")) if keys else []
+    return list(loaded().filter(pk__in=keys, status__in=statuses).order_by("pk")) if keys else []
 
 
 def _waits_for_more(subscription: Subscription, voided: Invoice) -> bool:

@@ -10,6 +10,7 @@ from billing import (
     documents,
     dunning_runs,
     expiring_cards,
+    gateway_events,
     partitions,
     refunds,
     runs,
@@ -90,3 +91,17 @@ def make_partitions(**kwargs: Any) -> None:
     """Keep partitions of the usage stream ready for the months to come."""
     with pulse.job("make partitions"):
         partitions.make_partitions(at=db.now())
+
+
+@shared_task
+def process_gateway_events(**kwargs: Any) -> None:
+    """Deal with what payment gateways have told."""
+    with pulse.job("process gateway events"):
+        gateway_events.process_waiting(at=db.now())
+
+
+@shared_task
+def sweep_gateway_events(**kwargs: Any) -> None:
+    """Forget what gateways told long ago."""
+    with pulse.job("sweep gateway events"):
+        gateway_events.sweep(at=db.now())

@@ -15,9 +15,11 @@ from billing.views import (
     portal_plan,
     portal_usage,
     pricing,
+    webhooks,
 )
 
 urlpatterns = [
+    path("webhooks/stripe/", webhooks.stripe, name="stripe_webhook"),
     path("pricing/", pricing.show, name="pricing"),
     path("checkout/<slug:plan>/", checkout.show, name="checkout"),
     path("confirm/<str:token>/", confirming.show, name="confirm"),

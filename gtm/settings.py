@@ -149,6 +149,8 @@ CELERY_BEAT_SCHEDULE = {
     "render documents": _every(60, "billing.tasks.render_missing_documents"),
     "settle attempts": _every(60, "billing.tasks.settle_attempts"),
     "run dunning": _every(60, "billing.tasks.run_dunning"),
+    "process gateway events": _every(30, "billing.tasks.process_gateway_events"),
+    "sweep gateway events": _every(86_400, "billing.tasks.sweep_gateway_events"),
     "send refunds": _every(60, "billing.tasks.send_refunds"),
     "expire unfinished subscriptions": _every(300, "billing.tasks.expire_incomplete"),
     "tell of trials that end": _every(900, "billing.tasks.show_trial_prompts"),
@@ -303,7 +305,11 @@ for _name, _value in env.email(EMAIL_URL).items():
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", "Tandem <billing@localhost>")
 MAIL_ATTACHMENTS = "billing.documents.attachments"
 HOSTED_LINK_DAYS = env.number("HOSTED_LINK_DAYS", 60)
-STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY")
+STRIPE_SECRET_KEY, STRIPE_PUBLISHABLE_KEY = env.text("STRIPE_SECRET_KEY"), env.text("STRIPE_PUBLISHABLE_KEY")
+STRIPE_TEST_SECRET_KEY = env.text("STRIPE_TEST_SECRET_KEY")  # for customers in test mode, beside a live key
+STRIPE_TEST_PUBLISHABLE_KEY = env.text("STRIPE_TEST_PUBLISHABLE_KEY")
+STRIPE_WEBHOOK_SECRETS = env.names("STRIPE_WEBHOOK_SECRETS")
+STRIPE_API_BASE, STRIPE_SCRIPT = env.text("STRIPE_API_BASE"), env.text("STRIPE_SCRIPT")  # a double's, in tests
 
 # --- logs --------------------------------------------------------------------------------------
 LOG_FORMAT = env.text("LOG_FORMAT", "console")
@@ -343,6 +349,7 @@ LOGGING = {
         "django.server": {"handlers": ["console"], "level": "WARNING", "propagate": False},
         # Beat's tasks run every few seconds: only what fails is worth a line; the health page shows the last successes.
         **{name: {"level": "WARNING"} for name in _ROUTINE_LOGGERS},
+        "stripe": {"level": "WARNING"},  # below it, its library writes down what banks say about people's cards
     },
 }
 

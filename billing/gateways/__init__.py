@@ -4,8 +4,11 @@
 any key the sandbox answers. Customers of test clocks always use the sandbox.
 """
 
+from functools import cache
+
 from django.conf import settings
 
+from billing.gateways import stripe
 from billing.gateways.base import (
     Action,
     AnswerLost,
@@ -51,21 +54,28 @@ __all__ = [
 ]
 
 _SANDBOX = SandboxGateway()
+LIVE, TEST = "stripe", "stripe_test"
 
 
 def named(name: str) -> Gateway:
-    """The gateway that keeps a payment method (``PaymentMethod.gateway``)."""
-    return {"sandbox": _SANDBOX}[name]
+    """The gateway that keeps a payment method (``PaymentMethod.gateway``). Raises GatewayUnavailable without a key."""
+    if name == _SANDBOX.name:
+        return _SANDBOX
+    secret, publishable = _keys().get(name, ("", ""))
+    if not secret:
+        raise GatewayUnavailable(f"There is no key for the gateway {name!r}.")
+    return _stripe(name, secret, publishable, settings.STRIPE_API_BASE, settings.STRIPE_SCRIPT)
 
 
 def of_customer(customer: Customer) -> Gateway:
     """The gateway for a customer's new payment methods and charges.
 
-    The sandbox, which moves no money, is refused where a live key says that money is meant; test clocks always use it.
+    The sandbox, which moves no money, answers where there is no key, and on test clocks always. Beside a live key the
+    test key is for customers in test mode alone; raises GatewayUnavailable for these where there is none.
     """
-    if customer.test_clock_id is None and is_live():
-        raise GatewayUnavailable("Payments by card are not set up: the sandbox can't be used together with a live key.")
-    return _SANDBOX
+    if customer.test_clock_id is not None or not _keys():
+        return _SANDBOX
+    return named(LIVE if is_live() and not customer.test_mode else TEST)
 
 
 def entry(gateway: Gateway) -> dict[str, str] | None:
@@ -75,4 +85,33 @@ def entry(gateway: Gateway) -> dict[str, str] | None:
 
 def is_live() -> bool:
     """Whether the installation holds a live Stripe key."""
-    return settings.STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
+    return LIVE in _keys()
+
+
+def read_event(*, body: bytes, signature: str) -> SeenEvent:
+    """What a webhook says, signed by any of our secrets. Raises Forged."""
+    return stripe.read_event(body=body, signature=signature, secrets=settings.STRIPE_WEBHOOK_SECRETS)
+
+
+def _keys() -> dict[str, tuple[str, str]]:
+    """Secret and publishable key by the gateway's name: which one the first is for, it says itself."""
+    found = {}
+    if settings.STRIPE_TEST_SECRET_KEY and not is_for_money(settings.STRIPE_TEST_SECRET_KEY):
+        found[TEST] = (settings.STRIPE_TEST_SECRET_KEY, settings.STRIPE_TEST_PUBLISHABLE_KEY)
+    if settings.STRIPE_SECRET_KEY:
+        name = LIVE if is_for_money(settings.STRIPE_SECRET_KEY) else TEST
+        found[name] = (settings.STRIPE_SECRET_KEY, settings.STRIPE_PUBLISHABLE_KEY)
+    return found
+
+
+def is_for_money(secret: str) -> bool:
+    """Whether a key is a live one."""
+    return secret.startswith(("sk_live_", "rk_live_"))
+
+
+@cache
+def _stripe(name: str, secret: str, publishable: str, api_base: str, script: str) -> Gateway:
+    """One client for each key, which keeps its connections."""
+    return stripe.StripeGateway(
+        name=name, secret_key=secret, publishable_key=publishable, api_base=api_base, script=script
+    )

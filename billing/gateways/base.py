@@ -209,7 +209,7 @@ class Gateway(Protocol):
     script: str
     """The address of the script that the payer's page loads; empty where it needs none."""
     keys_last: timedelta | None
-    """How long a charge can be repeated without taking money twice; None for ever."""
+    """How long a call can be repeated without taking effect twice; None for ever."""
 
     def create_customer(self, *, customer_id: UUID, name: str, email: str) -> str:
         """The gateway's name for a customer, the same however often it is asked."""
@@ -247,8 +247,11 @@ class Gateway(Protocol):
     def refund(self, *, refund_id: UUID, reference: str, amount: int, currency: str) -> RefundResult:
         """Give back part of a charge, once for each ``refund_id``."""
 
-    def refund_lookup(self, *, reference: str) -> RefundResult:
-        """The refund as it stands: one that succeeded may fail days later."""
+    def refund_lookup(self, *, refund_id: UUID, charge: str, reference: str = "") -> RefundResult | None:
+        """The refund as it stands, by its own ``reference`` where it is known; None when it never arrived.
+
+        One that succeeded may fail days later.
+        """
 
     def dispute(self, *, reference: str) -> SeenDispute:
         """The dispute as it stands."""
@@ -258,9 +261,6 @@ class Gateway(Protocol):
 
     def transfer(self, *, customer: str, reference: str) -> SeenTransfer | None:
         """Money that has come in by transfer; None for any other movement of that account."""
-
-    def read_event(self, *, body: bytes, signature: str) -> SeenEvent:
-        """What a webhook says. Raises Forged."""
 
     def test_methods(self) -> Sequence[TestMethod]:
         """What may be chosen instead of a card, in the order to show; nothing where real methods are given."""

@@ -32,6 +32,7 @@ class Refund(Resource):
     gateway_reference = models.CharField(max_length=200, blank=True)
     failure_code = models.CharField(max_length=60, blank=True)
     refunded_at = models.DateTimeField(null=True, blank=True)
+    asked_at = models.DateTimeField(null=True, editable=False)
 
     class Meta(Resource.Meta):
         indexes = [

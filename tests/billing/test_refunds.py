@@ -30,7 +30,7 @@ def balance(customer) -> int:
 class Away:
     """A gateway whose answer is lost the first time."""
 
-    name = "sandbox"
+    name, keys_last = "sandbox", None
 
     def __init__(self) -> None:
         self.asked: list[object] = []
