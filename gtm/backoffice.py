@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
 
-from billing.models import Customer, LegalEntity, Plan, TaxRate
+from billing.models import Customer, Dispute, GatewayEvent, LegalEntity, Plan, TaxRate
 from crm.models import Queue
 from gtm.shared import vendors
 from gtm.shared.admin_base import is_founder
@@ -111,6 +111,8 @@ MENU: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("Credit notes", "billing_creditnote_changelist"),
             ("Payments", "billing_payment_changelist"),
             ("Refunds", "billing_refund_changelist"),
+            ("Disputes", "billing_dispute_changelist"),
+            ("Gateway events", "billing_gatewayevent_changelist"),
             ("Balances", "billing_balanceentry_changelist"),
             ("Charges", "billing_charge_changelist"),
             ("Usage", "billing_usage_events"),
@@ -281,12 +283,17 @@ def _to_run() -> list[Task]:
 def _concerns(request: HttpRequest) -> list[Concern]:
     parked = Customer.objects.filter(parked_at__isnull=False, test_clock=None).count()
     failing = PendingFact.objects.filter(attempts__gt=0).count()
+    disputed = Dispute.objects.filter(status=Dispute.Status.NEEDS_RESPONSE).count()
+    untold = GatewayEvent.objects.filter(status=GatewayEvent.Status.FAILED).count()
     deaf = WebhookEndpoint.objects.filter(Q(warned_at__isnull=False) | Q(disabled_reason="failing")).count()
+    events = f"{_page('billing_gatewayevent_changelist')}?status__exact=failed"
     concerns = [
         Concern(
             parked, "Customers whose billing is held up", f"{_page('billing_customer_changelist')}?parked_at__isempty=0"
         ),
         Concern(failing, "Facts that a handler failed at", _page("shared_pendingfact_changelist")),
+        Concern(disputed, "Disputes to answer", f"{_page('billing_dispute_changelist')}?status__exact=needs_response"),
+        Concern(untold, "Events of payment gateways that failed", events),
         Concern(deaf, "Webhook endpoints that have failed for days", _page("shared_webhookendpoint_changelist")),
     ]
     if is_founder(request):

@@ -50,8 +50,9 @@ def pytest_unconfigure() -> None:
 def _start_servers() -> None:
     os.environ["DATA_DIR"] = str(_data_folder())
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # Playwright's loop runs in the thread that asks the database
-    ours = ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "EMAIL_URL", "STRIPE_SECRET_KEY", "BASE_URL", "PORT", "DEBUG")
-    for name in (*ours, "WEBHOOK_ALLOWED_HOSTS"):
+    ours = ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "EMAIL_URL", "BASE_URL", "PORT", "DEBUG")
+    theirs = [name for name in os.environ if name.startswith("STRIPE_")]
+    for name in (*ours, *theirs, "WEBHOOK_ALLOWED_HOSTS"):
         os.environ.pop(name, None)
     if not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")):
         _for_this_run.enter_context(embedded.private(Path(os.environ["DATA_DIR"])))

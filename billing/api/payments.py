@@ -42,6 +42,7 @@ class PaymentSerializer(ResourceSerializer):
             "currency",
             "amount",
             "amount_refunded",
+            "amount_disputed",
             "status",
             "method",
             "payment_method",

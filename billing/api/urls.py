@@ -6,6 +6,7 @@ from billing.api.checkout_sessions import CheckoutSessionViewSet
 from billing.api.coupons import CouponViewSet
 from billing.api.credit_notes import CreditNoteViewSet
 from billing.api.customers import CustomerViewSet
+from billing.api.disputes import DisputeViewSet
 from billing.api.invoices import InvoiceViewSet
 from billing.api.line_usage import LineUsageView
 from billing.api.movements import MrrMovementsView
@@ -37,6 +38,7 @@ router.register("invoices", InvoiceViewSet)
 router.register("credit_notes", CreditNoteViewSet)
 router.register("payments", PaymentViewSet)
 router.register("refunds", RefundViewSet)
+router.register("disputes", DisputeViewSet)
 router.register("balance_entries", BalanceEntryViewSet)
 
 urlpatterns: list[URLPattern | URLResolver] = [

@@ -21,6 +21,7 @@ from billing.gateways.base import (
     AnswerLost,
     AttachedMethod,
     ChargeResult,
+    ChargeStatus,
     Forged,
     Funding,
     GatewayUnavailable,
@@ -95,7 +96,7 @@ class StripeGateway:
     def create_setup(self, *, customer: str, kinds: Sequence[str] = ("card",)) -> Setup:
         with _speaking():
             made = self._api.setup_intents.create(
-                {"customer": customer, "usage": "off_session", "payment_method_types": list(kinds)}
+                {"customer": customer, "usage": "off_session", "payment_method_types": [*kinds]}  # type: ignore[arg-type]
             )
         return Setup(made.id, str(made.client_secret))
 
@@ -135,7 +136,8 @@ class StripeGateway:
         error = _error(refusal)
         found = error.get("payment_intent") or self._find(order) or {}
         code = stripe_objects.failure_code(error) or "card_declined"
-        status = "requires_action" if code in stripe_objects.NEEDS_HOLDER and found else "failed"
+        asks = code in stripe_objects.NEEDS_HOLDER and found
+        status: ChargeStatus = "requires_action" if asks else "failed"
         return ChargeResult(status, found.get("id", ""), failure_code=code, message=words.of(code))
 
     def _unless_unfunded(self, order: Order, result: ChargeResult) -> ChargeResult:
@@ -225,7 +227,8 @@ class StripeGateway:
                 )
         except stripe.InvalidRequestError:  # this account takes no transfers in that currency
             return None
-        return Funding(currency, list(stripe_objects.account_lines(_plain(told))))
+        lines = stripe_objects.account_lines(_plain(told))
+        return Funding(currency, [(_(label), text) for label, text in lines])
 
     def transfer(self, *, customer: str, reference: str) -> SeenTransfer | None:
         with _speaking(reference):

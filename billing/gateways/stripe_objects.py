@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from django.utils.translation import gettext_noop
+
 from billing.gateways import amounts
 from billing.gateways.base import (
     AttachedMethod,
@@ -128,18 +130,18 @@ def transfer(movement: Object) -> SeenTransfer | None:
 
 
 _ACCOUNT = {
-    "account_holder_name": "Account holder",
-    "iban": "IBAN",
-    "bic": "BIC",
-    "bank_name": "Bank",
-    "account_number": "Account number",
-    "routing_number": "Routing number",
-    "sort_code": "Sort code",
-    "clabe": "CLABE",
-    "bank_code": "Bank code",
-    "branch_code": "Branch code",
-    "account_type": "Account type",
-    "country": "Country",
+    "account_holder_name": gettext_noop("Account holder"),
+    "iban": gettext_noop("IBAN"),
+    "bic": gettext_noop("BIC"),
+    "bank_name": gettext_noop("Bank"),
+    "account_number": gettext_noop("Account number"),
+    "routing_number": gettext_noop("Routing number"),
+    "sort_code": gettext_noop("Sort code"),
+    "clabe": gettext_noop("CLABE"),
+    "bank_code": gettext_noop("Bank code"),
+    "branch_code": gettext_noop("Branch code"),
+    "account_type": gettext_noop("Account type"),
+    "country": gettext_noop("Country"),
 }
 
 

@@ -27,6 +27,8 @@ def refusal() -> str:
         return f"The demonstration's sign-ins are public, and BASE_URL is {settings.BASE_URL}; set DEMO=0."
     if gateways.is_live():
         return "The demonstration is not loaded where a live gateway key is set; set DEMO=0."
+    if gateways.has_key():
+        return "The demonstration pays by the sandbox, and a gateway key is set; set DEMO=0."
     return ""
 
 

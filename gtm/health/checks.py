@@ -21,7 +21,8 @@ def diagnose(*, afresh: bool = False) -> list[Finding]:
         return [database, migrations, servers.broker(), servers.clock(), servers.gateway()]
     at = db.now()
     about_work: list[Callable[[], Finding]] = [
-        *(partial(check, at) for check in (work.worker, work.beat, work.facts, work.webhooks, work.jobs, work.runs)),
+        *(partial(check, at) for check in (work.worker, work.beat, work.facts, work.webhooks, work.gateway_events)),
+        *(partial(check, at) for check in (work.jobs, work.runs)),
         partial(books.now, at) if afresh else books.after_last_run,
         work.parked,
         work.clocks,

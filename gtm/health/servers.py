@@ -117,13 +117,30 @@ def _smtp_problem() -> str:
 
 
 def gateway() -> Finding:
-    if gateways.is_live():
-        sentence = "A live Stripe key is set, and this version can't charge live cards: purchases by card are refused."
-        return error(GATEWAY, sentence, "Remove STRIPE_SECRET_KEY, or let customers pay by invoice.")
+    """The keys as far as they can be looked at without calling anybody."""
+    if settings.STRIPE_TEST_SECRET_KEY and gateways.is_for_money(settings.STRIPE_TEST_SECRET_KEY):
+        return error(GATEWAY, "STRIPE_TEST_SECRET_KEY is a live key.", "Set a key that begins with sk_test_ there.")
+    if settings.STRIPE_SECRET_KEY or settings.STRIPE_TEST_SECRET_KEY:
+        return _stripe()
     if _is_public():
         sentence = f"The sandbox serves {settings.BASE_URL}: cards are accepted and no money moves."
-        return warning(GATEWAY, sentence, "Let real customers pay by invoice.")
+        return warning(GATEWAY, sentence, "Set STRIPE_SECRET_KEY, or let real customers pay by invoice.")
     return ok(GATEWAY, "The sandbox takes test cards; no money moves.")
+
+
+def _stripe() -> Finding:
+    if settings.STRIPE_SECRET_KEY and not settings.STRIPE_PUBLISHABLE_KEY:
+        return error(
+            GATEWAY, "STRIPE_PUBLISHABLE_KEY is not set: nobody can enter a card.", "Set it; it begins with pk_."
+        )
+    if not settings.STRIPE_WEBHOOK_SECRETS:
+        address = f"{settings.BASE_URL}/webhooks/stripe/"
+        sentence = "No webhook secret is set: disputes, returned debits and transfers are never heard of."
+        return error(
+            GATEWAY, sentence, f"Add {address} at Stripe, and set STRIPE_WEBHOOK_SECRETS to its whsec_ secret."
+        )
+    mode = "Stripe takes real money." if gateways.is_live() else "Stripe answers in test mode; no money moves."
+    return ok(GATEWAY, mode) if gateways.is_live() or not _is_public() else warning(GATEWAY, mode, "Set a live key.")
 
 
 def _is_public() -> bool:

@@ -8,15 +8,16 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.db.models import Count, Max, Min
 
-from billing.models import BillingRun, Customer
+from billing.models import BillingRun, Customer, GatewayEvent
 from gtm.health.findings import Finding, error, ok, warning
 from gtm.shared.models import Event, PendingFact, Pulse, TestClock, UnsentFact, WebhookDelivery, WebhookEndpoint
 
-WORKER, BEAT, FACTS, WEBHOOKS, JOBS, RUNS, PARKED, CLOCKS = (
+WORKER, BEAT, FACTS, WEBHOOKS, EVENTS, JOBS, RUNS, PARKED, CLOCKS = (
     "Worker",
     "Beat",
     "Facts",
     "Webhooks",
+    "Gateway events",
     "Jobs",
     "Bill runs",
     "Parked customers",
@@ -106,6 +107,20 @@ def _due_late(at: datetime) -> int:
 def _hosts(endpoints: list[WebhookEndpoint]) -> str:
     """Without the rest of their addresses, which may hold a token."""
     return ", ".join(str(urlsplit(endpoint.url).hostname) for endpoint in endpoints)
+
+
+def gateway_events(at: datetime) -> Finding:
+    """What payment gateways told and nobody could deal with; and when the last of it came."""
+    failed = GatewayEvent.objects.filter(status=GatewayEvent.Status.FAILED)
+    if worst := failed.order_by("-received_at").first():
+        sentence = (
+            f"Events of payment gateways that failed: {failed.count()}, the last one {worst.type}: {worst.error}."
+        )
+        return warning(EVENTS, sentence, "See them under Gateway events in the admin, and try them again.")
+    if late := GatewayEvent.objects.filter(due_at__lte=at - LATE).count():
+        return warning(EVENTS, f"Events waiting to be dealt with: {late}.", START_THEM)
+    last = GatewayEvent.objects.aggregate(last=Max("received_at"))["last"]
+    return ok(EVENTS, f"The last event came {ago(at - last)} ago." if last else "No event has come yet.")
 
 
 def jobs(at: datetime) -> Finding:

@@ -35,6 +35,12 @@ STATUSES: dict[str, tuple[Promise, str]] = {
     "requires_action": (_("Needs your confirmation"), CAUTION),
     "succeeded": (_("Succeeded"), POSITIVE),
     "failed": (_("Failed"), NEGATIVE),
+    # disputes and what gateways tell
+    "needs_response": (_("Needs response"), CAUTION),
+    "under_review": (_("Under review"), PENDING),
+    "received": (_("Received"), PENDING),
+    "processed": (_("Processed"), POSITIVE),
+    "ignored": (_("Ignored"), NEUTRAL),
     # plans and versions
     "published": (_("Published"), POSITIVE),
     "archived": (_("Archived"), NEUTRAL),

@@ -78,6 +78,8 @@ PROMISED = [
     "payments",
     "refunds",
     "refunds/{id}",
+    "disputes",
+    "disputes/{id}",
     "balance_entries",
     "payments/{id}/receipt",
     "leads",

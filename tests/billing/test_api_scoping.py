@@ -3,8 +3,9 @@
 import pytest
 from rest_framework.test import APIClient
 
-from billing import balances, subscriptions
-from billing.models import Customer, Invoice
+from billing import balances, disputes, subscriptions
+from billing.gateways import SeenDispute
+from billing.models import Customer, Invoice, Payment
 from crm import accounts
 from crm.models import Account
 from gtm.shared import keys
@@ -13,7 +14,16 @@ from tests.billing import makers
 from tests.world import JAN_1
 
 pytestmark = pytest.mark.django_db
-RESOURCES = ("customers", "subscriptions", "invoices", "payments", "credit_notes", "refunds", "balance_entries")
+RESOURCES = (
+    "customers",
+    "subscriptions",
+    "invoices",
+    "payments",
+    "credit_notes",
+    "refunds",
+    "disputes",
+    "balance_entries",
+)
 
 
 def caller(user) -> APIClient:
@@ -35,6 +45,9 @@ def acme() -> Customer:
     subscriptions.create(customer=customer, plan=makers.published_plan(), at=JAN_1)
     makers.credited(Invoice.objects.get(), 100, settle="refund")
     balances.adjust(customer=customer, amount=100, reason="An outage", at=JAN_1)
+    charge = Payment.objects.get().gateway_reference
+    seen = SeenDispute("dp_1", charge, "needs_response", "inquiry", 100, "USD", holds=False, opened_at=JAN_1)
+    disputes.record(gateway="sandbox", seen=seen, at=JAN_1)
     return customer
 
 

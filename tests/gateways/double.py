@@ -113,23 +113,28 @@ async def _answer(request: web.Request, name: str, key: str, body: str) -> tuple
 
 
 async def _asked(request: web.Request, name: str, body: str) -> tuple[int, bytes]:
+    if not request.path.startswith("/v1/"):
+        return await _forward(request, request.path_qs, body, request.content_type)
     query = parse_qsl(request.query_string)
     wanted, dropped = _understood(query)
     form = urlencode(_understood(parse_qsl(body))[0] if name == "POST /v1/payment_intents" else parse_qsl(body))
-    headers = {"Authorization": request.headers.get("Authorization", "")}
-    if form:
-        headers["Content-Type"] = "application/x-www-form-urlencoded"
-    url = f"{request.app['behind']}{request.path}?{urlencode(wanted if name == 'GET /v1/payment_intents' else query)}"
-    async with request.app["session"].request(request.method, url, data=form or None, headers=headers) as answer:
-        status, text = answer.status, await answer.read()
-    if not request.path.startswith("/v1/"):
-        return status, text
+    path = f"{request.path}?{urlencode(wanted if name == 'GET /v1/payment_intents' else query)}"
+    status, text = await _forward(request, path, form, "application/x-www-form-urlencoded" if form else "")
     found = json.loads(text)
     if name == "POST /v1/payment_intents" and status == 402:
         found = _refused(found, dict(parse_qsl(body)))
     if name == "GET /v1/payment_intents":
         found["data"] = [one for one in found["data"] if one["customer"] == dropped.get("customer", one["customer"])]
     return status, json.dumps(_with_decline_codes(found)).encode()
+
+
+async def _forward(request: web.Request, path: str, body: str, content_type: str) -> tuple[int, bytes]:
+    headers = {"Authorization": request.headers.get("Authorization", "")}
+    if content_type:
+        headers["Content-Type"] = content_type
+    url = request.app["behind"] + path
+    async with request.app["session"].request(request.method, url, data=body or None, headers=headers) as answer:
+        return answer.status, await answer.read()
 
 
 def _understood(pairs: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], dict[str, str]]:

@@ -83,7 +83,7 @@ class Webhooks:
         body = event(type_, told, event_id=event_id)
         assert self.post(body, signed(body)) == 200
         gateway_events.process_waiting(at=db.now())
-        return GatewayEvent.objects.get(event_id=json.loads(body)["id"])
+        return GatewayEvent.objects.get(gateway="stripe_test", event_id=json.loads(body)["id"])
 
 
 def event(type_: str, told: dict[str, Any], *, event_id: str = "", livemode: bool = False) -> str:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from billing import (
     balances,
     catalog,
+    disputes,
     documents,
     dunning_policies,
     dunning_runs,
@@ -15,7 +16,8 @@ from billing import (
     usage,
     usage_corrections,
 )
-from billing.models import BillingRun, Customer, Invoice, LegalEntity, Plan
+from billing.gateways import SeenDispute
+from billing.models import BillingRun, Customer, GatewayEvent, Invoice, LegalEntity, Payment, Plan
 from crm import pools, teams
 from crm.models import Account
 from gtm.shared import exchange_rates, keys, users, vendors
@@ -51,6 +53,7 @@ def one_more(number: int) -> None:
     makers.clock(name=f"Clock {number}")
     BillingRun.objects.create(cutoff=JAN_1)
     _webhooks(number)
+    _gateway(number, customer)
     _correction(customer, number)
     quoted = makers.plan(code=f"quoted{number}", name="Enterprise", purchase_mode="quote_only", published=True)
     quote_requests.request(customer=customer, plan=quoted, at=JAN_1)
@@ -69,6 +72,26 @@ def _webhooks(number: int) -> None:
     endpoints.ping(endpoint=endpoint, at=JAN_1)
     for attempt in deliveries.claim(at=JAN_1, limit=10):
         deliveries.settle([(attempt, Answer(status=500, error="It answered 500."))], at=JAN_1)
+
+
+def _gateway(number: int, customer: Customer) -> None:
+    """A payment that its bank asks about, and the event that told so."""
+    payment = Payment.objects.filter(customer=customer).earliest("pk")
+    seen = SeenDispute(
+        reference=f"dp_{number}",
+        charge=payment.gateway_reference,
+        status="needs_response",
+        kind="inquiry",
+        amount=payment.amount,
+        currency=payment.currency,
+        holds=False,
+        opened_at=JAN_1,
+        respond_by=JAN_1 + timedelta(days=7),
+    )
+    disputes.record(gateway=payment.gateway, seen=seen, at=JAN_1)
+    GatewayEvent.objects.create(
+        gateway="stripe", event_id=f"evt_{number}", type="invoice.created", status="failed", due_at=None
+    )
 
 
 def _catalogue(number: int) -> None:

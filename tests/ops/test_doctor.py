@@ -9,7 +9,7 @@ from django.conf import LazySettings
 from django.core.management import call_command
 from django.db import connection, transaction
 
-from billing.models import BillingRun, Customer, Subscription
+from billing.models import BillingRun, Customer, GatewayEvent, Subscription
 from gtm import env
 from gtm.health import checks, servers
 from gtm.health.findings import ERROR, OK, WARNING, Finding, worst
@@ -130,9 +130,24 @@ class TestGateway:
         settings.BASE_URL = "https://billing.vendor.example"
         assert state("Card gateway") == WARNING
 
-    def test_a_live_key_fails(self, settings: LazySettings) -> None:
+    def test_keys_need_each_other_and_a_webhook_secret(self, settings: LazySettings) -> None:
         settings.STRIPE_SECRET_KEY = "sk_live_123"
-        assert state("Card gateway") == ERROR
+        assert "STRIPE_PUBLISHABLE_KEY" in finding("Card gateway").sentence
+        settings.STRIPE_PUBLISHABLE_KEY = "pk_live_123"
+        assert "No webhook secret" in finding("Card gateway").sentence
+        settings.STRIPE_WEBHOOK_SECRETS = ["whsec_1"]
+        assert finding("Card gateway").state == OK
+        settings.STRIPE_TEST_SECRET_KEY = "sk_live_456"
+        assert (finding("Card gateway").state, "456" in finding("Card gateway").sentence) == (ERROR, False)
+
+    def test_events_that_nobody_could_deal_with_are_told(self) -> None:
+        assert finding("Gateway events").sentence == "No event has come yet."
+        told = {"gateway": "stripe", "type": "charge.dispute.created", "due_at": None}
+        GatewayEvent.objects.create(event_id="evt_1", status="processed", **told)
+        assert finding("Gateway events").state == OK
+        GatewayEvent.objects.create(event_id="evt_2", status="failed", error="AnswerLost", **told)
+        assert finding("Gateway events").state == WARNING
+        assert "charge.dispute.created last: AnswerLost" in finding("Gateway events").sentence
 
 
 class TestSignsOfLife:
