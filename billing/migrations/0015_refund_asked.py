@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0013_gateways'),
+        ('billing', '0014_checkout_sessions'),
     ]
 
     operations = [
