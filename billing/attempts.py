@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from billing import declines, disputes, dunning_cases, gateways, meter_use, settlement, standing
-from billing.gateways import AnswerLost, ChargeResult, GatewayUnavailable, Order, words
+from billing.gateways import AnswerLost, ChargeResult, GatewayUnavailable, Order
 from billing.models import (
     AttemptShare,
     Customer,
@@ -339,14 +339,11 @@ def refresh(*, attempt: PaymentAttempt, reference: str = "", at: datetime) -> Pa
 def give_up_waiting(*, invoices: Sequence[Invoice], at: datetime) -> None:
     """Cancel at the gateway what waits for a holder's confirmation, so that it can't be paid beside what comes next.
 
-    Not in a transaction. One that was confirmed meanwhile is settled. Raises Conflict while the gateway is away.
+    Not in a transaction. One that was confirmed meanwhile is settled. Raises AnswerLost while the gateway is away.
     """
     waiting = PaymentAttempt.objects.filter(invoices__in=invoices, status=Attempt.REQUIRES_ACTION).distinct()
     for attempt in waiting.select_related("payment", "payment_method").order_by("pk"):
-        try:
-            _give_up(attempt, at=at)
-        except AnswerLost as error:
-            raise Conflict(words.of("gateway_unreachable"), code="gateway_unreachable") from error
+        _give_up(attempt, at=at)
 
 
 def _give_up(attempt: PaymentAttempt, *, at: datetime) -> None:

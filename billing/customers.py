@@ -88,6 +88,8 @@ def change(*, customer: Customer, at: datetime, **changes: Any) -> Customer:
             f"{customer} has bought in {customer.currency}: what it buys in another currency needs another customer."
         )
         raise Conflict(detail, code="currency_fixed", attr="currency")
+    if wished.test_mode != customer.test_mode and _has_bought(customer):
+        raise Conflict(f"{customer} has bought already, for money or for tests.", code="mode_fixed", attr="test_mode")
     previous = saving.change(customer, **{name: getattr(wished, name) for name in changes})
     if previous:
         told = {name: value for name, value in previous.items() if name not in _PERSONAL}

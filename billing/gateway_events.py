@@ -79,7 +79,7 @@ def _attempt(event: GatewayEvent, at: datetime) -> bool:
     try:
         status, said = gateway_news.handle(event, at=at)
     except (DomainError, OSError) as error:  # an expected refusal, or the gateway is away
-        return _failed(event, at, getattr(error, "detail", "") or type(error).__name__)
+        return _failed(event, at, f"{type(error).__name__}: {error}")
     except Exception as error:
         log.exception("gateway_event_failed", gateway_event=event.event_id, type=event.type)
         return _failed(event, at, type(error).__name__)

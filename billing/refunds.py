@@ -18,7 +18,7 @@ from django.db.models import Q, QuerySet, Sum
 from django.db.models.functions import Now
 
 from billing import balances, gateways
-from billing.gateways import RefundResult
+from billing.gateways import AnswerLost, GatewayUnavailable, RefundResult
 from billing.models import Allocation, BalanceEntry, CreditNote, Invoice, Payment, PaymentMethod, Refund
 from gtm.shared import db, ids, nudges, outbox
 from gtm.shared.errors import Conflict, DomainError, Invalid
@@ -137,10 +137,18 @@ def begin(
 
 
 def send(*, refund: Refund, at: datetime) -> Refund:
-    """Ask the gateway to give the money back, and write its answer down. Not in a transaction."""
+    """Ask the gateway to give the money back, and write its answer down. Not in a transaction.
+
+    Where the answer is lost, the refund stays pending and is asked for again.
+    """
     if refund.by_hand or refund.status != Status.PENDING:
         return refund
-    return _settle(refund=refund, result=_call(refund, at), at=at)
+    try:
+        result = _call(refund, at)
+    except (AnswerLost, GatewayUnavailable) as error:
+        log.warning("refund_not_answered", refund=refund.public_id, error=type(error).__name__)
+        return refund
+    return _settle(refund=refund, result=result, at=at)
 
 
 def _call(refund: Refund, at: datetime) -> RefundResult:

@@ -120,7 +120,13 @@ class CustomerAdmin(PeopleSteps, OperationAdmin):
         ("Tax", {"fields": (("tax_id", "tax_exempt"), "tax_rates")}),
         (
             "Payment",
-            {"fields": (("currency", "collection_method"), ("net_terms_days", "po_number"), "legal_entity")},
+            {
+                "fields": (
+                    ("currency", "collection_method"),
+                    ("net_terms_days", "po_number"),
+                    ("legal_entity", "test_mode"),
+                )
+            },
         ),
         ("Your product", {"fields": ("external_id", "traits", "metadata"), "classes": ("collapse",)}),
     )

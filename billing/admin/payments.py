@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpResponse
 
-from billing import documents, refunds
+from billing import documents, payments, refunds
 from billing.admin.credit_notes import RefundForm, RefundRows
 from billing.models import Allocation, Payment, PaymentAttempt
 from billing.views import files
@@ -15,6 +15,8 @@ from gtm.shared import db
 from gtm.shared.admin_base import ReadOnlyAdmin, ReadOnlyTable
 from gtm.shared.admin_filters import OnTestClock
 from gtm.shared.admin_steps import handout, step
+
+UNDER_WAY = (Payment.Status.PENDING, Payment.Status.PROCESSING, Payment.Status.REQUIRES_ACTION)
 
 
 class AttemptRows(ReadOnlyTable):
@@ -45,14 +47,28 @@ class PaymentAdmin(ReadOnlyAdmin):
     ordering = ("-created_at",)
     inlines = (AttemptRows, SettledRows, RefundRows)
     fieldsets = (
-        (None, {"fields": (("customer", "legal_entity"), ("money", "state"), ("refunded", "paid_at"))}),
+        (None, {"fields": (("customer", "legal_entity"), ("money", "state"), ("refunded", "disputed"), "paid_at")}),
         ("How", {"fields": (("method", "payment_method"), ("gateway", "gateway_reference"), "reference")}),
         ("What went wrong", {"fields": (("failure_code", "failure_message"), "attempt")}),
     )
     state = columns.status("status")
     money = columns.money("amount", "Amount")
     refunded = columns.money("amount_refunded", "Refunded")
-    actions_detail = ("receipt", "refund")
+    disputed = columns.money("amount_disputed", "Disputed")
+    actions_detail = ("receipt", "ask", "refund")
+
+    @step(
+        "Ask the gateway",
+        explain=lambda payment: (
+            f"{payment} is under way: the gateway is asked how it stands, and its answer settles it."
+        ),
+        done="It was asked: see how it went below.",
+        applies=lambda payment: bool(payment.gateway) and payment.status in UNDER_WAY,
+        permission="money",
+        main=True,
+    )
+    def ask(self, payment: Payment, *, at: datetime) -> None:
+        payments.refresh(payment=payment, at=at)
 
     @step(
         "Pay credit out",

@@ -53,6 +53,7 @@ class CustomerSerializer(ResourceSerializer):
         required=False, allow_null=True, min_value=0, max_value=customers.MAX_NET_TERMS_DAYS
     )
     traits = fields.JsonObjectField(required=False)
+    test_mode = fields.StrictBooleanField(required=False)
     test_clock = fields.ReferenceField(TestClock, required=False, allow_null=True)
     credit_balance = serializers.SerializerMethodField()
     account = fields.PublicIdField("acct", source="account_id", allow_null=True)
@@ -75,6 +76,7 @@ class CustomerSerializer(ResourceSerializer):
             "net_terms_days",
             "po_number",
             "traits",
+            "test_mode",
             "credit_balance",
             "account",
         )

@@ -18,7 +18,7 @@ class NotChargeable(ValueError):
 def outward(amount: int, currency: str) -> int:
     """The amount for Stripe. Raises NotChargeable for one finer than the banks of that currency take."""
     shift = _shift(currency)
-    scaled, rest = (amount * 10**shift, 0) if shift >= 0 else divmod(amount, 10**-shift)
+    scaled, rest = (amount * _power(shift), 0) if shift >= 0 else divmod(amount, _power(-shift))
     if rest or (currency.upper() in _LAST_DIGIT_IS_ZERO and scaled % 10):
         raise NotChargeable(f"{amount} {currency} (minor units) is finer than can be charged")
     return scaled
@@ -27,7 +27,7 @@ def outward(amount: int, currency: str) -> int:
 def inward(amount: int, currency: str) -> int:
     """What Stripe says, in our minor units; it says nothing finer than they are."""
     shift = _shift(currency)
-    return amount * 10**-shift if shift < 0 else amount // 10**shift
+    return amount * _power(-shift) if shift < 0 else amount // _power(shift)
 
 
 def _shift(currency: str) -> int:
@@ -35,3 +35,7 @@ def _shift(currency: str) -> int:
     code = currency.upper()
     ours = money.exponent(code)
     return _EXPONENTS.get(code, 2) - ours
+
+
+def _power(places: int) -> int:
+    return int(10**places)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Literal, Protocol
 from uuid import UUID
 
+from billing.gateways import words
 from gtm.shared.errors import Conflict, Invalid
 
 ChargeStatus = Literal["succeeded", "failed", "requires_action", "processing"]
@@ -36,8 +37,14 @@ class GatewayUnavailable(Conflict):
     code = "gateway_unavailable"
 
 
-class AnswerLost(ConnectionError):
+class AnswerLost(Conflict):
     """The gateway was not reached, or didn't answer: the call may have taken effect or not. It may be repeated."""
+
+    status = 503
+    code = "gateway_unreachable"
+
+    def __init__(self) -> None:
+        super().__init__(words.of(self.code))
 
 
 class Forged(Invalid):

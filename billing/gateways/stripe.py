@@ -285,7 +285,7 @@ def _speaking(token: str = "") -> Iterator[None]:
             raise
         raise UnknownToken(token) from error
     except stripe.StripeError as error:  # not reached, no answer, too many calls, an error of its own
-        raise AnswerLost(type(error).__name__) from error
+        raise AnswerLost from error
 
 
 def _intent(order: Order) -> dict[str, Any]:

@@ -218,8 +218,7 @@ class TestRefund:
     def test_goes_back_once_though_the_answer_is_lost(self, paid, double):
         double.cut("POST /v1/refunds", 2)
         makers.credited(paid, 1000, settle="refund")
-        tasks.send_refunds()
-        assert Refund.objects.get().status == "pending"
+        assert refunds.send(refund=Refund.objects.get(), at=db.now()).status == "pending"
         tasks.send_refunds()
         refund = Refund.objects.get()
         (gone,) = double.api("GET", "refunds")["data"]
@@ -260,6 +259,14 @@ class TestKeys:
         settings.STRIPE_TEST_SECRET_KEY = "sk_live_2"
         with pytest.raises(GatewayUnavailable):
             gateways.of_customer(trial)
+
+    def test_a_customer_in_test_mode_stays_so_when_it_has_bought(self):
+        makers.legal_entity()
+        trial = makers.customer(currency="USD", test_mode=True)
+        makers.invoiced(trial, 100)
+        with pytest.raises(Conflict) as refusal:
+            customers.change(customer=trial, test_mode=False, at=JAN_1)
+        assert (refusal.value.code, refusal.value.attr) == ("mode_fixed", "test_mode")
 
     def test_a_card_of_the_sandbox_pays_nothing_beside_a_key(self, settings):
         makers.legal_entity()

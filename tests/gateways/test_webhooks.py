@@ -211,7 +211,7 @@ class TestInbox:
         (charged,) = double.charges()
         double.serve({f"GET /v1/payment_intents/{charged['id']}": [500, {"error": {}}]})
         told = webhooks.tell("payment_intent.succeeded", charged)
-        assert (told.status, told.error, told.attempts) == ("failed", "AnswerLost", 1)
+        assert (told.status, told.error.split(":")[0], told.attempts) == ("failed", "AnswerLost", 1)
         assert gateway_events.process_waiting(at=db.now()) == 0
         GatewayEvent.objects.update(attempts=len(gateway_events.PAUSES), due_at=JAN_1)
         gateway_events.process_waiting(at=db.now())
