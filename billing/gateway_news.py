@@ -54,7 +54,7 @@ def _setup(event: GatewayEvent, at: datetime) -> Outcome:
     customer = _customer_of(event)
     if customer is None:
         return _not_ours("setup")
-    payment_methods.finish_setup(customer=customer.customer, reference=event.object_id, at=at)
+    payment_methods.take(customer=customer.customer, given=event.object_id, at=at)
     return DONE
 
 

@@ -20,7 +20,10 @@ _SHOWN = ("brand", "last4", "exp_month", "exp_year", "country", "fingerprint", "
 
 
 def begin(*, customer: Customer, kinds: Sequence[str] = (PaymentMethod.Kind.CARD,)) -> Setup:
-    """Let the page take a card for the customer, or another of the ``kinds``. Raises AnswerLost and GatewayUnavailable. Not in a transaction."""
+    """Let the page take a card for the customer, or another of the ``kinds``.
+
+    Raises AnswerLost and GatewayUnavailable. Not in a transaction.
+    """
     gateway = gateways.of_customer(customer)
     return gateway.create_setup(customer=customers.reference_at(gateway, customer), kinds=kinds)
 

@@ -170,20 +170,19 @@ class TestMethods:
         assert len(double.api("GET", "customers")["data"]) == 1
 
     def test_a_page_gives_a_card_and_the_payer_comes_back(self, acme, double):
-        setup = payment_methods.begin_setup(customer=acme)
+        setup = payment_methods.begin(customer=acme)
         assert setup.client_secret not in repr(setup)
-        with pytest.raises(Conflict) as refusal:
-            payment_methods.finish_setup(customer=acme, reference=setup.reference, at=JAN_1)
-        assert refusal.value.code == "setup_unfinished"
+        with pytest.raises(gateways.MethodRefused):
+            payment_methods.take(customer=acme, given=setup.reference, at=JAN_1)
         card, secret = double.card(), setup.client_secret
         double.api("POST", f"setup_intents/{setup.reference}/confirm", client_secret=secret, payment_method=card)
-        kept = [payment_methods.finish_setup(customer=acme, reference=setup.reference, at=JAN_1) for _time in range(2)]
+        kept = [payment_methods.take(customer=acme, given=setup.reference, at=JAN_1) for _time in range(2)]
         assert kept[0] == kept[1] == PaymentMethod.objects.get(is_default=True)
 
     def test_somebody_elses_setup_gives_nothing(self, acme, double):
-        setup = payment_methods.begin_setup(customer=acme)
+        setup = payment_methods.begin(customer=acme)
         with pytest.raises(gateways.UnknownToken):
-            payment_methods.finish_setup(customer=makers.customer(name="Other"), reference=setup.reference, at=JAN_1)
+            payment_methods.take(customer=makers.customer(name="Other"), given=setup.reference, at=JAN_1)
 
     def test_a_card_that_the_bank_declines_is_not_kept(self, acme, double):
         with pytest.raises(gateways.MethodRefused) as refusal:

@@ -143,14 +143,14 @@ class TestCharges:
 
 class TestOthers:
     def test_a_setup_keeps_the_card_though_nobody_came_back(self, acme, double, webhooks):
-        setup = payment_methods.begin_setup(customer=acme)
+        setup = payment_methods.begin(customer=acme)
         card = double.card()
         done = double.api(
             "POST", f"setup_intents/{setup.reference}/confirm", client_secret=setup.client_secret, payment_method=card
         )
         for _time in range(2):
             assert webhooks.tell("setup_intent.succeeded", done).status == "processed"
-        assert payment_methods.finish_setup(customer=acme, reference=setup.reference, at=JAN_1).is_default
+        assert payment_methods.take(customer=acme, given=setup.reference, at=JAN_1).is_default
         assert PaymentMethod.objects.count() == 1
 
     def test_a_card_that_its_bank_renewed_is_shown_so(self, acme, double, webhooks):

@@ -306,5 +306,7 @@ class TestFrontPage:
         shown = founder.get(address("index")).context
         assert [task.title for task in shown["tasks"] if not task.done] == ["Mail", "Real payments"]
         assert [(concern.words, concern.count) for concern in shown["concerns"]] == [
-            ("Customers whose billing is held up", 2)
+            ("Customers whose billing is held up", 2),
+            ("Disputes to answer", 1),
+            ("Events of payment gateways that failed", 1),
         ]

@@ -147,7 +147,7 @@ class TestGateway:
         assert finding("Gateway events").state == OK
         GatewayEvent.objects.create(event_id="evt_2", status="failed", error="AnswerLost", **told)
         assert finding("Gateway events").state == WARNING
-        assert "charge.dispute.created last: AnswerLost" in finding("Gateway events").sentence
+        assert "charge.dispute.created: AnswerLost" in finding("Gateway events").sentence
 
 
 class TestSignsOfLife:

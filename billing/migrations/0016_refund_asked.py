@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0014_checkout_sessions'),
+        ('billing', '0015_dunning_case_of_invoice'),
     ]
 
     operations = [
