@@ -87,11 +87,10 @@ class TestCharges:
         deadline = time.monotonic() + 5
         while not double.inbox() and time.monotonic() < deadline:
             time.sleep(0.05)
-        (sent,) = double.inbox()
-        assert [webhooks.post(sent["body"], sent["signature"]) for _time in range(2)] == [200, 200]
-        webhooks.tell("payment_intent.succeeded", lost_charge)
-        assert set(GatewayEvent.objects.values_list("status", flat=True)) == {"processed"}
-        assert GatewayEvent.objects.count() == 2
+        sent = double.inbox()
+        assert {webhooks.post(one["body"], one["signature"]) for one in [*sent, *sent]} == {200}
+        assert GatewayEvent.objects.count() == len(sent) > 0
+        assert webhooks.tell("payment_intent.succeeded", lost_charge).status == "processed"
         lost.refresh_from_db()
         assert lost.status == "succeeded"
         assert attempts.settle_stale(at=db.now() + timedelta(minutes=3)) == 0
