@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from billing import balances, settlement, standing
+from billing import balances, declines, dunning_cases, settlement, standing
 from billing.gateways import SeenDispute
 from billing.models import (
     Allocation,
@@ -99,7 +99,6 @@ def _opened(payment: Payment, gateway: str, seen: SeenDispute, at: datetime) -> 
         gateway_reference=seen.reference,
         respond_by=seen.respond_by,
         opened_at=seen.opened_at,
-        closed_at=None if seen.status in Dispute.OPEN else at,
         test_clock_id=payment.test_clock_id,
     )
     _tell(dispute, "opened", at=at)
@@ -112,16 +111,36 @@ def _follow(dispute: Dispute, held: _Held, seen: SeenDispute, at: datetime) -> N
     dispute.status, dispute.reason, dispute.respond_by = Status(seen.status), seen.reason, seen.respond_by
     if dispute.kind == Kind.INQUIRY and seen.kind == "chargeback":
         dispute.kind = Kind.CHARGEBACK
-    if dispute.status not in Dispute.OPEN:
-        dispute.closed_at = dispute.closed_at or at
+    is_decided = dispute.closed_at is None and dispute.status not in Dispute.OPEN
+    if is_decided:
+        dispute.closed_at = at
     if seen.holds and not dispute.amount_reversed:
         _take_back(dispute, held, at)
     elif not seen.holds and dispute.amount_reversed:
         _give_back(dispute, held, at)
     names = ("status", "kind", "reason", "respond_by", "closed_at", "amount_reversed", "uncovered")
     write(dispute, **{name: getattr(dispute, name) for name in names})
-    if dispute.status != was or dispute.status not in Dispute.OPEN:
-        _tell(dispute, dispute.status if dispute.status not in Dispute.OPEN else "changed", at=at)
+    if is_decided or dispute.status != was:
+        _tell(dispute, dispute.status if is_decided else "changed", at=at)
+    if is_decided and dispute.status == Status.LOST:
+        _dun(dispute, held, at)
+
+
+def _dun(dispute: Dispute, held: _Held, at: datetime) -> None:
+    """What is open by it is asked for again, now that nobody argues any more."""
+    for invoice in held.invoices:
+        if invoice.status == Invoice.Status.OPEN:
+            dunning_cases.on_failed(
+                invoice=invoice,
+                subscriptions=settlement.on(invoice, held.subscriptions),
+                failure_code=dispute.reason or _code(dispute),
+                hard=declines.is_hard(dispute.reason),
+                at=at,
+            )
+
+
+def _code(dispute: Dispute) -> str:
+    return "payment_returned" if dispute.kind == Kind.RETURN else "payment_disputed"
 
 
 def _take_back(dispute: Dispute, held: _Held, at: datetime) -> None:
@@ -132,13 +151,13 @@ def _take_back(dispute: Dispute, held: _Held, at: datetime) -> None:
     taken = _take_from_balance(payment, left, at)
     dispute.amount_reversed, dispute.uncovered = amount, left - taken
     is_return = dispute.kind == Kind.RETURN
-    code = dispute.reason or ("payment_returned" if is_return else "payment_disputed")
+    code = dispute.reason or _code(dispute)
     changes = {"status": Payment.Status.FAILED, "failure_code": code} if is_return else {}
     write(payment, amount_disputed=payment.amount_disputed + amount, **changes)
     outbox.publish_many([settlement.fact(payment, "returned" if is_return else "disputed", *reopened, at=at)])
     for invoice in reopened:
         concerned = settlement.on(invoice, held.subscriptions)
-        standing.on_failed(concerned, at=at, reason="payment_returned" if is_return else "payment_disputed")
+        standing.on_failed(concerned, at=at, reason=_code(dispute))
 
 
 def _reverse(held: _Held, amount: int, at: datetime) -> tuple[list[Invoice], int]:

@@ -7,6 +7,7 @@ from billing import balances, customers, disputes, payments, refunds, settlement
 from billing.models import (
     Allocation,
     Dispute,
+    DunningCase,
     GatewayCustomer,
     Invoice,
     Payment,
@@ -90,9 +91,13 @@ class TestDispute:
 
     def test_lost_the_invoice_stays_open_and_another_card_pays_it(self, acme, paid, bank, double):
         bank(paid, "needs_response", "created")
-        bank(paid, "lost", "closed")
+        assert not DunningCase.objects.exists()
+        for _time in range(2):
+            bank(paid, "lost", "closed")
         invoice = Invoice.objects.get()
         assert (invoice.status, disputes.disputed([invoice])) == ("open", set())
+        assert invoice.dunning_case == DunningCase.objects.get(status="open", needs_method=True)
+        assert facts("billing.dispute.") == ["opened", "lost"]
         again = payments.collect(invoice=invoice, at=db.now())
         assert (again.pk != paid.pk, again.status, len(double.charges())) == (True, "succeeded", 2)
 
