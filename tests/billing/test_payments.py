@@ -315,7 +315,7 @@ class TestFailedRenewal:
         subscription.refresh_from_db()
         invoice = Invoice.objects.get(status=Invoice.Status.OPEN)
         assert subscription.status == Subscription.Status.PAST_DUE
-        assert invoice.next_payment_attempt is None  # nothing tries it again by itself
+        assert invoice.next_payment_attempt == FEB_1 + timedelta(days=1)  # by the dunning policy
         assert Payment.objects.get(status=Payment.Status.FAILED).next_retry_at is None
         payments.collect(invoice=invoice, payment_method=makers.card(acme), at=FEB_1)
         subscription.refresh_from_db()
