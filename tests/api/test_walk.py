@@ -105,6 +105,7 @@ class TestPortal:
 LINKED = {"card", "confirm", "i", "join", "mail"}  # whose token is what lets one in
 PUBLIC = {"", "pricing", "checkout", "contact-sales", "language", "healthz", "readyz"}
 SIGN_IN = {"account"}
+SIGNED = {"webhooks"}  # by the gateway that calls
 STAFF = {"admin", "crm", "health", "help", "reports", "styleguide", "today"}
 WALKED_ABOVE, WALKED_BELOW = {"portal"}, {"api"}
 
@@ -123,7 +124,7 @@ def place(route: str) -> str:
 
 
 def test_every_address_is_somebodys() -> None:
-    known = LINKED | PUBLIC | SIGN_IN | STAFF | WALKED_ABOVE | WALKED_BELOW
+    known = LINKED | PUBLIC | SIGN_IN | SIGNED | STAFF | WALKED_ABOVE | WALKED_BELOW
     unknown = {place(route) for route in routes()} - known
     assert not unknown, "say in tests/api/test_walk.py whom the new addresses are for"
 
@@ -173,6 +174,7 @@ def objects(acme: Customer) -> dict[str, str]:
         "checkout_sessions": checkout_session(acme),
         "credit_notes": CreditNote.objects.latest("created_at").public_id,
         "customers": acme.public_id,
+        "disputes": makers.dispute(Payment.objects.filter(customer=acme).latest("created_at")).public_id,
         "events": Event.objects.filter(customer_id=acme.pk).latest("recorded_at").public_id,
         "invoices": Invoice.objects.filter(customer=acme).latest("created_at").public_id,
         "leads": lead.public_id,

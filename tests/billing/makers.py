@@ -3,7 +3,7 @@
 The example: the plan "Pro" at 49.00 USD a month or 490.00 USD a year, with 1,000 API calls in each billing period.
 """
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +14,7 @@ from billing import (
     coupons,
     credit_notes,
     customers,
+    disputes,
     drafting,
     invoices,
     members,
@@ -23,11 +24,13 @@ from billing import (
 )
 from billing.catalog import EntitlementTerms
 from billing.credit_notes import LineCredit
+from billing.gateways import SeenDispute
 from billing.models import (
     Charge,
     Coupon,
     CreditNote,
     Customer,
+    Dispute,
     Feature,
     Invoice,
     LegalEntity,
@@ -180,6 +183,22 @@ def paid(invoice: Invoice, amount: int | None = None, *, at: datetime = JAN_1) -
         paid_at=at,
         at=at,
     )
+
+
+def dispute(payment: Payment, *, at: datetime = JAN_1) -> Dispute:
+    """The payer's bank asks about a payment by card; no money is taken back by that."""
+    seen = SeenDispute(
+        reference=f"dp_{payment.pk.hex}",
+        charge=payment.gateway_reference,
+        status="needs_response",
+        kind="inquiry",
+        amount=payment.amount,
+        currency=payment.currency,
+        holds=False,
+        opened_at=at,
+        respond_by=at + timedelta(days=7),
+    )
+    return disputes.record(gateway=payment.gateway, seen=seen, at=at)
 
 
 def coupon(code: str = "SUMMER20", *, at: datetime = JAN_1, **terms: Any) -> Coupon:

@@ -3,8 +3,7 @@
 import pytest
 from rest_framework.test import APIClient
 
-from billing import balances, disputes, subscriptions
-from billing.gateways import SeenDispute
+from billing import balances, subscriptions
 from billing.models import Customer, Invoice, Payment
 from crm import accounts
 from crm.models import Account
@@ -45,9 +44,7 @@ def acme() -> Customer:
     subscriptions.create(customer=customer, plan=makers.published_plan(), at=JAN_1)
     makers.credited(Invoice.objects.get(), 100, settle="refund")
     balances.adjust(customer=customer, amount=100, reason="An outage", at=JAN_1)
-    charge = Payment.objects.get().gateway_reference
-    seen = SeenDispute("dp_1", charge, "needs_response", "inquiry", 100, "USD", holds=False, opened_at=JAN_1)
-    disputes.record(gateway="sandbox", seen=seen, at=JAN_1)
+    makers.dispute(Payment.objects.get())
     return customer
 
 

@@ -6,7 +6,6 @@ from decimal import Decimal
 from billing import (
     balances,
     catalog,
-    disputes,
     documents,
     dunning_policies,
     dunning_runs,
@@ -16,7 +15,6 @@ from billing import (
     usage,
     usage_corrections,
 )
-from billing.gateways import SeenDispute
 from billing.models import BillingRun, Customer, GatewayEvent, Invoice, LegalEntity, Payment, Plan
 from crm import pools, teams
 from crm.models import Account
@@ -76,19 +74,7 @@ def _webhooks(number: int) -> None:
 
 def _gateway(number: int, customer: Customer) -> None:
     """A payment that its bank asks about, and the event that told so."""
-    payment = Payment.objects.filter(customer=customer).earliest("pk")
-    seen = SeenDispute(
-        reference=f"dp_{number}",
-        charge=payment.gateway_reference,
-        status="needs_response",
-        kind="inquiry",
-        amount=payment.amount,
-        currency=payment.currency,
-        holds=False,
-        opened_at=JAN_1,
-        respond_by=JAN_1 + timedelta(days=7),
-    )
-    disputes.record(gateway=payment.gateway, seen=seen, at=JAN_1)
+    makers.dispute(Payment.objects.filter(customer=customer).earliest("pk"))
     GatewayEvent.objects.create(
         gateway="stripe", event_id=f"evt_{number}", type="invoice.created", status="failed", due_at=None
     )
