@@ -79,7 +79,7 @@ class NewCheckoutSessionSerializer(StrictSerializer):
     add_ons = AddOnSerializer(many=True, required=False, default=list)
     coupon = CouponField(required=False, allow_null=True)
     customer = fields.ReferenceField(Customer, required=False, allow_null=True)
-    email = serializers.EmailField(required=False, allow_blank=True, default="")
+    email = serializers.EmailField(required=False, allow_blank=True)
     external_id = serializers.CharField(required=False, allow_blank=True, default="", max_length=200)
     return_url = serializers.CharField(required=False, allow_blank=True, default="", max_length=2000)
 
