@@ -64,6 +64,12 @@ async def decline(request: web.Request) -> web.Response:
     return web.Response()
 
 
+@routes.get("/_double/behind")
+async def behind(request: web.Request) -> web.Response:
+    """Where a browser finds localstripe itself, with its script: it answers to pages of any origin."""
+    return web.Response(text=request.app["behind"])
+
+
 @routes.get("/_double/calls")
 async def calls(request: web.Request) -> web.Response:
     return web.json_response(state.calls)
