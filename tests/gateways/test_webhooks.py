@@ -49,6 +49,7 @@ class TestSignature:
     @pytest.mark.parametrize(
         "signature",
         ["", "t=,v1=", "nonsense", "t=1,v0=abc", signed("another body"), signed("{}", secret="whsec_theirs")],
+        ids=["none", "empty", "nonsense", "another_scheme", "another_body", "another_secret"],  # they hold the time
     )
     def test_forged_is_refused_and_leaves_nothing(self, webhooks, double, signature):
         assert webhooks.post("{}", signature) == 400
