@@ -56,7 +56,20 @@ from gtm.shared.models import TestClock
 
 
 def next_due(*, clock: TestClock) -> datetime | None:
-    """The next instant at which there is something to bill, to finalize, to charge or to give up; None for never."""
+    """The next instant at which there is something to bill, to collect, to tell or to give up; None for never."""
+    times = [
+        next_bill(clock=clock),
+        dunning_runs.next_due(test_clock=clock),
+        expiring_cards.next_due(test_clock=clock),
+        clock.frozen_time if refunds.waiting(test_clock=clock).exists() else None,
+        announcements.next_due(test_clock=clock),
+        trial_prompts.next_due(test_clock=clock),
+    ]
+    return min((time for time in times if time is not None), default=None)
+
+
+def next_bill(*, clock: TestClock) -> datetime | None:
+    """The next instant at which there is something to bill, to finalize, to charge or to expire; None for never."""
     subscribed = Subscription.objects.filter(test_clock=clock, payer__parked_at=None)
     drafts = Invoice.objects.filter(test_clock=clock, status=Invoice.Status.DRAFT, customer__parked_at=None)
     unpaid = subscriptions.awaiting_payment(test_clock=clock)
@@ -68,11 +81,6 @@ def next_due(*, clock: TestClock) -> datetime | None:
         drafts.aggregate(at=Min("finalize_at"))["at"],
         payments.awaiting_collection(test_clock=clock).aggregate(at=Min("next_payment_attempt"))["at"],
         first + subscriptions.PAYMENT_WINDOW if first else None,
-        dunning_runs.next_due(test_clock=clock),
-        expiring_cards.next_due(test_clock=clock),
-        clock.frozen_time if refunds.waiting(test_clock=clock).exists() else None,
-        announcements.next_due(test_clock=clock),
-        trial_prompts.next_due(test_clock=clock),
     ]
     return min((time for time in times if time is not None), default=None)
 
@@ -81,11 +89,16 @@ def run_due(*, clock: TestClock, at: datetime) -> None:
     """Do all that billing has to do for the clock's customers by that instant."""
     announcements.announce_due(at=at, test_clock=clock)
     trial_prompts.show_due(at=at, test_clock=clock)
-    runs.bill_due(at=at, test_clock=clock)
-    subscriptions.expire_incomplete(at=at, test_clock=clock)
+    bill_due(clock=clock, at=at)
     dunning_runs.run_due(at=at, test_clock=clock)
     expiring_cards.tell_due(at=at, test_clock=clock)
     refunds.send_pending(test_clock=clock)
+
+
+def bill_due(*, clock: TestClock, at: datetime) -> None:
+    """Bill, finalize and charge what is due, and give up what was never paid for."""
+    runs.bill_due(at=at, test_clock=clock)
+    subscriptions.expire_incomplete(at=at, test_clock=clock)
 
 
 def delete_all(*, clock: TestClock) -> None:

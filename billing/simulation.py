@@ -265,8 +265,8 @@ def _bill(customer: Customer, ends: datetime) -> None:
     """Do what is due on the clock, instant by instant, until then."""
     clock = customer.test_clock
     assert clock is not None
-    while (due := billing_clock.next_due(clock=clock)) is not None and due <= ends + _GRACE:
-        billing_clock.run_due(clock=clock, at=due)
+    while (due := billing_clock.next_bill(clock=clock)) is not None and due <= ends + _GRACE:
+        billing_clock.bill_due(clock=clock, at=due)
         customer.refresh_from_db()
         if customer.parked_at is not None:
             raise _held_up(customer)

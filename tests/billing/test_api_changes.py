@@ -192,7 +192,7 @@ class TestRefusals:
             ({"items": [{"price": "large", "quantity": -1}]}, 400, "min_value", "items.0.quantity"),
             ({"items": [{"price": "small"}, {"price": "large"}]}, 400, "unknown_price", "items.0.price"),
             ({"plan": "large", "effective": "2026-05-31T00:00:00Z"}, 400, "in_the_past", "effective"),
-            ({"plan": "large", "effective": "9999-12-31T00:00:00Z"}, 400, "invalid", "effective"),
+            ({"plan": "large", "effective": "9999-12-31T00:00:00Z"}, 400, "out_of_range", "effective"),
             ({"plan": "large", "effective": "2900-01-01T00:00:00Z"}, 400, "invalid", "effective"),
             ({"plan": "large", "effective": "tomorrow"}, 400, "invalid", "effective"),
             ({"plan": "large", "proration": "half"}, 400, "invalid_choice", "proration"),

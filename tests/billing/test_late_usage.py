@@ -49,7 +49,7 @@ class TestTheNextInvoice:
             ("late_usage", 5, 50, "2026-01-01", "2026-02-01"),
             ("subscription_cycle", 2, 20, "2026-02-01", "2026-03-01"),
         ]
-        assert "from 1 Jan 2026 to 31 Jan 2026 was 15; 10 was billed before" in second["lines"][0]["explanation"]
+        assert "from Jan 1, 2026 to Jan 31, 2026 was 15; 10 was billed before" in second["lines"][0]["explanation"]
         assert not LateUsage.objects.exists()
 
     def test_is_priced_as_if_all_had_come_in_time(self) -> None:

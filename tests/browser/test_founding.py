@@ -20,7 +20,7 @@ def test_a_plan_is_made_published_and_bought(page: Page, new_page: Callable[...,
     page.goto("/admin/billing/plan/add/")
     page.get_by_label("Email").fill("fay@vendor.example")
     page.get_by_label("Password").fill(world.PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
 
     page.wait_for_url("**/admin/billing/plan/add/")  # loaded, with the script that proposes a code
     page.locator("#id_name").press_sequentially("Growth")

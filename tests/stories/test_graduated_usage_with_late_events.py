@@ -34,7 +34,7 @@ def test_what_comes_late_costs_what_it_would_have() -> None:
         ("usage", 250, "2025-01-01T00:00:00Z", "2025-02-01T00:00:00Z")
     ]
     assert late[0]["explanation"].splitlines() == [
-        "Usage from 1 Jan 2025 to 31 Jan 2025 was 130; 90 was billed before",
+        "Usage from Jan 1, 2025 to Jan 31, 2025 was 130; 90 was billed before",
         "Above 0, up to 100: 100 × €0.10 = €10.00",
         "Above 100: 30 × €0.05 = €1.50",
         "€11.50 in all, less the €9.00 that was billed before",
