@@ -28,18 +28,7 @@ _PATIENCE_SECONDS = 120  # a crash recovery may take this long before the server
 _POLL_SECONDS = 0.02
 _ATTEMPTS = 4
 _SHORT = 80
-_FAST = (
-    "fsync=off",
-    "synchronous_commit=off",
-    "full_page_writes=off",
-    "wal_level=minimal",
-    "max_wal_senders=0",
-    "max_wal_size=4GB",
-    "autovacuum=off",
-    "jit=off",
-    "shared_buffers=256MB",
-    "max_connections=200",
-)
+_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
 
 
 class Server(Protocol):

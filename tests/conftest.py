@@ -104,6 +104,14 @@ def _empty_broker(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _english() -> None:
+    """No test finds the language of another's last request."""
+    from django.utils import translation
+
+    translation.activate("en")
+
+
+@pytest.fixture(autouse=True)
 def _empty_usage_stream(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator[None]:
     """Django empties the tables it manages after a test that commits; the partitioned ones are left to us."""
     yield

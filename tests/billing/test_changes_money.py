@@ -122,7 +122,7 @@ def test_a_longer_interval_is_not_begun_before_a_cancellation():
     assert changes.change(subscription=subscription, items=of(seat=2), at=JUN_16).cancel_at == JUL_1
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seats=st.integers(0, 20),
     steps=st.lists(

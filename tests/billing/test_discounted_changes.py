@@ -52,7 +52,7 @@ TERMS: list[dict[str, Any]] = [
 @given(
     st.sampled_from(TERMS), st.integers(0, 31 * 24 * 60 - 1), st.sampled_from(["charge_automatically", "send_invoice"])
 )
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_up_and_back_leaves_at_most_one_minor_unit(
     plans: tuple[Plan, Plan], terms: dict[str, Any], minute: int, method: str
 ) -> None:

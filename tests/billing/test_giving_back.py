@@ -81,7 +81,7 @@ class Books:
         return held + sum(Refund.objects.filter(customer=self.payer).values_list("amount", flat=True))
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, min_size=4, max_size=12))
 def test_every_cent_comes_back(steps, db):
     with transaction.atomic():

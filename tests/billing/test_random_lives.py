@@ -191,7 +191,7 @@ def undone(*, keep: bool = False) -> Iterator[None]:
 
 
 @given(seed=st.integers(0, 2**32), unit=st.sampled_from(["day", "second"]), steps=st.integers(1, 12))
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_happens_the_books_are_right(seed: int, unit: str, steps: int) -> None:
     with undone():
         life = begin(random.Random(seed), unit)  # noqa: S311 -- no secret

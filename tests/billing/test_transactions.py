@@ -109,7 +109,7 @@ class TestRuns:
             found = transactions.runs([*(asked(acme, payments, **one) for one in windows), asked(zeta, payments)])
         assert found == [[(D(5), 2)], [], [(D(7), 1)]]
 
-    @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         amounts=st.lists(st.sampled_from([0, 1, 77, 200, 400, 500]), max_size=12),
         free_units=st.none() | st.integers(0, 5),

@@ -54,7 +54,7 @@ def kept() -> tuple[list[Any], list[Any]]:
 
 @pytest.mark.django_db
 class TestCounting:
-    @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         sent=st.lists(st.tuples(st.integers(0, 200), st.integers(0, 5)), min_size=1, max_size=6),
         corrections=st.lists(

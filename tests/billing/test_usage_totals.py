@@ -65,7 +65,7 @@ def expected(how: str, samples: list[tuple[int, int]]) -> Decimal:
 
 
 class TestTotals:
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         samples=st.lists(st.tuples(st.integers(0, MINUTES - 1), st.integers(0, 9)), max_size=30),
         bounds=st.tuples(st.integers(0, MINUTES), st.integers(0, MINUTES)),
