@@ -79,6 +79,7 @@ class Customer(Resource):
     )
     parked_at = models.DateTimeField(null=True, blank=True, editable=False)
     parked_reason = models.CharField(max_length=500, blank=True, editable=False)
+    parked_code = models.CharField(max_length=60, blank=True, editable=False)
     objects = CustomerQuerySet.as_manager()
 
     class Meta(Resource.Meta):

@@ -69,6 +69,8 @@ class GatewayEvent(Row):
 class SandboxCharge(models.Model):
     """What the sandbox gateway "remembers" on its side of the wire: one answer per idempotency key."""
 
+    COMING = "coming"
+
     idempotency_key = models.CharField(max_length=100, primary_key=True)
     reference = models.CharField(max_length=100, unique=True)
     outcome = models.CharField(max_length=20)
@@ -76,4 +78,12 @@ class SandboxCharge(models.Model):
     failure_code = models.CharField(max_length=60, blank=True)
     amount = models.BigIntegerField()
     currency = models.CharField(max_length=3)
+    dispute = models.CharField(
+        max_length=16, blank=True, help_text="How a dispute of it stands; the one that is coming is told of next."
+    )
     created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["created_at"], name="billing_sandboxcharge_disputed", condition=Q(dispute="coming"))
+        ]

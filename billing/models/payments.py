@@ -71,8 +71,8 @@ class PaymentAttempt(Row):
     """Commits before each gateway call; its id is the idempotency key. It may pay several invoices of one payer.
 
     ``gateway_reference`` is the gateway's name for this charge, once an answer came. ``on_session``: the payer was
-    there, and could confirm. ``hard``: this method is not to be tried again. ``asked_at``: when the gateway was last
-    asked what became of it, in wall time.
+    there, and could confirm. ``make_default``: the payer wishes that what pays this pays later invoices, too. ``hard``:
+    this method is not to be tried again. ``asked_at``: when the gateway was last asked what became of it, in wall time.
     """
 
     class Status(models.TextChoices):
@@ -90,6 +90,7 @@ class PaymentAttempt(Row):
     failure_code = models.CharField(max_length=60, blank=True)
     hard = models.BooleanField(default=False)
     on_session = models.BooleanField(default=False)
+    make_default = models.BooleanField(default=False)
     started_at = models.DateTimeField()
     created_at = models.DateTimeField(db_default=Now())
     asked_at = models.DateTimeField(null=True)

@@ -20,6 +20,7 @@ _UNREAD_OF_PARTIES = (
     "contact_name",
     "contact_email",
     "parked_reason",
+    "parked_code",
 )
 
 
