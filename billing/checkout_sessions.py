@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.urls import reverse
@@ -37,15 +38,8 @@ def create(
     Raises Invalid for what isn't sold like that, a code that can't be redeemed, and a ``return_url`` of a host that the
     vendor hasn't listed; Conflict (``external_id_known``) where that is a customer already.
     """
-    if return_url and not returns.is_allowed(return_url, vendors.current().return_hosts):
-        raise Invalid("This host is not listed in Settings as one to return to.", attr="return_url", code="not_listed")
-    if customer is not None and customer.currency not in ("", price.currency):
-        detail = f"{customer} is billed in {customer.currency}."
-        raise Invalid(detail, attr="price", code="currency_differs")
-    known = external_id and Customer.objects.filter(external_id=external_id).first()
-    if known and (customer is None or known.pk != customer.pk):
-        detail = f"{external_id} is {known.public_id} already: name it as the customer."
-        raise Conflict(detail, attr="external_id", code="external_id_known")
+    _require_listed(return_url)
+    _require_fitting(customer, external_id, price)
     _require_sold(plan_version, price, add_ons)
     order = Purchase(ids.uuid7(), plan_version, price.interval, quantity, price.currency, add_ons=add_ons)
     items_of(order)
@@ -60,18 +54,38 @@ def create(
         email=email.strip().lower() or (customer.email if customer else ""),
         external_id=external_id,
         return_url=return_url,
-        detail={
-            "interval": price.interval,
-            "coupon": coupon.code if coupon else "",
-            "add_ons": {item.price.code: int(item.quantity) for item in add_ons},
-            "session": True,
-        },
+        detail=_detail(price, coupon, add_ons),
         expires_at=at + LASTS,
     )
     made.save(force_insert=True)
     data = {"plan": plan_version.plan.code, "price": price.public_id, "quantity": quantity}
     outbox.publish("billing.checkout.created", made, at=at, customer_id=customer.pk if customer else None, data=data)
     return made
+
+
+def _detail(price: Price, coupon: Coupon | None, add_ons: tuple[ItemTerms, ...]) -> dict[str, Any]:
+    return {
+        "interval": price.interval,
+        "coupon": coupon.code if coupon else "",
+        "add_ons": {item.price.code: int(item.quantity) for item in add_ons},
+        "session": True,
+    }
+
+
+def _require_listed(return_url: str) -> None:
+    if return_url and not returns.is_allowed(return_url, vendors.current().return_hosts):
+        raise Invalid("This host is not listed in Settings as one to return to.", attr="return_url", code="not_listed")
+
+
+def _require_fitting(customer: Customer | None, external_id: str, price: Price) -> None:
+    """The customer pays in the price's currency, and nobody else has the integrator's name for it."""
+    if customer is not None and customer.currency not in ("", price.currency):
+        detail = f"{customer} is billed in {customer.currency}."
+        raise Invalid(detail, attr="price", code="currency_differs")
+    known = Customer.objects.filter(external_id=external_id).first() if external_id else None
+    if known is not None and known != customer:
+        detail = f"{external_id} is {known.public_id} already: name it as the customer."
+        raise Conflict(detail, attr="external_id", code="external_id_known")
 
 
 def _require_sold(plan_version: PlanVersion, price: Price, add_ons: tuple[ItemTerms, ...]) -> None:

@@ -154,7 +154,8 @@ def _take_back(dispute: Dispute, held: _Held, at: datetime) -> None:
     code = dispute.reason or _code(dispute)
     changes = {"status": Payment.Status.FAILED, "failure_code": code} if is_return else {}
     write(payment, amount_disputed=payment.amount_disputed + amount, **changes)
-    outbox.publish_many([settlement.fact(payment, "returned" if is_return else "disputed", *reopened, at=at)])
+    told = "returned" if is_return else "disputed"
+    outbox.publish_many([settlement.fact(payment, told, *reopened, amount=amount, at=at)])
     for invoice in reopened:
         concerned = settlement.on(invoice, held.subscriptions)
         standing.on_failed(concerned, at=at, reason=_code(dispute))
@@ -219,7 +220,7 @@ def _give_back(dispute: Dispute, held: _Held, at: datetime) -> None:
     changes = {"status": Payment.Status.SUCCEEDED, "failure_code": ""} if dispute.kind == Kind.RETURN else {}
     write(payment, amount_disputed=payment.amount_disputed - dispute.amount_reversed, **changes)
     dispute.amount_reversed = dispute.uncovered = 0
-    outbox.publish_many([settlement.fact(payment, "reinstated", *held.invoices, at=at)])
+    outbox.publish_many([settlement.fact(payment, "reinstated", *held.invoices, amount=amount, at=at)])
     if amount:
         kind = BalanceEntry.Kind.REINSTATED
         settlement.allocate(payment, held.invoices, held.subscriptions, amount=amount, kind=kind, at=at)

@@ -27,6 +27,12 @@ def country_choices() -> list[tuple[str, str]]:
     return [("", str(_("Choose a country"))), *countries.choices()]
 
 
+def _text(label: Any, autocomplete: str, most: int = 100, **options: Any) -> forms.CharField:
+    """A line of text that may be left empty."""
+    widget = forms.TextInput(attrs={"autocomplete": autocomplete})
+    return forms.CharField(label=label, max_length=most, required=False, widget=widget, **options)
+
+
 class CardForm(forms.Form):
     """How to pay. There is no field for a number: Stripe has its own, and the sandbox a list of test methods.
 
@@ -61,9 +67,7 @@ class CheckoutForm(CardForm):
     offer = forms.CharField(widget=forms.HiddenInput, required=False)
     interval = forms.ChoiceField(label=_("Billing"), widget=forms.RadioSelect)
     quantity = forms.IntegerField(label=_("Quantity"), min_value=1, max_value=MAX_QUANTITY, initial=1)
-    coupon = forms.CharField(
-        label=_("Have a code?"), max_length=60, required=False, widget=forms.TextInput(attrs={"autocomplete": "off"})
-    )
+    coupon = _text(_("Have a code?"), "off", 60)
     email = forms.EmailField(label=_("Email"), widget=forms.EmailInput(attrs={"autocomplete": "email"}))
     password = forms.CharField(
         label=_("Password"),
@@ -79,44 +83,20 @@ class CheckoutForm(CardForm):
         choices=country_choices,
         widget=forms.Select(attrs={"autocomplete": "country"}),
     )
-    state = forms.CharField(
-        label=_("State or region"),
-        max_length=100,
-        required=False,
+    state = _text(
+        _("State or region"),
+        "address-level1",
         help_text=_("In the United States and Canada its two letters, such as CA."),
-        widget=forms.TextInput(attrs={"autocomplete": "address-level1"}),
     )
-
-    line1 = forms.CharField(
-        label=_("Street and number"),
-        max_length=200,
-        required=False,
-        widget=forms.TextInput(attrs={"autocomplete": "address-line1"}),
-    )
-    line2 = forms.CharField(
-        label=_("Second line"),
-        max_length=200,
-        required=False,
-        widget=forms.TextInput(attrs={"autocomplete": "address-line2"}),
-    )
-    postal_code = forms.CharField(
-        label=_("Postal code"),
-        max_length=20,
-        required=False,
-        widget=forms.TextInput(attrs={"autocomplete": "postal-code"}),
-    )
-    city = forms.CharField(
-        label=_("City"),
-        max_length=100,
-        required=False,
-        widget=forms.TextInput(attrs={"autocomplete": "address-level2"}),
-    )
-    tax_id = forms.CharField(
-        label=_("VAT or tax number"),
-        max_length=40,
-        required=False,
+    line1 = _text(_("Street and number"), "address-line1", 200)
+    line2 = _text(_("Second line"), "address-line2", 200)
+    postal_code = _text(_("Postal code"), "postal-code", 20)
+    city = _text(_("City"), "address-level2")
+    tax_id = _text(
+        _("VAT or tax number"),
+        "off",
+        40,
         help_text=_("If you buy for a company. A valid VAT id of another EU country means reverse charge."),
-        widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
     terms = forms.BooleanField(error_messages={"required": _("Please agree before you buy.")})
 
@@ -253,16 +233,14 @@ class BillingDetailsForm(forms.Form):
         help_text=_("One on each line. They get your invoices instead of the address above."),
         widget=forms.Textarea(attrs={"rows": 2, "autocomplete": "off"}),
     )
-    line1 = forms.CharField(label=_("Street and number"), max_length=200, required=False)
-    line2 = forms.CharField(label=_("Second line"), max_length=200, required=False)
-    postal_code = forms.CharField(label=_("Postal code"), max_length=20, required=False)
-    city = forms.CharField(label=_("City"), max_length=100, required=False)
-    state = forms.CharField(label=_("State or region"), max_length=100, required=False)
+    line1 = _text(_("Street and number"), "address-line1", 200)
+    line2 = _text(_("Second line"), "address-line2", 200)
+    postal_code = _text(_("Postal code"), "postal-code", 20)
+    city = _text(_("City"), "address-level2")
+    state = _text(_("State or region"), "address-level1")
     country = forms.ChoiceField(label=_("Country"), choices=country_choices)
-    tax_id = forms.CharField(label=_("VAT or tax number"), max_length=40, required=False)
-    po_number = forms.CharField(
-        label=_("PO number"), max_length=100, required=False, help_text=_("Printed on your invoices.")
-    )
+    tax_id = _text(_("VAT or tax number"), "off", 40)
+    po_number = _text(_("PO number"), "off", help_text=_("Printed on your invoices."))
     preferred_locale = forms.ChoiceField(
         label=_("Language"),
         required=False,

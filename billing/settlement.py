@@ -148,8 +148,8 @@ def on(invoice: Invoice, subscriptions: Sequence[Subscription], *, alone: bool =
     return [one for one in subscriptions if one.pk in concerned]
 
 
-def fact(payment: Payment, kind: str, *settled: Invoice, at: datetime) -> Event:
-    """The fact ``billing.payment.<kind>``, which is the caller's to write."""
+def fact(payment: Payment, kind: str, *settled: Invoice, at: datetime, amount: int | None = None) -> Event:
+    """The fact ``billing.payment.<kind>``, which is the caller's to write; ``amount``: what moved, if not all of it."""
     return outbox.fact(
         f"billing.payment.{kind}",
         payment,
@@ -157,7 +157,7 @@ def fact(payment: Payment, kind: str, *settled: Invoice, at: datetime) -> Event:
         customer_id=payment.customer_id,
         account_id=payment.customer.account_id,
         data={
-            "amount": payment.amount,
+            "amount": payment.amount if amount is None else amount,
             "currency": payment.currency,
             "method": payment.method,
             "attempt": payment.attempt,

@@ -27,8 +27,10 @@ _OWED = {  # what a fact adds to what is owed: the name of its amount, and the s
     "billing.invoice.voided": ("total", -1),
     "billing.payment.succeeded": ("amount", -1),
     "billing.credit_note.issued": ("offset_amount", -1),
+    "billing.invoice.reopened": ("amount", 1),
+    "billing.payment.reinstated": ("amount", -1),
 }
-_BETWEEN = ("overpayment", "applied", "returned")  # movements between the balance and invoices
+_BETWEEN = ("overpayment", "applied", "returned", "reinstated")  # movements between the balance and invoices
 
 
 def replayed() -> Books:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from billing import changes, pauses, runs, subscriptions
@@ -53,6 +53,14 @@ def plan_something(one: Subscription, chance: random.Random, at: Any) -> None:
         pauses.stop_unpaid(subscription=one, at=at)
 
 
+def bill(at: Any) -> None:
+    """Run until nothing is due: what a run's cards pay for lets an unpaid one go on with the next run."""
+    assert runs.bill_due(at=at).parked == 0
+    if Subscription.objects.filter(status=Status.UNPAID, resume_at=at).exists():
+        assert runs.bill_due(at=at).parked == 0
+    nothing_is_due(at)
+
+
 def nothing_is_due(at: Any) -> None:
     assert not Subscription.objects.filter(next_bill_at__lte=at).exists()
     ended = Charge.objects.filter(status="pending", subscription__status__in=Subscription.ENDED)
@@ -60,6 +68,7 @@ def nothing_is_due(at: Any) -> None:
 
 
 @given(seed=st.integers(0, 2**32))
+@example(seed=763)  # the card pays for what an unpaid one owes, in the run itself
 @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_was_planned(seed: int) -> None:
     with undone():
@@ -73,8 +82,7 @@ def test_whatever_was_planned(seed: int) -> None:
             except DomainError:
                 pass
             at += timedelta(hours=chance.randrange(1, 24 * 25))
-            assert runs.bill_due(at=at).parked == 0
-            nothing_is_due(at)
+            bill(at)
 
 
 def test_what_is_unpaid_does_not_come_back_by_itself() -> None:

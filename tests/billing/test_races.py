@@ -81,22 +81,21 @@ def test_one_line_is_credited_once() -> None:
 
 def test_what_stands_to_the_credit_pays_once() -> None:
     """Drafts over 7.00 are finalized two at a time, by a payer who has too little to its credit for all of them."""
-    rounds = ROUNDS // 2
     payer = Payer.begin("day", draft_grace_minutes=10**6)
     for number in range(10):
         price = payer.metered(f"meter{number}", unit_amount=1, minimum_amount=700, interval="week")
         payer.start(price, at=START, po_number=f"PO-{number}")
-    for week in range(1, rounds // 5 + 1):
+    for week in range(1, ROUNDS // 5 + 1):
         payer.bill(START + week * WEEK)
-    at = START + 30 * WEEK
-    balances.adjust(customer=payer.customer, amount=700 * rounds + 250, reason="Goodwill.", at=at)
+    at = START + 60 * WEEK
+    balances.adjust(customer=payer.customer, amount=700 * ROUNDS + 250, reason="Goodwill.", at=at)
     drafts = list(Invoice.objects.filter(status=Invoice.Status.DRAFT).order_by("pk"))
-    assert len(drafts) == 2 * rounds
+    assert len(drafts) == 2 * ROUNDS
     finalize = partial(invoices.finalize, at=at)
-    answers = race([tuple(partial(finalize, invoice=one) for one in drafts[n::rounds]) for n in range(rounds)])
+    answers = race([tuple(partial(finalize, invoice=one) for one in drafts[n::ROUNDS]) for n in range(ROUNDS)])
     assert set(answers) == {("", "")}
     applied = list(Invoice.objects.order_by("number").values_list("balance_applied", flat=True))
-    assert applied == [*[700] * rounds, 250, *[0] * (rounds - 1)]
+    assert applied == [*[700] * ROUNDS, 250, *[0] * (ROUNDS - 1)]
     assert CustomerBalance.objects.get().amount == 0
     assert sum(BalanceEntry.objects.values_list("amount", flat=True)) == 0
 

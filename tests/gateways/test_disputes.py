@@ -19,7 +19,7 @@ from billing.models import (
 from gtm.shared import db
 from gtm.shared.errors import Invalid
 from gtm.shared.models import Event
-from tests.billing import makers
+from tests.billing import makers, replay
 from tests.world import JAN_1
 
 pytestmark = pytest.mark.django_db
@@ -88,6 +88,7 @@ class TestDispute:
         amounts = list(Allocation.objects.order_by("pk").values_list("kind", "amount"))
         assert amounts == [("payment", 4900), ("reversal", -4900), ("payment", 4900)]
         assert facts("billing.dispute.") == ["opened", "changed", "won"]
+        replay.agrees()
 
     def test_lost_the_invoice_stays_open_and_another_card_pays_it(self, acme, paid, bank, double):
         bank(paid, "needs_response", "created")
@@ -100,6 +101,7 @@ class TestDispute:
         assert facts("billing.dispute.") == ["opened", "lost"]
         again = payments.collect(invoice=invoice, at=db.now())
         assert (again.pk != paid.pk, again.status, len(double.charges())) == (True, "succeeded", 2)
+        replay.agrees()
 
     def test_its_news_come_twice_and_in_any_order(self, paid, bank, double, webhooks):
         bank(paid, "lost", "closed")
@@ -114,6 +116,7 @@ class TestDispute:
         bank(paid, "won", "closed")
         assert acme.balances.get().amount == 4900
         assert acme.balance_entries.get().kind == "reinstated"
+        replay.agrees()
 
     def test_an_inquiry_takes_no_money(self, paid, bank):
         assert bank(paid, "warning_needs_response", "created").kind == "inquiry"
@@ -126,6 +129,8 @@ class TestDispute:
         assert Invoice.objects.get().amount_due == 1500
         amounts = list(Allocation.objects.order_by("pk").values_list("kind", "amount"))
         assert amounts == [("payment", 4900), ("reversal", -4900), ("payment", 3400)]
+        assert Event.objects.get(type="billing.payment.disputed").data["amount"] == 1500
+        replay.agrees()
 
     def test_what_the_bank_holds_can_not_be_refunded(self, acme, paid, bank):
         bank(paid, "needs_response", "created")
