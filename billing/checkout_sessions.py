@@ -12,7 +12,7 @@ from billing.models import Checkout, Coupon, Customer, PlanVersion, Price
 from billing.purchase import Purchase, items_of
 from billing.queries import shop
 from billing.selection import ItemTerms
-from gtm.shared import ids, links, outbox, vendors
+from gtm.shared import ids, links, outbox
 from gtm.shared.errors import Conflict, Invalid
 
 SESSION = "checkout"
@@ -38,7 +38,7 @@ def create(
     Raises Invalid for what isn't sold like that, a code that can't be redeemed, and a ``return_url`` of a host that the
     vendor hasn't listed; Conflict (``external_id_known``) where that is a customer already.
     """
-    _require_listed(return_url)
+    returns.require_listed(return_url)
     _require_fitting(customer, external_id, price)
     _require_sold(plan_version, price, add_ons)
     order = Purchase(ids.uuid7(), plan_version, price.interval, quantity, price.currency, add_ons=add_ons)
@@ -70,11 +70,6 @@ def _detail(price: Price, coupon: Coupon | None, add_ons: tuple[ItemTerms, ...])
         "add_ons": {item.price.code: int(item.quantity) for item in add_ons},
         "session": True,
     }
-
-
-def _require_listed(return_url: str) -> None:
-    if return_url and not returns.is_allowed(return_url, vendors.current().return_hosts):
-        raise Invalid("This host is not listed in Settings as one to return to.", attr="return_url", code="not_listed")
 
 
 def _require_fitting(customer: Customer | None, external_id: str, price: Price) -> None:

@@ -116,7 +116,7 @@ def _is_on_the_page(event: Event, customer: Customer) -> bool:
     """Whether the customer itself was paying: a visitor at the checkout, or one of its members."""
     kind, _sep, who = event.actor.partition(":")
     if kind != "user":
-        return kind == "visitor"
+        return kind in {"visitor", "portal_session"}
     return Member.objects.filter(customer=customer, user=ids.decode(who, prefix=User.PREFIX)).exists()
 
 

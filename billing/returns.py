@@ -15,6 +15,7 @@ from uuid import UUID
 
 from billing.models import Checkout, Customer
 from gtm.shared import ids, vendors
+from gtm.shared.errors import Invalid
 
 PARAMETER = "checkout_token"
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
@@ -33,6 +34,12 @@ def is_allowed(url: str, hosts: Iterable[str]) -> bool:
     named = f"{host}:{port}" if port else host
     is_local = parts.scheme == "http" and host in _LOCAL
     return bool(host) and (parts.scheme == "https" or is_local) and bool({named, host} & listed)
+
+
+def require_listed(url: str) -> None:
+    """Raises Invalid (``not_listed``) for an address that the vendor doesn't send anybody to; none is fine."""
+    if url and not is_allowed(url, vendors.current().return_hosts):
+        raise Invalid("This host is not listed in Settings as one to return to.", attr="return_url", code="not_listed")
 
 
 def origin(url: str) -> str:

@@ -12,6 +12,7 @@ from billing import (
     expiring_cards,
     gateway_events,
     partitions,
+    portal_sessions,
     refunds,
     runs,
     subscriptions,
@@ -105,3 +106,10 @@ def sweep_gateway_events(**kwargs: Any) -> None:
     """Forget what gateways told long ago."""
     with pulse.job("sweep gateway events"):
         gateway_events.sweep(at=db.now())
+
+
+@shared_task
+def sweep_portal_sessions(**kwargs: Any) -> None:
+    """Forget portal sessions that are over."""
+    with pulse.job("sweep portal sessions"):
+        portal_sessions.forget(at=db.now())

@@ -15,6 +15,7 @@ from billing.views import (
     portal_plan,
     portal_usage,
     pricing,
+    visiting,
     webhooks,
 )
 
@@ -72,6 +73,8 @@ urlpatterns = [
         portal_people.revoke,
         name="portal_invitation_revoke",
     ),
+    path("visit/", visiting.leave, name="visit_end"),
+    path("visit/<str:token>/", visiting.come, name="visit"),
     path("join/<str:token>/", joining.join, name="join"),
     path("portal/<str:customer>/prompts/<uuid:prompt>/dismissal/", portal.dismiss, name="portal_dismiss"),
     path("portal/<str:customer>/mail/", mail_preferences.of_member, name="portal_mail"),

@@ -151,6 +151,7 @@ CELERY_BEAT_SCHEDULE = {
     "run dunning": _every(60, "billing.tasks.run_dunning"),
     "process gateway events": _every(30, "billing.tasks.process_gateway_events"),
     "sweep gateway events": _every(86_400, "billing.tasks.sweep_gateway_events"),
+    "sweep portal sessions": _every(86_400, "billing.tasks.sweep_portal_sessions"),
     "send refunds": _every(60, "billing.tasks.send_refunds"),
     "expire unfinished subscriptions": _every(300, "billing.tasks.expire_incomplete"),
     "tell of trials that end": _every(900, "billing.tasks.show_trial_prompts"),

@@ -1,8 +1,10 @@
 """Customers over the API, with their payment methods and what they may use."""
 
 from typing import Any
+from urllib.parse import urljoin
 
 import django_filters
+from django.conf import settings
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status
@@ -10,8 +12,8 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing import consumption, customers, queries
-from billing.models import Customer, PaymentMethod
+from billing import consumption, customers, portal_sessions, queries
+from billing.models import Customer, Member, PaymentMethod, PortalSession
 from gtm.shared import db
 from gtm.shared.api import fields, idempotency
 from gtm.shared.api.filters import IdFilter, ResourceFilter, refuse_unknown
@@ -146,6 +148,32 @@ class ConsumptionSerializer(StrictSerializer):
     id = serializers.CharField(max_length=180)
 
 
+class NewPortalSessionSerializer(StrictSerializer):
+    """`email` is a member's; without one, the longest owner's. `return_url` is of a host listed in Settings."""
+
+    email = serializers.EmailField(required=False, allow_blank=True, default="")
+    return_url = serializers.CharField(required=False, allow_blank=True, default="", max_length=2000)
+
+
+class PortalSessionSerializer(serializers.ModelSerializer):
+    """`url` opens the customer's portal once, until `expires_at`, for an hour. `member` null: in nobody's name."""
+
+    id = fields.PublicIdField()
+    customer = fields.ReferenceField(Customer, read_only=True)
+    member = fields.ReferenceField(Member, read_only=True, allow_null=True)
+    url = serializers.SerializerMethodField()
+    created_at = fields.UtcDateTimeField(read_only=True)
+    expires_at = fields.UtcDateTimeField(read_only=True)
+
+    class Meta:
+        model = PortalSession
+        fields = ("id", "customer", "member", "url", "return_url", "created_at", "expires_at")
+        read_only_fields = fields
+
+    def get_url(self, made: PortalSession) -> str:
+        return urljoin(settings.BASE_URL, portal_sessions.path(made, at=self.context["at"]))
+
+
 class CustomerViewSet(Creates, Updates, ResourceViewSet):
     """Who uses and who pays."""
 
@@ -191,6 +219,15 @@ class CustomerViewSet(Creates, Updates, ResourceViewSet):
             **data,
         )
         shown = PaymentMethodSerializer(method, context=self.get_serializer_context())
+        return Response(shown.data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(request=NewPortalSessionSerializer, responses={201: PortalSessionSerializer})
+    @action(detail=True, methods=["post"], pagination_class=None)
+    def portal_session(self, request: Request, id: str) -> Response:  # noqa: A002 -- the address's name
+        """Let somebody who has signed in to your product open the customer's portal: send the browser to ``url``."""
+        data, customer, at = self.validated(NewPortalSessionSerializer), self.get_object(), db.now()
+        made = portal_sessions.create(customer=customer, at=db.now_for(customer), wall_time=at, **data)
+        shown = PortalSessionSerializer(made, context={**self.get_serializer_context(), "at": at})
         return Response(shown.data, status=status.HTTP_201_CREATED)
 
     @extend_schema(

@@ -13,6 +13,7 @@ from billing.models.members import Invitation, Member
 from billing.models.notices import Announcement, MailPreference
 from billing.models.payments import Allocation, AttemptShare, Payment, PaymentAttempt
 from billing.models.phases import Phase, PhaseItem
+from billing.models.portal_sessions import PortalSession
 from billing.models.quote_requests import QuoteRequest
 from billing.models.runs import BillingRun, Checkout
 from billing.models.subscriptions import Subscription, SubscriptionChange, SubscriptionItem
@@ -66,6 +67,7 @@ __all__ = [
     "Plan",
     "PlanVersion",
     "PlanVersionPrice",
+    "PortalSession",
     "Price",
     "Prompt",
     "QuoteRequest",

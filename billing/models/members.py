@@ -1,6 +1,7 @@
 """The people who sign in for a customer, and those who were asked to."""
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
@@ -10,9 +11,15 @@ from django.db.models.functions import Lower, Now
 from billing.models.customers import Customer
 from gtm.shared.models import Row
 
+if TYPE_CHECKING:
+    from billing.models.portal_sessions import PortalSession
+
 
 class Member(Row):
-    """A portal sign-in. A user may belong to several customers."""
+    """A portal sign-in. A user may belong to several customers.
+
+    ``by_session`` is what somebody came by who has not signed in: see ``billing.portal_sessions``.
+    """
 
     PREFIX = "mbr"
 
@@ -25,6 +32,7 @@ class Member(Row):
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="members")
     role = models.CharField(max_length=10, choices=Role.choices, default=Role.OWNER)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+    by_session: "PortalSession | None" = None
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["user", "customer"], name="billing_member_once")]

@@ -8,8 +8,8 @@ from django.views.decorators.cache import never_cache
 
 from billing import checkout, confirmations, gateways, hosted, payments, returns
 from billing.gateways import Action, AnswerLost, words
-from billing.models import Invoice, Member, Payment
-from billing.views import cards, departures
+from billing.models import Invoice, Payment
+from billing.views import cards, departures, portal_access
 from gtm.shared import db, links
 from gtm.shared.errors import DomainError
 
@@ -62,9 +62,7 @@ def _onwards(request: HttpRequest, payment: Payment) -> HttpResponse:
     payment = payments.refresh(payment=payment, at=at)
     if (outcome := checkout.come_back(payment=payment, at=at)) is not None:
         return departures.onwards(request, outcome)
-    user = request.user if request.user.is_authenticated else None
-    is_member = user is not None and Member.objects.filter(user=user, customer=payment.customer).exists()
-    if is_member:
+    if portal_access.member_of(request, payment.customer.public_id) is not None:
         return redirect("portal_invoices", payment.customer.public_id)
     if payment.status == Payment.Status.SUCCEEDED:
         return _told(request, _("Thank you"), _("Your payment is through."))

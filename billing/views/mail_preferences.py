@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods
 from billing import hosted, mail_preferences
 from billing.models import Customer, MailPreference, Member
 from billing.views.hosted import FRAME, private, refused
-from billing.views.portal_parts import member_only, page
+from billing.views.portal_parts import page, person_only
 from gtm.shared import db, languages, links
 from gtm.shared.errors import DomainError
 from gtm.shared.models import Mail
@@ -91,7 +91,7 @@ def preferences(request: HttpRequest, mail: Mail, customer: Customer) -> HttpRes
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@member_only
+@person_only
 def of_member(request: HttpRequest, member: Member) -> HttpResponse:
     """The same in the portal, for whoever is signed in."""
     context = _asked(request, member.customer, member.user.email)

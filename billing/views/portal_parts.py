@@ -5,7 +5,7 @@ from functools import wraps
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
@@ -27,9 +27,10 @@ from billing.models import (
 from billing.queries import EntitlementState
 from billing.queries import portal as queries
 from billing.queries.portal_steps import Step
+from billing.views import portal_access
 from gtm.shared import languages
+from gtm.shared.context import act_as
 from gtm.shared.errors import DomainError
-from gtm.shared.models import User
 from gtm.shared.templatetags.tandem import day_text
 
 View = Callable[..., HttpResponse]
@@ -42,21 +43,21 @@ SECTIONS = (
     ("portal_details", lambda: _("Billing details")),
     ("portal_people", lambda: _("People")),
 )
-FOR_BUYERS = {"portal_details", "portal_way"}
+FOR_BUYERS, FOR_PEOPLE = {"portal_details", "portal_way"}, {"portal_people"}
 
 
 # --- who may see it ----------------------------------------------------------------------------
 def member_only(view: View) -> View:
-    """Hand the view the signed-in user's membership of the customer in the address; a 404 for everybody else."""
+    """Hand the view the reader's membership of the customer in the address; a 404 for everybody else."""
 
     @wraps(view)
     @never_cache
-    @login_required
     def guarded(request: HttpRequest, customer: str, **kwargs: Any) -> HttpResponse:
-        assert isinstance(request.user, User)
-        member = queries.membership(request.user, customer)
+        member = portal_access.member_of(request, customer)
         if member is None:
-            raise Http404
+            return _refused(request)
+        if member.by_session is not None:
+            act_as(f"portal_session:{member.by_session.public_id}")
         languages.prefer(request, member.customer.preferred_locale)
         try:
             return view(request, member, **kwargs)
@@ -65,6 +66,24 @@ def member_only(view: View) -> View:
             return page(request, "billing/portal/refused.html", member, context, status=refusal.status)
 
     return guarded
+
+
+def _refused(request: HttpRequest) -> HttpResponse:
+    if request.user.is_authenticated:
+        raise Http404
+    return redirect_to_login(request.get_full_path())
+
+
+def person_only(view: View) -> View:
+    """The same, for members who have signed in themselves: what is about people isn't for a portal session."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, member: Member, **kwargs: Any) -> HttpResponse:
+        if member.by_session is not None:
+            raise Http404
+        return view(request, member, **kwargs)
+
+    return member_only(guarded)
 
 
 def buyer_only(view: View) -> View:
@@ -104,20 +123,21 @@ def page(
     frame = {
         "customer": customer,
         "may_buy": member.may_buy,
+        "visit": member.by_session,
         "portal_nav": [
             {"url": url, "label": label, "active": _is_under(request.path, url, overview=nav[0][0])}
             for url, label in nav
         ],
         "customers": [
             {"name": other.name, "url": reverse("portal_overview", args=[other.public_id])}
-            for other in queries.other_customers(member)
+            for other in ([] if member.by_session else queries.other_customers(member))
         ],
     }
     return render(request, template, {**frame, **context}, status=status)
 
 
 def _may_open(member: Member, name: str) -> bool:
-    return member.may_buy or name not in FOR_BUYERS
+    return (member.may_buy or name not in FOR_BUYERS) and (member.by_session is None or name not in FOR_PEOPLE)
 
 
 def _is_under(path: str, section: str, *, overview: str) -> bool:

@@ -13,7 +13,7 @@ from billing import members, wording
 from billing.forms import InvitationForm, RoleForm
 from billing.models import Invitation, Member
 from billing.queries import portal as queries
-from billing.views.portal_parts import member_only, owner_only, page
+from billing.views.portal_parts import owner_only, page, person_only
 from gtm.shared import accounts, db, users
 from gtm.shared.errors import DomainError
 from gtm.shared.flooding import is_flooded
@@ -22,7 +22,7 @@ FROM_ONE_CUSTOMER = "30/h"
 T = TypeVar("T", Member, Invitation)
 
 
-@member_only
+@person_only
 def people(request: HttpRequest, member: Member) -> HttpResponse:
     if request.method == "POST" and member.may_invite:
         return _invite(request, member)
@@ -121,7 +121,7 @@ def remove(request: HttpRequest, member: Member, other: str) -> HttpResponse:
 
 
 @require_POST
-@member_only
+@person_only
 def leave(request: HttpRequest, member: Member) -> HttpResponse:
     members.remove(member=member, at=db.now_for(member.customer))
     messages.success(request, _("You have no access to %(customer)s any more.") % {"customer": member.customer.name})

@@ -16,7 +16,7 @@ _on_behalf_of: ContextVar[str] = ContextVar("on_behalf_of", default="")
 
 
 def actor() -> str:
-    """``user:usr_…``, ``key:key_…``, ``visitor`` or ``system``."""
+    """``user:usr_…``, ``key:key_…``, ``portal_session:psn_…``, ``visitor`` or ``system``."""
     return _actor.get()
 
 

@@ -23,7 +23,8 @@ from gtm.shared.models import Event, User
 from gtm.shared.webhooks import endpoints
 from tests import world
 from tests.billing import makers
-from tests.billing.addresses import PORTAL, POSTED, RANKS, portal
+from tests.billing.addresses import FOR_PEOPLE, PORTAL, POSTED, RANKS, portal
+from tests.billing.visits import visiting
 from tests.crm import makers as crm_makers
 from tests.world import JAN_1
 
@@ -100,9 +101,29 @@ class TestPortal:
                 assert vic.get(url).status_code in {200, 302}, url
         assert kept(acme) == before
 
+    @pytest.mark.parametrize("role", ["viewer", "billing", "owner"])
+    def test_who_comes_by_a_portal_session_is_a_billing_member_at_most(
+        self, acme: Customer, other: Customer, role: str
+    ) -> None:
+        pages = list(portal(acme))
+        makers.member(acme, "vic@acme.example", role=role)
+        visitor, most = visiting(acme, email="vic@acme.example"), "viewer" if role == "viewer" else "billing"
+        before = kept(acme)
+        for name, url in pages:
+            if name in FOR_PEOPLE or RANKS.index(PORTAL[name]) > RANKS.index(most):
+                assert visitor.get(url).status_code in {404, 405}, url
+                assert visitor.post(url, {"role": "owner", "card": "pm_card_visa"}).status_code in {404, 405}, url
+            elif name not in POSTED:
+                assert visitor.get(url).status_code in {200, 302}, url
+            elsewhere = url.replace(acme.public_id, other.public_id)
+            if name not in POSTED:
+                assert visitor.get(elsewhere)["Location"].startswith("/account/login/"), elsewhere
+        assert visitor.get("/api/v1/customers").status_code == 401
+        assert kept(acme) == before
+
 
 # --- the other pages ---------------------------------------------------------------------------
-LINKED = {"card", "confirm", "i", "join", "mail"}  # whose token is what lets one in
+LINKED = {"card", "confirm", "i", "join", "mail", "visit"}  # whose token is what lets one in
 PUBLIC = {"", "pricing", "checkout", "contact-sales", "language", "healthz", "readyz"}
 SIGN_IN = {"account"}
 SIGNED = {"webhooks"}  # by the gateway that calls

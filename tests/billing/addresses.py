@@ -60,6 +60,11 @@ POSTED = {
 }
 FILES = {"portal_invoice_pdf", "portal_invoice_xml", "portal_receipt", "portal_credit_note"}
 RANKS = ("viewer", "billing", "owner")
+FOR_PEOPLE = {
+    "portal_people",
+    "portal_mail",
+    "portal_leave",
+}  # who have signed in, and haven't come by a portal session
 
 
 def portal(customer: Customer) -> Iterator[tuple[str, str]]:
