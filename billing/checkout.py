@@ -152,7 +152,7 @@ def begin(*, purchase: Purchase, at: datetime) -> Begun:
     if user is not None:
         db.lock_one(user)
     if begun is not None and not _is_theirs(begun, user, purchase):
-        raise Conflict(_("This checkout belongs to somebody else. Start again from the price page."), code="not_yours")
+        raise _somebody_elses()
     known = purchase.customer or (buyers.buyer_of(user, external_id=purchase.external_id) if user else None)
     anew = begun is not None and known is not None and is_own(begun.pk, customer=known)
     customer = buyers.told(known, purchase, at, anew=anew) if known else buyers.new_customer(user, purchase, at)
@@ -220,8 +220,13 @@ def _require_place(purchase: Purchase, customer: Customer, at: datetime) -> None
 def _resumed(
     begun: Checkout | None, purchase: Purchase, user: User | None, customer: Customer, at: datetime, *, made: bool
 ) -> Checkout:
-    """The checkout with the order as it is wanted now: nobody pays for what stood in another tab, or before."""
+    """The checkout with the order as it is wanted now: nobody pays for what stood in another tab, or before.
+
+    An id that the form made up must not be that of something bought another way, which this order would pass for.
+    """
     if begun is None:
+        if Subscription.objects.filter(pk=purchase.id).exists():
+            raise _somebody_elses()
         return _noted(Checkout(id=purchase.id, detail={"made": made}), purchase, user, customer, at)
     subscription = Subscription.objects.filter(pk=begun.pk).first()
     if subscription is None:
@@ -265,6 +270,10 @@ def _is_ordered(subscription: Subscription, purchase: Purchase) -> bool:
     redeemed = subscription.discounts.filter(ended_at=None).values_list("coupon__code", flat=True)
     same_coupon = [code.upper() for code in redeemed] == ([purchase.coupon.upper()] if purchase.coupon else [])
     return wanted == had and same_coupon and subscription.plan_version_id == purchase.plan_version.pk
+
+
+def _somebody_elses() -> Conflict:
+    return Conflict(_("This checkout belongs to somebody else. Start again from the price page."), code="not_yours")
 
 
 def _under_way() -> Conflict:

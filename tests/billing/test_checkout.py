@@ -85,6 +85,14 @@ class TestComplete:
             checkout.complete(purchase=purchase(version, id=bought.id, user=zoe), at=JAN_1)
         assert refusal.value.code == "not_yours"
 
+    def test_what_was_bought_another_way_passes_for_no_checkout(self, version: PlanVersion) -> None:
+        """Else somebody comes back to the vendor's product with its word that this plan is paid."""
+        held = makers.subscribed(makers.customer(), plan=version.plan)
+        with pytest.raises(Conflict) as refusal:
+            checkout.complete(purchase=purchase(version, id=held.pk), at=JAN_1)
+        assert refusal.value.code == "not_yours"
+        assert not Checkout.objects.exists()
+
 
 class TestOrder:
     def test_the_order_equals_the_invoice(self, version: PlanVersion) -> None:
