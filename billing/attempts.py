@@ -17,9 +17,10 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from billing import declines, disputes, dunning_cases, gateways, meter_use, settlement, standing
-from billing.gateways import AnswerLost, ChargeResult, GatewayUnavailable, Order
+from billing.gateways import AnswerLost, ChargeResult, GatewayUnavailable, Order, UnknownToken
 from billing.models import (
     AttemptShare,
+    CollectionMethod,
     Customer,
     GatewayCustomer,
     Invoice,
@@ -37,6 +38,7 @@ log = structlog.get_logger(__name__)
 STALE_AFTER = timedelta(minutes=2)
 ASK_AGAIN_AFTER = timedelta(hours=1)  # what the gateway itself called under way, such as a direct debit
 AT_ONCE = 500
+SUPERSEDED = "superseded"  # why a payment failed that its holder never confirmed: another took its place
 Status, Attempt = Payment.Status, PaymentAttempt.Status
 
 
@@ -295,7 +297,7 @@ def _not_succeeded(
     result: ChargeResult,
     at: datetime,
 ) -> None:
-    """Declined, or the bank wants the holder's confirmation."""
+    """Declined, or the bank wants the holder's confirmation. Whoever pays on terms has time, and isn't behind by it."""
     status = Status(result.status)
     write(
         payment,
@@ -309,7 +311,8 @@ def _not_succeeded(
         if invoice.status in settlement.OWED:  # else a credit note or other money has settled it meanwhile
             write(invoice, payment_status=Invoice.PaymentStatus(result.status))
             concerned = settlement.on(invoice, subscriptions, alone=len(invoices) == 1)
-            standing.on_failed(concerned, at=at, reason=result.failure_code)
+            if invoice.collection_method == CollectionMethod.CHARGE_AUTOMATICALLY:
+                standing.on_failed(concerned, at=at, reason=result.failure_code)
             dunning_cases.on_failed(
                 invoice=invoice,
                 subscriptions=concerned,
@@ -347,13 +350,27 @@ def give_up_waiting(*, invoices: Sequence[Invoice], at: datetime) -> None:
 
 
 def _give_up(attempt: PaymentAttempt, *, at: datetime) -> None:
-    result = gateways.named(attempt.payment_method.gateway).cancel(reference=attempt.gateway_reference)
+    try:
+        result = gateways.named(attempt.payment_method.gateway).cancel(reference=attempt.gateway_reference)
+    except UnknownToken:  # what the gateway doesn't know can't be paid
+        result = ChargeResult(status="failed", reference=attempt.gateway_reference)
     if result.status in {"succeeded", "processing"}:
         settle(attempt=attempt, result=result, at=at)
+    else:
+        _supersede(attempt, at=at)
+
+
+@transaction.atomic
+def _supersede(attempt: PaymentAttempt, *, at: datetime) -> None:
+    """It waits for nobody any more, and nor does its payment, unless that has gone on with another attempt."""
+    payment, attempt = db.lock_one(attempt.payment), db.lock_one(attempt)
+    if attempt.status != Attempt.REQUIRES_ACTION:
         return
-    PaymentAttempt.objects.filter(pk=attempt.pk, status=Attempt.REQUIRES_ACTION).update(
-        status=Attempt.FAILED, failure_code="superseded", finished_at=at
-    )
+    attempt.status, attempt.failure_code, attempt.finished_at = Attempt.FAILED, SUPERSEDED, at
+    attempt.save(update_fields=["status", "failure_code", "finished_at"])
+    if payment.status == Status.REQUIRES_ACTION:
+        write(payment, status=Status.FAILED, failure_code=SUPERSEDED, failure_message="")
+        outbox.publish_many([settlement.fact(payment, SUPERSEDED, at=at)])
 
 
 # --- the janitor -------------------------------------------------------------------------------

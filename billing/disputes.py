@@ -17,6 +17,7 @@ from billing.gateways import SeenDispute
 from billing.models import (
     Allocation,
     BalanceEntry,
+    CollectionMethod,
     CustomerBalance,
     Dispute,
     Invoice,
@@ -70,7 +71,7 @@ def record_return(*, payment: Payment, reason: str, at: datetime) -> Dispute:
         charge=payment.gateway_reference,
         status="lost",
         kind="return",
-        amount=payment.amount - payment.amount_refunded,
+        amount=payment.amount,
         currency=payment.currency,
         holds=True,
         opened_at=at,
@@ -129,7 +130,9 @@ def _follow(dispute: Dispute, held: _Held, seen: SeenDispute, at: datetime) -> N
 def _dun(dispute: Dispute, held: _Held, at: datetime) -> None:
     """What is open by it is asked for again, now that nobody argues any more."""
     for invoice in held.invoices:
-        if invoice.status == Invoice.Status.OPEN:
+        if invoice.status == Invoice.Status.OPEN and invoice.collection_method == CollectionMethod.SEND_INVOICE:
+            dunning_cases.ask_again(invoice=invoice, at=at)
+        elif invoice.status == Invoice.Status.OPEN:
             dunning_cases.on_failed(
                 invoice=invoice,
                 subscriptions=settlement.on(invoice, held.subscriptions),

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, Max, OuterRef, QuerySet
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 
 from billing import dunning, dunning_policies
 from billing.dunning import Action, Bill, CardTrack
@@ -23,7 +23,7 @@ from billing.models import (
     InvoiceLine,
     Subscription,
 )
-from gtm.shared import bulk, outbox
+from gtm.shared import bulk, outbox, periods
 from gtm.shared.models import Event, TestClock, write
 
 Status, Kind = DunningCase.Status, DunningStep.Kind
@@ -86,6 +86,11 @@ def on_failed(
     case.needs_method = hard
     trouble(case, at=at)
     replan(case)
+
+
+def ask_again(*, invoice: Invoice, at: datetime) -> None:
+    """A bill on terms is owed again, as a lost dispute has taken its payment away."""
+    replan(watch(invoice, at=at))
 
 
 def watch(invoice: Invoice, *, at: datetime) -> DunningCase:
@@ -163,16 +168,29 @@ def todo(case: DunningCase) -> list[Action]:
     card = None
     if case.failed_at is not None and failing(case).exists():
         card = CardTrack(case.failed_at, case.needs_method, case.retry_at)
-    rows = on_terms(case).values_list("pk", "due_date", "finalized_at")
     taken = case.steps.values("kind", "invoice").annotate(day=Max("day")).values_list("kind", "invoice", "day")
     return dunning.actions(
         dunning.schedule_of(case.terms),
         card=card,
-        bills=[Bill(key, due_date, issued_at) for key, due_date, issued_at in rows if due_date and issued_at],
+        bills=_bills(case),
         timezone=case.payer.timezone,
         managed=case.payer.managed,
         done={(kind, invoice): day for kind, invoice, day in taken},
     )
+
+
+def _bills(case: DunningCase) -> list[Bill]:
+    """Its bills on terms. One whose payment was taken back is counted from then: it was paid when it was due."""
+    lost = Q(allocations__payment__disputes__status=Dispute.Status.LOST)
+    rows = on_terms(case).annotate(lost_at=Max("allocations__payment__disputes__closed_at", filter=lost))
+    found = []
+    for key, due_date, issued_at, lost_at in rows.values_list("pk", "due_date", "finalized_at", "lost_at"):
+        if due_date and issued_at and lost_at:
+            due_date = max(due_date, periods.local_date(lost_at, case.payer.timezone))
+            issued_at = max(issued_at, lost_at)
+        if due_date and issued_at:
+            found.append(Bill(key, due_date, issued_at))
+    return found
 
 
 def replan(case: DunningCase) -> list[Action]:
@@ -229,8 +247,12 @@ def close(case: DunningCase, status: str, *, at: datetime) -> None:
 
 
 def exhaust(case: DunningCase, *, at: datetime) -> None:
-    """Nothing is left to be done: where money is still owed, a person has to see to it."""
-    if _owed(case).exists():
+    """Nothing is left to be done: where money is still owed, a person has to see to it.
+
+    While a payment is under way, such as a debit that takes days, the case waits for what becomes of it.
+    """
+    owed = set(_owed(case).values_list("payment_status", flat=True))
+    if owed and PaymentStatus.PENDING not in owed:
         case.status, case.closed_at = Status.EXHAUSTED, at
         case.save(update_fields={*_MOVABLE, *case.touch()})
 

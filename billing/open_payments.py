@@ -47,6 +47,8 @@ def _pay_together(invoices: list[Invoice], payment_method: PaymentMethod | None,
 def _outcome(invoice: Invoice, payment: Payment) -> Outcome:
     if payment.status == Payment.Status.SUCCEEDED:
         return Outcome(invoice)
+    if payment.is_going:
+        return Outcome(invoice, _("A payment of this invoice is under way."))
     failure = payment.failure_message or _("The payment did not go through.")
     asks = payment.status == Payment.Status.REQUIRES_ACTION
     return Outcome(invoice, failure, to_confirm=payment if asks else None)

@@ -15,7 +15,7 @@ from billing import attempts, dunning_cases, entities, settlement, standing
 from billing.attempts import NoPaymentMethod
 from billing.models import CollectionMethod, Customer, Invoice, Payment, PaymentMethod, Subscription
 from gtm.shared import outbox
-from gtm.shared.errors import Conflict, Invalid
+from gtm.shared.errors import DomainError, Invalid
 from gtm.shared.models import TestClock, write
 
 log = structlog.get_logger(__name__)
@@ -95,7 +95,7 @@ def collect_all(*, invoices: Sequence[Invoice], on_session: bool = False, at: da
             collect(invoice=invoice, on_session=on_session, at=at)
         except NoPaymentMethod:
             _mark_without_method(invoice, at=at)
-        except Conflict as refusal:
+        except DomainError as refusal:
             log.info("not_collected", invoice=invoice.public_id, code=refusal.code, detail=refusal.detail)
 
 

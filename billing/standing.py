@@ -13,6 +13,7 @@ from django.db.models.functions import Coalesce
 
 from billing import charges, coupons, cycles, mrr, rating, schedule
 from billing.models import (
+    CollectionMethod,
     Coupon,
     Customer,
     Discount,
@@ -425,8 +426,11 @@ def _owes_more(subscription: Subscription, settled: Invoice) -> bool:
 
 
 def _owed(subscription: Subscription) -> QuerySet[Invoice]:
-    """The open invoices whose charge failed, or whose terms are over."""
-    failed = Q(payment_status__in=[Invoice.PaymentStatus.FAILED, Invoice.PaymentStatus.REQUIRES_ACTION])
+    """The open invoices whose automatic charge failed, or whose terms are over."""
+    failed = Q(
+        payment_status__in=[Invoice.PaymentStatus.FAILED, Invoice.PaymentStatus.REQUIRES_ACTION],
+        collection_method=CollectionMethod.CHARGE_AUTOMATICALLY,
+    )
     overdue = Q(overdue_at__isnull=False)
     return Invoice.objects.filter(
         failed | overdue, status=Invoice.Status.OPEN, lines__charge__subscription=subscription

@@ -12,6 +12,7 @@ def of(failure_code: str) -> str:
         "incorrect_cvc": _("The security code is wrong."),
         "authentication_required": _("Your bank asks you to confirm this payment."),
         "authentication_failed": _("The payment was not confirmed."),
+        "superseded": _("The payment was not confirmed."),
         "debit_not_authorized": _("Your bank refused the direct debit."),
         "gateway_unreachable": _("The payment service could not be reached. Try again later."),
     }

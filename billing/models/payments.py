@@ -66,6 +66,11 @@ class Payment(Resource):
     def __str__(self) -> str:
         return self.public_id
 
+    @property
+    def is_going(self) -> bool:
+        """Whether it is under way at the gateway, with nobody's confirmation wanted: neither paid nor refused yet."""
+        return self.status in {self.Status.PENDING, self.Status.PROCESSING}
+
 
 class PaymentAttempt(Row):
     """Commits before each gateway call; its id is the idempotency key. It may pay several invoices of one payer.

@@ -5,12 +5,15 @@ from urllib.parse import urlsplit
 from csp.constants import SELF
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.middleware.csrf import get_token
+from django.utils.translation import gettext as _
 
 from billing import payment_methods
 from billing.gateways import AnswerLost, words
 from billing.models import Customer
 from gtm.shared.errors import DomainError
+from gtm.shared.flooding import is_flooded
 
+FOR_ONE_PAYER = "20/h"  # stolen cards are tried out by the hundred
 _STRIPE = {  # https://docs.stripe.com/security/guide#content-security-policy
     "script-src": ["https://js.stripe.com", "https://*.js.stripe.com"],
     "frame-src": [SELF, "https://js.stripe.com", "https://*.js.stripe.com", "https://hooks.stripe.com"],
@@ -24,7 +27,12 @@ def wants_setup(request: HttpRequest) -> bool:
 
 
 def setup(request: HttpRequest, customer: Customer) -> JsonResponse:
-    """The secret for one card of the customer. The token for the form is new where somebody was just signed in."""
+    """The secret for one card of the customer. The token for the form is new where somebody was just signed in.
+
+    Each lets a card be tried at its bank, whatever the page does with it afterwards.
+    """
+    if is_flooded(request, page="card", senders=[("payer", str(customer.pk), FOR_ONE_PAYER)]):
+        return JsonResponse({"error": _("Too many cards were tried. Please try again in an hour.")}, status=429)
     try:
         begun = payment_methods.begin(customer=customer)
     except AnswerLost:

@@ -107,6 +107,9 @@ def pay(request: HttpRequest, member: Member, invoice: str) -> HttpResponse:
         payment, failure = _try_card(member.customer, found, form.cleaned_data["card"])
         if payment is not None and payment.status == Payment.Status.REQUIRES_ACTION:
             return redirect(confirmations.path(payment.pk, at=db.now()))
+        if payment is not None and payment.is_going:
+            messages.info(request, _("Your payment is being processed. This page shows it as soon as it is through."))
+            return redirect("portal_invoice", member.customer.public_id, invoice)
         if not failure:
             messages.success(request, _("Invoice %(number)s is paid. Thank you.") % {"number": found.number})
             return redirect("portal_overview", member.customer.public_id)
@@ -116,7 +119,7 @@ def pay(request: HttpRequest, member: Member, invoice: str) -> HttpResponse:
 
 
 def _try_card(customer: Customer, invoice: Invoice, given: str) -> tuple[Payment | None, str]:
-    """Keep the card and charge it: the payment, and the failure in words, empty when the invoice is paid."""
+    """Keep the card and charge it: the payment, and the failure in words, empty when it is through or under way."""
     at = db.now_for(customer)
     try:
         method = payment_methods.take(customer=customer, given=given, at=at)
@@ -125,7 +128,7 @@ def _try_card(customer: Customer, invoice: Invoice, given: str) -> tuple[Payment
         return None, words.of("gateway_unreachable")
     except DomainError as error:
         return None, error.detail
-    if payment.status == Payment.Status.SUCCEEDED:
+    if payment.status == Payment.Status.SUCCEEDED or payment.is_going:
         return payment, ""
     return payment, payment.failure_message or _("The payment did not go through.")
 

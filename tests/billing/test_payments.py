@@ -190,14 +190,15 @@ class TestSeveral:
         assert payments.collect(invoice=alone, at=JAN_1).pk != failed.pk
 
     def test_of_one_subscription_move_it_once(self, plan, acme):
-        first = open_invoice(plan, acme)
-        runs.bill_due(at=FEB_1)
-        both = list(Invoice.objects.order_by("pk"))
+        subscription = makers.subscribed(acme, plan=plan)
         makers.card(acme, "pm_card_chargeDeclined")
+        for month in (2, 3):
+            runs.bill_due(at=JAN_1.replace(month=month))
+        both = list(Invoice.objects.filter(status="open"))
         payments.collect_many(invoices=both, at=FEB_1)
         makers.card(acme)
         payments.collect_many(invoices=both, at=FEB_1)
-        changes = Subscription.objects.get(payer=first.customer).changes.order_by("recorded_at", "pk")
+        changes = subscription.changes.order_by("recorded_at", "pk")
         assert list(changes.values_list("kind", flat=True)) == ["created", "activated", "past_due", "recovered"]
 
     def test_belong_to_one_payer(self, plan, acme):
