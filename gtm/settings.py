@@ -6,6 +6,7 @@ import structlog
 from csp.constants import NONCE, NONE, SELF
 
 from gtm import env
+from gtm.shared.logs import without_keys
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.text("DATA_DIR") or BASE_DIR / ".data").expanduser().resolve()
@@ -320,6 +321,7 @@ LOG_PROCESSORS: list[structlog.typing.Processor] = [
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.StackInfoRenderer(),
+    without_keys,
     structlog.processors.format_exc_info,  # without local variables, which may hold what somebody typed
 ]
 structlog.configure(
