@@ -66,6 +66,7 @@ def begin(
     ordered = [locked[pk] for pk in dict.fromkeys(invoice.pk for invoice in invoices)]
     for invoice in ordered:
         require_due(invoice)
+    _require_none_waiting(ordered)
     _require_one_payer(ordered)
     method = payment_method or _method_for(ordered[0])
     _require_usable(method, ordered[0].customer)
@@ -102,6 +103,12 @@ def require_due(invoice: Invoice) -> None:
     if settlement.open_amount(invoice) <= 0:
         raise Conflict(_("Nothing is due on this invoice."), code="nothing_due")
     if AttemptShare.objects.filter(invoice=invoice, live=True).exists():
+        raise Conflict(_("A payment of this invoice is under way."), code="payment_in_progress")
+
+
+def _require_none_waiting(invoices: Sequence[Invoice]) -> None:
+    """What waits for its holder was given up before; one that has begun since could be paid beside this."""
+    if PaymentAttempt.objects.filter(invoices__in=invoices, status=Attempt.REQUIRES_ACTION).exists():
         raise Conflict(_("A payment of this invoice is under way."), code="payment_in_progress")
 
 
@@ -404,7 +411,9 @@ def _one(attempt: PaymentAttempt, act: Callable[[PaymentAttempt, datetime], bool
         return act(attempt, at)
     except (DomainError, OSError) as error:  # its clock has begun to advance, or its gateway is away: the others go on
         log.info("attempt_not_settled", attempt=str(attempt.pk), error=type(error).__name__)
-        return False
+    except Exception:  # one that nobody has thought of must not hold up the others, every minute anew
+        log.exception("attempt_not_settled", attempt=str(attempt.pk))
+    return False
 
 
 def _settle_stale(attempt: PaymentAttempt, at: datetime) -> bool:

@@ -13,9 +13,17 @@ from django.utils.translation import gettext as _
 
 from billing import attempts, dunning_cases, entities, settlement, standing
 from billing.attempts import NoPaymentMethod
-from billing.models import CollectionMethod, Customer, Invoice, Payment, PaymentMethod, Subscription
-from gtm.shared import outbox
-from gtm.shared.errors import DomainError, Invalid
+from billing.models import (
+    CollectionMethod,
+    Customer,
+    Invoice,
+    LegalEntity,
+    Payment,
+    PaymentMethod,
+    Subscription,
+)
+from gtm.shared import outbox, periods
+from gtm.shared.errors import Conflict, DomainError, Invalid
 from gtm.shared.models import TestClock, write
 
 log = structlog.get_logger(__name__)
@@ -163,17 +171,19 @@ def record_manual(
     """Record money that came another way (a transfer, a cheque) for open invoices, in full or in part, or for none.
 
     ``amount`` in minor units goes to the invoices in the order given; what they don't take stands to the customer's
-    credit. Raises Invalid where an invoice isn't the customer's, and Conflict where one is settled or its card is being
-    charged, or where ``collect`` would raise ``meter_in_use``.
+    credit. Raises Invalid where an invoice isn't the customer's, or the day hasn't come yet; Conflict where one is
+    settled or its card is being charged, where the books are closed, or where ``collect`` would raise ``meter_in_use``.
     """
     attempts.require_free_meters(invoices)
     locked, subscriptions = settlement.lock_all(invoices)
     by_key = {invoice.pk: invoice for invoice in locked}
     ordered = [by_key[pk] for pk in dict.fromkeys(invoice.pk for invoice in invoices)]
     _require_payable(customer, ordered, amount)
+    entity = ordered[0].legal_entity if ordered else customer.legal_entity or entities.default()
+    _require_open_books(entity, paid_at, at)
     payment = Payment(
         customer=customer,
-        legal_entity=ordered[0].legal_entity if ordered else customer.legal_entity or entities.default(),
+        legal_entity=entity,
         currency=ordered[0].currency if ordered else customer.currency,
         amount=amount,
         status=Status.SUCCEEDED,
@@ -186,6 +196,15 @@ def record_manual(
     outbox.publish_many([settlement.fact(payment, "succeeded", *ordered, at=at)])
     settlement.allocate(payment, ordered, subscriptions, at=at)
     return payment
+
+
+def _require_open_books(entity: LegalEntity, paid_at: datetime, at: datetime) -> None:
+    """By the days where the books are kept: not one that is still to come, nor one that they are closed through."""
+    day, today = (periods.local_date(instant, entity.timezone) for instant in (paid_at, at))
+    if day > today:
+        raise Invalid("Money that has come wasn't paid on a day to come.", attr="paid_at")
+    if entity.closed_through is not None and day <= entity.closed_through:
+        raise Conflict(f"The books are closed through {entity.closed_through}.", code="period_closed", attr="paid_at")
 
 
 def _require_payable(customer: Customer, invoices: Sequence[Invoice], amount: int) -> None:

@@ -257,7 +257,9 @@ def _send_one(refund: Refund) -> bool:
         return send(refund=refund, at=db.now_for(refund)).status != Status.PENDING
     except (DomainError, OSError) as error:  # its clock has begun to advance, or its gateway is away: the others go on
         log.info("refund_not_sent", refund=refund.public_id, error=type(error).__name__)
-        return False
+    except Exception:  # one that nobody has thought of must not hold up the others
+        log.exception("refund_not_sent", refund=refund.public_id)
+    return False
 
 
 def _fact(refund: Refund, kind: str, *, at: datetime) -> Event:

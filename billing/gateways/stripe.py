@@ -154,15 +154,21 @@ class StripeGateway:
         return _told(found) if found else None
 
     def _find(self, order: Order) -> dict[str, Any] | None:
-        """The attempt's charge among the customer's: a list knows it at once, the search only after a while."""
+        """The attempt's charge among the customer's: a list knows it at once, the search only after a while.
+
+        Of somebody who was deleted at Stripe nothing is found.
+        """
         since = int((order.since - _CLOCKS_DIFFER).timestamp())
-        with _speaking():
-            theirs = self._api.payment_intents.list(
-                {"customer": order.customer, "created": {"gte": since}, "limit": 100}
-            )
-            for intent in theirs.auto_paging_iter():
-                if (found := _plain(intent)).get("metadata", {}).get("attempt") == str(order.attempt_id):
-                    return found
+        try:
+            with _speaking():
+                theirs = self._api.payment_intents.list(
+                    {"customer": order.customer, "created": {"gte": since}, "limit": 100}
+                )
+                for intent in theirs.auto_paging_iter():
+                    if (found := _plain(intent)).get("metadata", {}).get("attempt") == str(order.attempt_id):
+                        return found
+        except stripe.InvalidRequestError:
+            return None
         return None
 
     def retrieve(self, *, reference: str) -> ChargeResult:

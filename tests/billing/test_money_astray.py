@@ -15,6 +15,7 @@ from billing.models import (
     DunningCase,
     DunningStep,
     Invoice,
+    LegalEntity,
     Payment,
     PaymentAttempt,
     Plan,
@@ -23,6 +24,7 @@ from billing.models import (
 )
 from billing.views import cards
 from gtm.shared import db
+from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import Event
 from tests.billing import makers
 from tests.world import JAN_1
@@ -138,6 +140,16 @@ def test_a_payment_that_another_took_the_place_of_waits_for_nobody(acme: Custome
     assert Event.objects.filter(type="billing.payment.superseded", object_id=first.pk).count() == 1
 
 
+def test_nothing_is_charged_beside_what_began_to_wait_for_its_holder_meanwhile(acme: Customer) -> None:
+    """Of two who pay at once, the second has looked before the first one's payment waited."""
+    invoice = makers.invoiced(acme, 5000)
+    payments.collect(invoice=invoice, payment_method=makers.card(acme, ASKS), on_session=True, at=JAN_1)
+    with pytest.raises(Conflict) as refusal:
+        attempts.begin(invoices=[invoice], payment_method=makers.card(acme), at=JAN_1)
+    assert refusal.value.code == "payment_in_progress"
+    assert PaymentAttempt.objects.count() == 1
+
+
 def test_a_debit_that_was_given_back_may_still_be_returned(acme: Customer) -> None:
     invoice = makers.invoiced(acme, 5000)
     payment = payments.collect(invoice=invoice, payment_method=makers.card(acme), at=JAN_1)
@@ -173,6 +185,18 @@ def test_a_payment_that_the_gateway_does_not_know_any_more_stops_nobody(acme: Cu
     assert set(Invoice.objects.values_list("status", flat=True)) == {"paid"}
 
 
+def test_a_charge_that_breaks_the_gateway_holds_up_no_other(acme: Customer) -> None:
+    """Whatever the first one runs into, the janitor comes to the second one."""
+    broken, other = (
+        attempts.begin(invoices=[makers.invoiced(one, 5000)], payment_method=makers.card(one), at=JAN_1)
+        for one in (acme, makers.customer(name="Beta"))
+    )
+    broken.payment_method.gateway_reference = "pm_unheard_of"
+    broken.payment_method.save()
+    assert attempts.settle_stale(at=db.now() + DAY) == 1
+    assert Payment.objects.get(pk=other.payment_id).status == "succeeded"
+
+
 def test_a_card_of_somebody_else_stops_no_run(acme: Customer) -> None:
     """What no screen lets happen; yet one payer's trouble is no other's."""
     subscription = makers.subscribed(acme, plan=Plan.objects.get())
@@ -189,3 +213,14 @@ def test_nobody_tries_out_cards_by_the_pages_of_a_payer(client: Client, acme: Cu
     page = hosted.card_url(acme.pk, at=db.now()).removeprefix(settings.BASE_URL)
     pages = [page, reverse("portal_card", args=[acme.public_id]), page]
     assert [client.post(one, {"prepare": "1"}).status_code for one in pages] == [200, 200, 429]
+
+
+def test_money_is_not_recorded_for_days_to_come_nor_in_books_that_are_closed(acme: Customer) -> None:
+    invoice = makers.invoiced(acme, 5000, at=FEB_1)
+    LegalEntity.objects.update(closed_through=JAN_1.date())
+    terms = {"customer": acme, "invoices": [invoice], "method": "cheque", "amount": 5000, "at": FEB_1}
+    for paid_at, error in ((FEB_1 + DAY, Invalid), (JAN_1, Conflict)):
+        with pytest.raises(error) as refusal:
+            payments.record_manual(**terms, paid_at=paid_at)
+        assert refusal.value.attr == "paid_at"
+    assert payments.record_manual(**terms, paid_at=JAN_1 + 2 * DAY).paid_at == JAN_1 + 2 * DAY

@@ -133,6 +133,16 @@ class TestLostAnswer:
         assert (Payment.objects.get().status, len(double.charges())) == ("succeeded", 1)
         assert Invoice.objects.get().status == "paid"
 
+    def test_it_is_settled_though_the_customer_was_deleted_at_stripe(self, acme, double):
+        carded(acme, double)
+        invoice = owed(acme)
+        double.cut(CREATE, 2)
+        payments.collect(invoice=invoice, at=db.now())
+        gone = {"error": {"type": "invalid_request_error", "code": "resource_missing", "message": "No such customer"}}
+        double.serve({"GET /v1/payment_intents": [400, gone]})
+        assert attempts.settle_stale(at=db.now() + timedelta(minutes=3)) == 1
+        assert (Payment.objects.get().status, len(double.calls(CREATE))) == ("succeeded", 3)
+
     def test_what_never_arrived_is_sent_within_a_day_and_given_up_later(self, acme, double):
         carded(acme, double)
         first, second = (attempts.begin(invoices=[owed(acme)], at=db.now()) for _number in range(2))
