@@ -96,7 +96,7 @@ def place(item: SubscriptionItem, state: ItemState, *, ends_at: datetime | None)
 def replan(subscription: Subscription, *, vendor: Vendor) -> None:
     """Set (unsaved) when each item is due next, with the subscription's end as it is known now."""
     ends_at = subscription.stops_at
-    for item in subscription.items.all():
+    for item in bulk.related(subscription, "items"):
         if item.ended_at is None:
             state = _state(subscription, item, vendor)
             place(item, state, ends_at=ends_at)
@@ -130,7 +130,7 @@ def due(
 
 def write_items(subscriptions: Iterable[Subscription]) -> None:
     """Save where the items stand, all of them with one statement."""
-    items = [item for subscription in subscriptions for item in subscription.items.all()]
+    items = [item for subscription in subscriptions for item in bulk.related(subscription, "items")]
     for item in items:
         item.touch()
     bulk.update(SubscriptionItem, items, [*POSITION, "version", "updated_at"])
@@ -138,7 +138,7 @@ def write_items(subscriptions: Iterable[Subscription]) -> None:
 
 def _walk(subscription: Subscription, until: datetime, vendor: Vendor, renewing: bool) -> list[ItemDue]:
     found = []
-    for item in subscription.items.all():
+    for item in bulk.related(subscription, "items"):
         state = _state(subscription, item, vendor)
         if item.ended_at is None:
             dues, moved = schedule.walk(state, until=until, ends_at=subscription.stops_at, renewing=renewing)
@@ -173,7 +173,7 @@ def _close(item: SubscriptionItem, ended_at: datetime, until: datetime) -> list[
 
 def live_items(subscription: Subscription) -> list[SubscriptionItem]:
     """Those that it consists of now; beside them stand items that a change ended and that are still to be billed."""
-    return [item for item in subscription.items.all() if item.ended_at is None]
+    return [item for item in bulk.related(subscription, "items") if item.ended_at is None]
 
 
 # --- rating ------------------------------------------------------------------------------------
@@ -361,11 +361,19 @@ def pending(*, payers: Iterable[Customer], by: datetime, fresh: Iterable[Charge]
     The pending charges that are written, locked, and after those of the same instant ``fresh`` ones, which are not.
     """
     of_theirs = bulk.among("payer__pk", {payer.pk for payer in payers})
-    queryset = Charge.objects.filter(of_theirs, status=Charge.Status.PENDING, invoice_at__lte=by)
-    related = ("customer", "payer__legal_entity", "subscription", "item", "price", "credits_line__invoice")
-    known = queryset.select_for_update(of=("self",)).select_related(*related).order_by("created_at", "id")
+    waiting = Charge.objects.filter(of_theirs, status=Charge.Status.PENDING, invoice_at__lte=by)
+    known = _whole(bulk.select(waiting.only("pk").order_by("pk").select_for_update()))
     new = [charge for charge in fresh if charge.status == Charge.Status.PENDING and charge.invoice_at <= by]
     return sorted([*known, *new], key=attrgetter("invoice_at"))
+
+
+def _whole(locked: Sequence[Charge]) -> Iterable[Charge]:
+    """The charges with all that their lines need; mostly there are none, and nothing is read."""
+    if not locked:
+        return []
+    related = ("customer", "payer__legal_entity", "subscription", "item", "price", "credits_line__invoice")
+    found = Charge.objects.filter(bulk.among("pk", [charge.pk for charge in locked]))
+    return found.select_related(*related).order_by("created_at", "id")
 
 
 def bring_forward(subscriptions: Collection[Subscription], *, to: datetime) -> None:

@@ -71,7 +71,7 @@ def _next_bill_at(subscription: Subscription, items: list[SubscriptionItem]) -> 
     if subscription.status == Status.INCOMPLETE:
         return None if has_begun(subscription, items) else subscription.start_at
     trial_end = subscription.trial_end if subscription.status == Status.TRIALING else None
-    bill_times = [item.next_bill_at for item in subscription.items.all()]
+    bill_times = [item.next_bill_at for item in bulk.related(subscription, "items")]
     discount_ends = [discount.ends_at for discount in open_discounts(subscription)]
     changes = (trial_end, subscription.cancel_at, subscription.next_change_at)
     return schedule.next_due([*bill_times, *discount_ends, *changes, _minimum_due(subscription)])
@@ -97,7 +97,7 @@ def is_ahead(subscription: Subscription) -> bool:
 
 def open_discounts(subscription: Subscription) -> list[Discount]:
     """Those that are not over, with their coupons where these were read along."""
-    return [discount for discount in subscription.discounts.all() if discount.ended_at is None]
+    return [discount for discount in bulk.related(subscription, "discounts") if discount.ended_at is None]
 
 
 def monthly_revenue(subscription: Subscription) -> int:

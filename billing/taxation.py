@@ -34,11 +34,11 @@ class TaxBook:
 
         Raises PlaceUnknown, and Invalid for outdated own rates.
         """
-        key = (entity.pk, payer.pk, tax_class, on)
+        seller, buyer = Seller(entity.country), _buyer(payer)
+        key = (seller, buyer, tax_class, on)
         decision = self._decided.get(key)
         if decision is None:
-            decision = tax.decide(Seller(entity.country), _buyer(payer), tax_class, self._rates, on)
-            self._decided[key] = decision
+            decision = self._decided[key] = tax.decide(seller, buyer, tax_class, self._rates, on)
         if not decision.may_bill:
             raise PlaceUnknown(payer, decision.reason)
         return decision

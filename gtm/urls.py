@@ -29,6 +29,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 handler400, handler403, handler404, handler500 = bad_request, permission_denied, page_not_found, server_error
 
+admin.autodiscover()
 urlpatterns = [
     path("", home, name="home"),
     path("account/", include(sign_up.urlpatterns)),  # before allauth's own, which would say who is known

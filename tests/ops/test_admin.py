@@ -1,5 +1,6 @@
 """Every page of the back office: who may open it, and that nothing is written but by an operation."""
 
+import importlib
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -21,6 +22,7 @@ from tests.backoffice import address, errors, facts, signed_in, status_of, submi
 from tests.ops import backoffice_world
 
 pytestmark = pytest.mark.django_db
+importlib.import_module("gtm.urls")  # which reads the back office
 MODELS: list[type[Model]] = sorted(admin.site._registry, key=lambda model: model._meta.label)
 CHANGES: dict[type[Model], tuple[dict[str, Any], str]] = {
     Coupon: ({"name": "New"}, "billing.coupon.changed"),
