@@ -389,7 +389,7 @@ def settle_stale(*, at: datetime) -> int:
     waits for a confirmation nobody needs any more is given up.
     """
     settled = sum(_one(attempt, _settle_stale, at=at) for attempt in _stale(at))
-    return settled + sum(_one(attempt, _give_up_needless, at=at) for attempt in _needless(at))
+    return settled + sum(_one(attempt, _give_up_needless, at=at) for attempt in _needless())
 
 
 def _stale(at: datetime) -> QuerySet[PaymentAttempt]:
@@ -399,9 +399,9 @@ def _stale(at: datetime) -> QuerySet[PaymentAttempt]:
     return found.exclude(asked_lately).select_related("payment", "payment_method").order_by("created_at")[:AT_ONCE]
 
 
-def _needless(at: datetime) -> QuerySet[PaymentAttempt]:
+def _needless() -> QuerySet[PaymentAttempt]:
     """What waits for its holder though nothing is open any more: paid otherwise, or void."""
-    waiting = PaymentAttempt.objects.filter(status=Attempt.REQUIRES_ACTION, created_at__lte=at - STALE_AFTER)
+    waiting = PaymentAttempt.objects.filter(status=Attempt.REQUIRES_ACTION)
     found = waiting.exclude(invoices__status__in=settlement.OWED)
     return found.select_related("payment", "payment_method").order_by("created_at")[:AT_ONCE]
 

@@ -47,7 +47,7 @@ from billing.models import (
 )
 from billing.selection import ItemTerms, Selection, default_items
 from billing.standing import Status
-from gtm.shared import db, periods, saving, vendors
+from gtm.shared import db, nudges, periods, saving, vendors
 from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import TestClock, Vendor
 from gtm.shared.periods import Anchor
@@ -404,7 +404,10 @@ def awaiting_payment(*, test_clock: TestClock | None) -> QuerySet[Subscription]:
 
 @transaction.atomic
 def abandon(*, subscription: Subscription, at: datetime, reason: str) -> bool:
-    """Give one of them up and void its invoice, unless its payment is under way or came in meanwhile."""
+    """Give one of them up and void its invoice, unless its payment is under way or came in meanwhile.
+
+    What waits for its holder is given up at the gateway next, before somebody confirms it in another tab.
+    """
     subscription = standing.locked(subscription)
     unpaid = Invoice.objects.filter(lines__subscription=subscription, status=Invoice.Status.OPEN).distinct()
     under_way = unpaid.filter(payment_status=Invoice.PaymentStatus.PENDING).exists()
@@ -413,4 +416,5 @@ def abandon(*, subscription: Subscription, at: datetime, reason: str) -> bool:
     standing.expire(subscription, at=at, reason=reason)
     for invoice in unpaid.order_by("pk"):
         invoices.void(invoice=invoice, at=at, cause=reason, waive=True)
+    nudges.on_commit("billing.tasks.settle_attempts")
     return True

@@ -50,7 +50,7 @@ def of_request(request: HttpRequest, version: PlanVersion, vendor: Vendor) -> Ar
         currency=price.currency if price else asked.get("currency", "").upper(),
         coupon=asked.get("coupon", "")[:60],
         email=asked.get("email", "")[:254],
-        external_id=asked.get("external_id", "")[:200],
+        external_id=asked.get("external_id", "").replace("\0", "")[:200],
         return_url=return_url if returns.is_allowed(return_url, vendor.return_hosts) else "",
     )
 

@@ -13,7 +13,7 @@ from billing.gateways import AnswerLost, words
 from billing.models import Customer, Invoice
 from billing.queries import portal
 from billing.views import cards
-from billing.views.hosted import FRAME, private
+from billing.views.hosted import FRAME, private, refused
 from gtm.shared import db, languages, links
 from gtm.shared.errors import DomainError
 from gtm.shared.flooding import is_flooded
@@ -30,7 +30,10 @@ def show(request: HttpRequest, token: str) -> HttpResponse:
     except (links.LinkInvalid, links.LinkExpired, Customer.DoesNotExist):
         return private(render(request, "billing/hosted_unknown.html", FRAME, status=404))
     languages.prefer(request, payer.preferred_locale)
-    return private(_page(request, payer, token))
+    try:
+        return private(_page(request, payer, token))
+    except DomainError as refusal:  # such as a gateway without a key
+        return private(refused(request, refusal))
 
 
 def _page(request: HttpRequest, payer: Customer, token: str) -> HttpResponse:

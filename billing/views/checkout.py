@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from billing import buyers, checkout, gateways, returns, wording
 from billing.checkout_summary import order_of
 from billing.forms import CheckoutForm, add_on_field
-from billing.gateways import AnswerLost, Gateway, words
+from billing.gateways import AnswerLost, Gateway, GatewayUnavailable, words
 from billing.models import Coupon, Customer, Plan, PlanVersion, Price, TaxRate
 from billing.purchase import ADDRESS, Purchase, needs_card, trial_days_of
 from billing.queries import shop
@@ -75,6 +75,9 @@ def show(request: HttpRequest, plan: str) -> HttpResponse:
         raise Http404 from None
     except links.LinkExpired:
         return _expired(request, plan)
+    except GatewayUnavailable:
+        text = words.of("gateway_unreachable")
+        return render(request, "billing/confirmed.html", {"title": _("Not just now"), "text": text}, status=503)
     if (closed := _closed(request, sale)) is not None:
         return closed
     if cards.wants_setup(request):
@@ -103,7 +106,9 @@ def _is_flooded(request: HttpRequest, page: str) -> bool:
 
 
 def _sale(request: HttpRequest, plan: str) -> Sale:
-    """Raises Http404 for a plan that can't be bought alone, and LinkInvalid and LinkExpired for a session's link."""
+    """Raises Http404 for a plan that can't be bought alone, LinkInvalid and LinkExpired for a session's link, and
+    GatewayUnavailable.
+    """
     found = shop.current_versions(Plan.objects.for_sale().filter(code=plan))
     vendor = vendors.current()
     if not found:

@@ -111,7 +111,7 @@ def preview(request: HttpRequest, member: Member, subscription: str) -> HttpResp
 def _chosen(request: HttpRequest, subscription: Subscription) -> Choice:
     """Raises Invalid for what is no choice."""
     if request.GET.get("plan"):
-        text = {name: request.GET.get(name, "") for name in NAMED}
+        text = {name: request.GET.get(name, "").replace("\0", "") for name in NAMED}
         seats = int(text["seats"]) if text["seats"].isascii() and text["seats"].isdecimal() else None
         interval = text["interval"] if text["interval"] in shop.INTERVALS else ""
         return Choice(text["plan"], interval, seats)

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from billing import balances, checkout
+from billing import attempts, balances, checkout, confirmations
 from billing.checkout_summary import order_of
 from billing.models import Checkout, Customer, Invoice, PlanVersion, Subscription, TaxRate
 from billing.purchase import Purchase
 from billing.queries import entitlements_of
-from gtm.shared import ids
+from gtm.shared import db, ids
 from gtm.shared.errors import Conflict
 from gtm.shared.models import User
 from tests import world
@@ -84,6 +84,18 @@ class TestComplete:
         with pytest.raises(Conflict) as refusal:
             checkout.complete(purchase=purchase(version, id=bought.id, user=zoe), at=JAN_1)
         assert refusal.value.code == "not_yours"
+
+    def test_an_order_that_was_changed_leaves_nothing_to_confirm(self, version: PlanVersion) -> None:
+        """Else its payment is confirmed in the other tab, beside that of the order as it is now."""
+        first = checkout.complete(purchase=purchase(version, card="pm_card_authenticationRequired"), at=JAN_1)
+        begun = purchase(version, id=first.checkout.pk, user=first.user, interval="year")
+        assert checkout.complete(purchase=begun, at=JAN_1).subscription.status == Subscription.Status.ACTIVE
+        assert attempts.settle_stale(at=db.now()) == 1
+        assert first.confirm is not None
+        assert confirmations.action(first.confirm) is None
+        confirmations.answer(payment=first.confirm, accepted=True, at=JAN_1)
+        first.confirm.refresh_from_db()
+        assert (first.confirm.status, first.confirm.failure_code) == ("failed", "superseded")
 
     def test_what_was_bought_another_way_passes_for_no_checkout(self, version: PlanVersion) -> None:
         """Else somebody comes back to the vendor's product with its word that this plan is paid."""

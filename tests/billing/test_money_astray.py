@@ -3,7 +3,6 @@
 from datetime import datetime, timedelta
 
 import pytest
-from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 
@@ -207,7 +206,7 @@ def test_a_card_of_somebody_else_stops_no_run(acme: Customer) -> None:
     assert Invoice.objects.filter(customer=subscription.payer, status="open").count() == 1
 
 
-def test_nobody_tries_out_cards_by_the_pages_of_a_payer(client: Client, acme: Customer, monkeypatch) -> None:
+def test_nobody_tries_out_cards_by_the_pages_of_a_payer(client: Client, acme: Customer, settings, monkeypatch) -> None:
     monkeypatch.setattr(cards, "FOR_ONE_PAYER", "2/h")
     client.force_login(makers.member(acme, "ann@acme.example"))
     page = hosted.card_url(acme.pk, at=db.now()).removeprefix(settings.BASE_URL)
@@ -224,3 +223,22 @@ def test_money_is_not_recorded_for_days_to_come_nor_in_books_that_are_closed(acm
             payments.record_manual(**terms, paid_at=paid_at)
         assert refusal.value.attr == "paid_at"
     assert payments.record_manual(**terms, paid_at=JAN_1 + 2 * DAY).paid_at == JAN_1 + 2 * DAY
+
+
+def test_without_a_key_the_pages_say_so(client: Client, acme: Customer, settings) -> None:
+    """A customer for tests, beside a live key, where there is no key for tests."""
+    settings.STRIPE_SECRET_KEY, settings.STRIPE_TEST_SECRET_KEY = "sk_live_none", ""
+    Customer.objects.update(test_mode=True)
+    client.force_login(makers.member(acme, "ann@acme.example"))
+    pages = [hosted.card_url(acme.pk, at=db.now()).removeprefix(settings.BASE_URL), "/checkout/pro/"]
+    assert [client.get(page).status_code for page in pages] == [409, 503]
+
+
+def test_what_no_database_can_hold_is_no_plan(client: Client, acme: Customer) -> None:
+    subscription = makers.subscribed(acme, plan=Plan.objects.get(), at=db.now())
+    client.force_login(makers.member(acme, "ann@acme.example"))
+    page = reverse("portal_change_preview", args=[acme.public_id, subscription.public_id])
+    assert client.get(page, {"plan": "a\0b"}).status_code == 400
+    typed = {"name": "B", "email": "b@b.example", "password": "correct horse battery", "country": "US"}
+    form = dict(Client().get("/checkout/pro/").context["form"].initial) | typed | {"card": "pm_card_visa"}
+    assert Client().post("/checkout/pro/?external_id=a%00b", form).status_code == 302
