@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.db.models import Q
 
-from billing import attempts, disputes, gateways, payment_methods, refunds, transfers
+from billing import attempts, disputes, gateways, payment_methods, payments, refunds, transfers
 from billing.models import GatewayCustomer, GatewayEvent, Payment, PaymentAttempt, PaymentMethod, Refund
 
 Status = GatewayEvent.Status
@@ -92,8 +92,11 @@ def _charge_refunded(event: GatewayEvent, at: datetime) -> Outcome:
 
 def _dispute(event: GatewayEvent, at: datetime) -> Outcome:
     charge = str(event.payload.get("payment_intent") or event.payload.get("charge") or "")
-    if not Payment.objects.filter(gateway=event.gateway, gateway_reference=charge).exists():
+    payment = Payment.objects.filter(gateway=event.gateway, gateway_reference=charge).first()
+    if payment is None:
         return _not_ours("payment")
+    if payment.is_going:  # its success comes later, or never: what isn't paid yet can't be taken back
+        payments.refresh(payment=payment, at=at)
     seen = gateways.named(event.gateway).dispute(reference=event.object_id)
     disputes.record(gateway=event.gateway, seen=seen, at=at)
     return DONE

@@ -3,7 +3,8 @@
 import pytest
 from django.db import transaction
 
-from billing import balances, customers, disputes, payments, refunds, settlement, subscriptions, transfers
+from billing import attempts, balances, customers, disputes, payments, refunds, settlement, subscriptions, transfers
+from billing.gateways import ChargeResult
 from billing.models import (
     Allocation,
     Dispute,
@@ -11,6 +12,7 @@ from billing.models import (
     GatewayCustomer,
     Invoice,
     Payment,
+    PaymentAttempt,
     PaymentMethod,
     Plan,
     Refund,
@@ -68,6 +70,17 @@ def facts(prefix: str) -> list[str]:
 
 
 class TestDispute:
+    def test_that_is_told_before_the_success_is_no_less_one(self, acme, double, bank):
+        customers.attach_payment_method(customer=acme, gateway_token=double.card(), at=JAN_1)
+        attempt = attempts.begin(invoices=[makers.invoiced(acme, 4900, at=db.now())], at=db.now())
+        taken = attempts.call(attempt)
+        attempts.settle(attempt=attempt, result=ChargeResult("processing", taken.reference), at=db.now())
+        bank(Payment.objects.get(), "needs_response", "created")
+        attempts.refresh(attempt=PaymentAttempt.objects.get(), at=db.now())
+        invoice, payment = Invoice.objects.get(), Payment.objects.get()
+        assert (payment.status, payment.amount_disputed) == ("succeeded", 4900)
+        assert (invoice.status, invoice.amount_due) == ("open", 4900)
+
     def test_opens_the_invoice_again_until_it_is_won(self, acme, paid, bank):
         dispute = bank(paid, "needs_response", "created")
         invoice = Invoice.objects.get()
