@@ -16,7 +16,6 @@ from billing import cancellation, dunning, dunning_cases, pauses, payments, sett
 from billing.dunning import Action
 from billing.dunning_cases import Kind, Status
 from billing.models import (
-    CollectionMethod,
     Customer,
     DunningCase,
     DunningStep,
@@ -223,8 +222,8 @@ def _apply(concerned: Sequence[Subscription], final: str, *, origin: str, at: da
 
 
 def _by_card(case: DunningCase) -> Sequence[Subscription]:
-    theirs = dunning_cases.behind(dunning_cases.failing(case))
-    found = theirs.filter(collection_method=CollectionMethod.CHARGE_AUTOMATICALLY)
+    """What is behind by card, though it be billed on terms since: those come with its next invoice."""
+    found = dunning_cases.behind(dunning_cases.failing(case))
     return list(found.select_for_update(of=("self",), no_key=True))
 
 

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from billing import attempts, disputes, dunning_runs, hosted, payments, refunds, runs, subscriptions
+from billing import attempts, collection, disputes, dunning_runs, hosted, payments, refunds, runs, subscriptions
 from billing.gateways import SeenDispute
 from billing.models import (
     Customer,
@@ -101,6 +101,18 @@ def test_a_debit_that_takes_days_leaves_its_case_open_and_its_days_as_they_are(a
     ]
     subscription.refresh_from_db()
     assert (case.status, subscription.status) == ("exhausted", "canceled")
+
+
+def test_who_switches_to_invoices_is_not_rid_of_what_the_card_owes(acme: Customer) -> None:
+    subscription = makers.subscribed(acme, plan=Plan.objects.get())
+    makers.card(acme, DECLINED, at=JAN_1 + DAY)
+    runs.bill_due(at=FEB_1)
+    acme = collection.allow(customer=acme, methods=["send_invoice"], reason=collection.AGREED, at=FEB_1)
+    collection.switch(customer=acme, method="send_invoice", at=FEB_1 + DAY)
+    for day in (1, 3, 7, 14):
+        dunning_runs.run_due(at=FEB_1 + day * DAY)
+    subscription.refresh_from_db()
+    assert (subscription.collection_method, subscription.status) == ("send_invoice", "canceled")
 
 
 def test_a_bill_whose_payment_is_lost_is_asked_for_again_with_time_to_pay(acme: Customer) -> None:
