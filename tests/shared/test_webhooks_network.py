@@ -1,7 +1,6 @@
 """Where a request really goes: private, redirected and rebound addresses learn nothing; slow ones are given up."""
 
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,10 +131,7 @@ class TestAnswers:
     def test_dripping_ends_too(self) -> None:
         with listening() as receiver:
             receiver.drip = 0.05
-            began = time.monotonic()
-            answer = send(receiver.url, exchange_seconds=0.3)
-            assert not answer.is_success
-            assert time.monotonic() - began < 2
+            assert send(receiver.url, exchange_seconds=0.3).error.startswith("No answer within")
 
     def test_a_closed_port_is_said(self) -> None:
         assert send("http://127.0.0.1:1/").error.startswith("ConnectionRefusedError")

@@ -29,7 +29,7 @@ from tests.crm import makers as crm
 from tests.running import Processes, Started, wait_until
 from tests.smtp import PostOffice, post_office
 
-SOON = 10
+SOON = 60
 ANN = "ann@vendor.example"
 PERIOD_LEFT = timedelta(seconds=45)
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
