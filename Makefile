@@ -8,19 +8,26 @@ ARGS ?=
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes
 SUPPORTED = import sys; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: run test lint format browser
+.PHONY: run test lint style format browser
 .DELETE_ON_ERROR:
 
 run: .venv/.requirements
 	@exec .venv/bin/python manage.py up
 
-test: .venv/.requirements-dev lint browser
-	@exec .venv/bin/python -m pytest -n 2 --dist loadgroup $(ARGS)
+# Types are checked beside the tests, some of which wait for processes and browsers; three workers keep two cores busy.
+test: .venv/.requirements-dev style browser
+	@types=$$(mktemp); trap 'kill $$checking 2>/dev/null; rm -f $$types' EXIT; trap 'exit 130' INT TERM; \
+	.venv/bin/python -m mypy >$$types 2>&1 & checking=$$!; \
+	.venv/bin/python -m pytest -n 3 --dist loadgroup $(ARGS); result=$$?; \
+	wait $$checking || { cat $$types; exit 1; }; \
+	exit $$result
 
-lint: .venv/.requirements-dev
+lint: style
+	.venv/bin/python -m mypy
+
+style: .venv/.requirements-dev
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
-	.venv/bin/python -m mypy
 	.venv/bin/lint-imports
 
 format: .venv/.requirements-dev

@@ -60,6 +60,12 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.pop("DJANGO_SETTINGS_MODULE", None)  # or xdist's workers would read the settings before they get here
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long comes first, so that no worker is left alone with it at the end."""
+    items.sort(key=lambda item: not item.get_closest_marker("slow"))
+
+
 def pytest_collection_finish() -> None:
     """What was imported and collected lives as long as the run: the collector needn't look at it again and again."""
     gc.collect()
