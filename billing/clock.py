@@ -14,6 +14,7 @@ from billing import (
     payments,
     refunds,
     runs,
+    sandbox_disputes,
     subscriptions,
     trial_prompts,
 )
@@ -61,6 +62,7 @@ def next_due(*, clock: TestClock) -> datetime | None:
         next_bill(clock=clock),
         dunning_runs.next_due(test_clock=clock),
         expiring_cards.next_due(test_clock=clock),
+        clock.frozen_time if sandbox_disputes.coming(test_clock=clock).exists() else None,
         clock.frozen_time if refunds.waiting(test_clock=clock).exists() else None,
         announcements.next_due(test_clock=clock),
         trial_prompts.next_due(test_clock=clock),
@@ -90,6 +92,7 @@ def run_due(*, clock: TestClock, at: datetime) -> None:
     announcements.announce_due(at=at, test_clock=clock)
     trial_prompts.show_due(at=at, test_clock=clock)
     bill_due(clock=clock, at=at)
+    sandbox_disputes.open_due(at=at, test_clock=clock)
     dunning_runs.run_due(at=at, test_clock=clock)
     expiring_cards.tell_due(at=at, test_clock=clock)
     refunds.send_pending(test_clock=clock)

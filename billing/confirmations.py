@@ -8,7 +8,7 @@ from django.urls import reverse
 from billing import gateways, payments
 from billing.gateways import Action
 from billing.gateways.sandbox import SandboxGateway
-from billing.models import Payment, PaymentAttempt
+from billing.models import Invoice, Payment, PaymentAttempt, PaymentMethod
 from gtm.shared import links
 
 PAYMENT = "payment"
@@ -24,6 +24,14 @@ def waiting(payment: Payment) -> PaymentAttempt | None:
     """The attempt that its holder can still confirm."""
     found = payment.attempts.filter(status=PaymentAttempt.Status.REQUIRES_ACTION).select_related("payment_method")
     return found.order_by("-created_at", "-id").first()
+
+
+def asked_of(method: PaymentMethod) -> Payment | None:
+    """The payment of something open that this method's holder can still confirm."""
+    asked = PaymentAttempt.objects.filter(payment_method=method, status=PaymentAttempt.Status.REQUIRES_ACTION)
+    found = asked.filter(invoices__status=Invoice.Status.OPEN).select_related("payment")
+    attempt = found.order_by("-created_at", "-id").first()
+    return attempt.payment if attempt else None
 
 
 def action(payment: Payment) -> Action | None:

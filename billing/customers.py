@@ -1,20 +1,21 @@
 """Customers: who uses and who pays, and how they pay."""
 
 import uuid
+from collections.abc import Iterable
 from copy import copy
 from datetime import datetime
 from typing import Any
 
 from babel import Locale, UnknownLocaleError
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 from stdnum import get_cc_module
 from stdnum.eu import vat
 from stdnum.exceptions import InvalidChecksum, ValidationError
 
-from billing import dunning_cases, gateways, tax
+from billing import dunning_cases, gateways, parking, tax
 from billing.models import (
     Customer,
     CustomerBalance,
@@ -24,9 +25,9 @@ from billing.models import (
     Subscription,
     TaxRate,
 )
-from gtm.shared import countries, db, money, outbox, periods, saving
+from gtm.shared import bulk, countries, db, money, outbox, periods, saving
 from gtm.shared.errors import Conflict, Invalid
-from gtm.shared.models import write
+from gtm.shared.models import Event, write
 
 ADDRESS_FIELDS = ("line1", "line2", "city", "postal_code", "state", "country")
 MAX_NET_TERMS_DAYS = 365
@@ -102,7 +103,7 @@ def change(*, customer: Customer, at: datetime, **changes: Any) -> Customer:
             data={"changed": sorted(previous)},
             previous=_plain(told),
         )
-    return customer
+    return parking.on_changed(customer, previous, at=at)
 
 
 def _has_bought(customer: Customer) -> bool:
@@ -117,10 +118,36 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
     return {name: getattr(value, "public_id", value) for name, value in values.items()}
 
 
-def record_managed(*, account_id: uuid.UUID, managed: bool) -> None:
-    """Note whether somebody looks after the account's customers: dunning tells that person, and cuts nothing off."""
-    theirs = Customer.objects.filter(account_id=account_id).exclude(managed=managed)
-    theirs.update(managed=managed, updated_at=Now())
+@transaction.atomic
+def record_care(*, account_ids: Iterable[uuid.UUID] | QuerySet[Any], at: datetime, **written: Any) -> int:
+    """Write down how the accounts' customers are dunned; return for how many that is new.
+
+    ``managed``: whether somebody looks after them, who is told first and for whom nothing is cut off;
+    ``dunning_policy``: the code of their segment's policy, empty where it has none.
+    """
+    theirs = Customer.objects.filter(account_id__in=account_ids).exclude(**written).order_by("pk")
+    found = list(theirs.select_for_update(of=("self",), no_key=True))
+    facts = [_changed(customer, written, at=at) for customer in found]
+    bulk.update(Customer, found, [*written, "version", "updated_at"])
+    outbox.publish_many(facts)
+    return len(found)
+
+
+def _changed(customer: Customer, values: dict[str, Any], *, at: datetime) -> Event:
+    """Set what differs, and the fact that tells so."""
+    previous = {name: getattr(customer, name) for name in values if getattr(customer, name) != values[name]}
+    for name in previous:
+        setattr(customer, name, values[name])
+    customer.touch()
+    return outbox.fact(
+        "billing.customer.changed",
+        customer,
+        at=at,
+        customer_id=customer.pk,
+        account_id=customer.account_id,
+        data={"changed": sorted(previous), **{name: values[name] for name in previous}},
+        previous=previous,
+    )
 
 
 def record_account(*, customer_id: uuid.UUID, account_id: uuid.UUID) -> None:
@@ -200,7 +227,8 @@ def keep(method: PaymentMethod, *, at: datetime) -> PaymentMethod:
         test_clock_id=customer.test_clock_id,
         data={"kind": method.kind, "brand": method.brand, "default": method.is_default},
     )
-    dunning_cases.on_new_method(payer=customer, at=at)
+    if method.is_default:
+        dunning_cases.on_new_method(payer=customer, at=at)
     return method
 
 

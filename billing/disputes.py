@@ -128,7 +128,10 @@ def _follow(dispute: Dispute, held: _Held, seen: SeenDispute, at: datetime) -> N
 
 
 def _dun(dispute: Dispute, held: _Held, at: datetime) -> None:
-    """What is open by it is asked for again, now that nobody argues any more."""
+    """What is open by it is asked for again, now that nobody argues any more.
+
+    A card whose holder had the money taken back isn't charged again; an account without funds, that day, may be.
+    """
     for invoice in held.invoices:
         if invoice.status == Invoice.Status.OPEN and invoice.collection_method == CollectionMethod.SEND_INVOICE:
             dunning_cases.ask_again(invoice=invoice, at=at)
@@ -137,7 +140,7 @@ def _dun(dispute: Dispute, held: _Held, at: datetime) -> None:
                 invoice=invoice,
                 subscriptions=settlement.on(invoice, held.subscriptions),
                 failure_code=dispute.reason or _code(dispute),
-                hard=declines.is_hard(dispute.reason),
+                hard=dispute.kind != Kind.RETURN or declines.is_hard(dispute.reason),
                 at=at,
             )
 

@@ -35,7 +35,17 @@ _BEGINNING = InvoiceLine.objects.filter(invoice=OuterRef("pk"), subscription__st
 # --- what is owed ------------------------------------------------------------------------------
 def failing(case: DunningCase) -> QuerySet[Invoice]:
     """Its open invoices whose charge failed."""
-    cards = _owed(case).filter(collection_method=CollectionMethod.CHARGE_AUTOMATICALLY)
+    return _failed(_owed(case))
+
+
+def failing_of(payer: Customer) -> QuerySet[Invoice]:
+    """What is charged at once when the payer gives another payment method."""
+    theirs = Invoice.objects.filter(dunning_case__payer=payer, dunning_case__status=Status.OPEN)
+    return _failed(_undisputed(theirs))
+
+
+def _failed(owed: QuerySet[Invoice]) -> QuerySet[Invoice]:
+    cards = owed.filter(collection_method=CollectionMethod.CHARGE_AUTOMATICALLY)
     return cards.filter(payment_status__in=_FAILED)
 
 
@@ -45,10 +55,13 @@ def on_terms(case: DunningCase) -> QuerySet[Invoice]:
 
 
 def _owed(case: DunningCase) -> QuerySet[Invoice]:
-    """What its bank disputes waits until that is decided."""
-    owed = Invoice.objects.filter(dunning_case=case, status=Invoice.Status.OPEN)
+    return _undisputed(Invoice.objects.filter(dunning_case=case))
+
+
+def _undisputed(invoices: QuerySet[Invoice]) -> QuerySet[Invoice]:
+    """Those that are open. What its bank disputes waits until that is decided."""
     disputed = Dispute.objects.open().filter(payment__allocations__invoice=OuterRef("pk"))
-    return owed.exclude(Exists(disputed)).order_by("due_date", "pk")
+    return invoices.filter(status=Invoice.Status.OPEN).exclude(Exists(disputed)).order_by("due_date", "pk")
 
 
 def behind(invoices: Iterable[Invoice]) -> QuerySet[Subscription]:

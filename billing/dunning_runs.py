@@ -54,13 +54,13 @@ def next_due(*, test_clock: TestClock) -> datetime | None:
     return min((at for at in (first, waiting.order_by("finalized_at").first()) if at is not None), default=None)
 
 
-def retry(*, payer: Customer, at: datetime) -> None:
+def retry(*, payer: Customer, on_session: bool = False, at: datetime) -> None:
     """Charge now what failed, to the method that was just given, and do nothing else. Not in a transaction."""
     for case in DunningCase.objects.filter(payer=payer, status=Status.OPEN, retry_at__isnull=False):
-        work(case=case, at=at, rest=False)
+        work(case=case, at=at, rest=False, on_session=on_session)
 
 
-def work(*, case: DunningCase, at: datetime, rest: bool = True) -> None:
+def work(*, case: DunningCase, at: datetime, rest: bool = True, on_session: bool = False) -> None:
     """Do what is due in one case: try the card first, then the ``rest``. Not in a transaction.
 
     A payer whose test clock has begun to advance, or a case that somebody else works on, is left for the next time.
@@ -68,7 +68,7 @@ def work(*, case: DunningCase, at: datetime, rest: bool = True) -> None:
     try:
         tries = _take(case, at)
         if tries:
-            payments.collect_all(invoices=list(dunning_cases.failing(case)), at=at)
+            payments.collect_all(invoices=list(dunning_cases.failing(case)), on_session=on_session, at=at)
         _finish(case, tries, at, rest=rest)
     except DomainError as refusal:
         log.warning("dunning_not_done", case=case.public_id, code=refusal.code)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.db.models import Q
 
-from billing import attempts, disputes, gateways, payment_methods, payments, refunds, transfers
+from billing import disputes, gateways, lost_answers, payment_methods, payments, refunds, transfers
 from billing.models import GatewayCustomer, GatewayEvent, Payment, PaymentAttempt, PaymentMethod, Refund
 
 Status = GatewayEvent.Status
@@ -28,7 +28,7 @@ def _charge(event: GatewayEvent, at: datetime) -> Outcome:
     attempt = _attempt_of(event)
     if attempt is None:
         return _not_ours("charge")
-    attempts.refresh(attempt=attempt, reference=event.object_id, at=at)
+    lost_answers.refresh(attempt=attempt, reference=event.object_id, at=at)
     return DONE
 
 
@@ -54,7 +54,8 @@ def _setup(event: GatewayEvent, at: datetime) -> Outcome:
     customer = _customer_of(event)
     if customer is None:
         return _not_ours("setup")
-    payment_methods.take(customer=customer.customer, given=event.object_id, at=at)
+    default = payment_methods.is_default_wished(event.payload.get("metadata"))
+    payment_methods.learn(customer=customer.customer, given=event.object_id, default=default, at=at)
     return DONE
 
 

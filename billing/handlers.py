@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from billing import attempts, confirmations, dunning_cases, hosted, notice_words, notices, phases
+from billing import attempts, confirmations, declines, dunning_cases, hosted, notice_words, notices, phases
 from billing.gateways import words
 from billing.models import (
     Allocation,
@@ -102,10 +102,16 @@ def _payment_stuck(event: Event, template: str) -> None:
         "currency": event.data["currency"],
         "reason": partial(words.of, "" if code == attempts.NoPaymentMethod.code else code),
         "next_attempt": invoices[0].next_payment_attempt,
+        "card_url": hosted.card_url(invoices[0].customer_id, at=db.now()) if _needs_card(code) else "",
         "pay_url": _confirm_url(payment) if payment and template == "action_required" else _url(invoices[0]),
         "facts": partial(notice_words.of_failed, payment, invoices),
     }
     _send(template, invoices[0].customer, event, context)
+
+
+def _needs_card(code: str) -> bool:
+    """Whether only another card helps: this one isn't tried again."""
+    return code == attempts.NoPaymentMethod.code or declines.is_hard(code)
 
 
 def _confirm_url(payment: Payment) -> str:

@@ -1,5 +1,6 @@
 """Customers that can't be billed: left out of bill runs with the reason, until somebody has seen to it."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 import structlog
@@ -7,6 +8,7 @@ from django.db import DatabaseError, transaction
 from django.utils.translation import gettext as _
 
 from billing.models import Customer
+from billing.taxation import PlaceUnknown
 from gtm.shared import db, outbox
 from gtm.shared.errors import Conflict, DomainError
 from gtm.shared.models import write
@@ -23,7 +25,7 @@ def park(*, customer: Customer, error: Exception, at: datetime) -> bool:
     customer = db.lock_one(customer)
     if customer.parked_at is not None:
         return False
-    write(customer, parked_at=at, parked_reason=words(error)[:500])
+    write(customer, parked_at=at, parked_reason=words(error)[:500], parked_code=code(error)[:60])
     _tell(customer, reason=code(error), at=at)
     log.warning("customer_parked", customer=customer.public_id, code=code(error))
     return True
@@ -34,9 +36,19 @@ def unpark(*, customer: Customer, at: datetime) -> Customer:
     """Take the payer into runs again: the next one bills all it has missed."""
     customer = db.lock_one(customer)
     if customer.parked_at is not None:
-        write(customer, parked_at=None, parked_reason="")
+        write(customer, parked_at=None, parked_reason="", parked_code="")
         _tell(customer, reason="", at=at)
     return customer
+
+
+def on_changed(customer: Customer, names: Collection[str], *, at: datetime) -> Customer:
+    """Its own details were what held it up: the next run tries them, and parks it again where they won't do."""
+    if customer.parked_code == PlaceUnknown.code and not _OF_PLACE.isdisjoint(names):
+        return unpark(customer=customer, at=at)
+    return customer
+
+
+_OF_PLACE = frozenset({"country", "billing_address", "tax_id", "tax_exempt", "tax_rates"})
 
 
 def require_billable(payer: Customer, *, attr: str | None = None) -> None:

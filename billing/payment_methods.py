@@ -6,32 +6,50 @@ gateway's webhook tells the same: whoever comes first keeps the method, the othe
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from billing import customers, gateways
+from billing import customers, dunning_cases, gateways
 from billing.gateways import AttachedMethod, MethodRefused, Setup, UnknownToken, words
 from billing.models import Customer, PaymentMethod
 from gtm.shared import db, outbox
-from gtm.shared.errors import Conflict
 
 _SHOWN = ("brand", "last4", "exp_month", "exp_year", "country", "fingerprint", "mandate_reference")
 
 
-def begin(*, customer: Customer, kinds: Sequence[str] = (PaymentMethod.Kind.CARD,)) -> Setup:
-    """Let the page take a card for the customer, or another of the ``kinds``.
+def begin(*, customer: Customer, kinds: Sequence[str] = (PaymentMethod.Kind.CARD,), default: bool = True) -> Setup:
+    """Let the page take a card for the customer, or another of the ``kinds``; as the default, should nobody come back.
 
     Raises AnswerLost and GatewayUnavailable. Not in a transaction.
     """
     gateway = gateways.of_customer(customer)
-    return gateway.create_setup(customer=customers.reference_at(gateway, customer), kinds=kinds)
+    wish = {} if default else _NOT_DEFAULT
+    return gateway.create_setup(customer=customers.reference_at(gateway, customer), kinds=kinds, metadata=wish)
+
+
+_NOT_DEFAULT = {"default": "no"}
+
+
+def is_default_wished(metadata: Any) -> bool:
+    """By what a setup was begun with, as the gateway tells it."""
+    return not (isinstance(metadata, dict) and metadata.items() >= _NOT_DEFAULT.items())
 
 
 def take(*, customer: Customer, given: str, default: bool = True, at: datetime) -> PaymentMethod:
     """Keep what the page has brought: the reference of a setup or, on the sandbox, a test method's token.
 
-    A setup that is brought twice is one method. Raises UnknownToken for what isn't this customer's, MethodRefused with
+    A setup that is brought twice, or that a webhook has told of already, is one method. Raises as ``learn`` does.
+    """
+    method = learn(customer=customer, given=given, default=default, at=at)
+    return make_default(method=method, at=at) if default and not method.is_default else method
+
+
+def learn(*, customer: Customer, given: str, default: bool = True, at: datetime) -> PaymentMethod:
+    """The same, told by a webhook: what is kept already is left as it is, as another one may have been chosen since.
+
+    Raises UnknownToken for what isn't this customer's, MethodRefused with
     the reason where the bank said no, AnswerLost and GatewayUnavailable. Not in a transaction.
     """
     gateway = gateways.of_customer(customer)
@@ -49,16 +67,15 @@ def take(*, customer: Customer, given: str, default: bool = True, at: datetime) 
 
 @transaction.atomic
 def make_default(*, method: PaymentMethod, at: datetime) -> PaymentMethod:
-    """Charge this one from now on. Raises Conflict for one that was taken away."""
+    """Charge this one from now on, and what had failed at once. One that was taken away meanwhile stays so."""
     customer = db.lock_one(method.customer)
     method = db.lock_one(method)
-    if method.detached_at is not None:
-        raise Conflict(_("This payment method was removed."), code="method_detached")
-    if not method.is_default:
+    if method.detached_at is None and not method.is_default:
         PaymentMethod.objects.filter(customer=customer, is_default=True).update(is_default=False)
         method.is_default = True
         method.save(update_fields=["is_default"])
         _tell(method, "changed", at=at, changed=["is_default"])
+        dunning_cases.on_new_method(payer=customer, at=at)
     return method
 
 

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from billing import attempts, dunning_cases, entities, settlement, standing
+from billing import attempts, dunning_cases, entities, lost_answers, settlement, standing
 from billing.attempts import NoPaymentMethod
 from billing.models import (
     CollectionMethod,
@@ -33,18 +33,26 @@ Status = Payment.Status
 
 # --- by card -----------------------------------------------------------------------------------
 def collect(
-    *, invoice: Invoice, at: datetime, payment_method: PaymentMethod | None = None, on_session: bool = False
+    *,
+    invoice: Invoice,
+    at: datetime,
+    payment_method: PaymentMethod | None = None,
+    on_session: bool = False,
+    make_default: bool = False,
 ) -> Payment:
     """Charge the card for what is due on an open invoice, and settle it by the gateway's answer.
 
     The method is the given one, else the subscription's, else the payer's default. A refused card raises nothing: see
     the payment's ``status`` and ``failure_code``; nor does an answer that is lost, which leaves the payment pending for
-    the janitor. With ``on_session`` the payer is there and may be asked to confirm (``requires_action``). Raises
-    NoPaymentMethod, and Conflict where nothing is due or a payment is under way, or where what would begin by it has
-    its usage billed by another subscription meanwhile (``meter_in_use``). Not in a transaction: the attempt must be
-    committed before the gateway is called.
+    the janitor. With ``on_session`` the payer is there and may be asked to confirm (``requires_action``); with
+    ``make_default`` the method pays later invoices too, once it has paid this one. Raises NoPaymentMethod, and Conflict
+    where nothing is due or a payment is under way, or where what would begin by it has its usage billed by another
+    subscription meanwhile (``meter_in_use``). Not in a transaction: the attempt must be committed before the gateway is
+    called.
     """
-    return collect_many(invoices=[invoice], at=at, payment_method=payment_method, on_session=on_session)
+    return collect_many(
+        invoices=[invoice], at=at, payment_method=payment_method, on_session=on_session, make_default=make_default
+    )
 
 
 def collect_many(
@@ -53,6 +61,7 @@ def collect_many(
     at: datetime,
     payment_method: PaymentMethod | None = None,
     on_session: bool = False,
+    make_default: bool = False,
 ) -> Payment:
     """Charge the card once for all that is due on several open invoices of one payer, entity and currency.
 
@@ -60,8 +69,10 @@ def collect_many(
     """
     if not invoices:
         raise Invalid("Name what is to be paid.", attr="invoices")
-    attempts.give_up_waiting(invoices=invoices, at=at)
-    attempt = attempts.begin(invoices=invoices, at=at, payment_method=payment_method, on_session=on_session)
+    lost_answers.give_up_waiting(invoices=invoices, at=at)
+    attempt = attempts.begin(
+        invoices=invoices, at=at, payment_method=payment_method, on_session=on_session, make_default=make_default
+    )
     return attempts.send(attempt=attempt, at=at)
 
 
@@ -73,7 +84,7 @@ def refresh(*, payment: Payment, at: datetime) -> Payment:
     under_way = [attempts.Attempt.LIVE, attempts.Attempt.REQUIRES_ACTION]
     found = payment.attempts.filter(status__in=under_way).select_related("payment", "payment_method")
     attempt = found.order_by("-created_at", "-id").first()
-    return attempts.refresh(attempt=attempt, at=at) if attempt else payment
+    return lost_answers.refresh(attempt=attempt, at=at) if attempt else payment
 
 
 def require_method(*, payer: Customer, collection_method: str, payment_method: PaymentMethod | None) -> None:

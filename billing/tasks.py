@@ -6,15 +6,16 @@ from celery import shared_task
 
 from billing import (
     announcements,
-    attempts,
     documents,
     dunning_runs,
     expiring_cards,
     gateway_events,
+    lost_answers,
     partitions,
     portal_sessions,
     refunds,
     runs,
+    sandbox_disputes,
     subscriptions,
     trial_prompts,
 )
@@ -41,7 +42,7 @@ def collect_due(**kwargs: Any) -> None:
 def settle_attempts(**kwargs: Any) -> None:
     """Find out what became of charges whose answer never came."""
     with pulse.job("settle attempts"):
-        attempts.settle_stale(at=db.now())
+        lost_answers.settle_stale(at=db.now())
 
 
 @shared_task
@@ -96,9 +97,10 @@ def make_partitions(**kwargs: Any) -> None:
 
 @shared_task
 def process_gateway_events(**kwargs: Any) -> None:
-    """Deal with what payment gateways have told."""
+    """Deal with what payment gateways have told; the sandbox tells of its disputes in its own way."""
     with pulse.job("process gateway events"):
         gateway_events.process_waiting(at=db.now())
+        sandbox_disputes.open_due(at=db.now())
 
 
 @shared_task

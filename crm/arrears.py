@@ -1,11 +1,11 @@
-"""Money that doesn't come from a customer whom somebody looks after: who that is, and what its owner is told."""
+"""Money that doesn't come: by which policy an account's customers are asked for it, and what its owner is told."""
 
 from datetime import datetime
 from typing import NamedTuple
 
 from billing import customers
 from billing.models import Customer, Invoice
-from crm import alerts
+from crm import alerts, policies
 from crm.models import Account, Alert, Motion
 from gtm.shared import ids
 from gtm.shared.models import Event
@@ -37,9 +37,25 @@ TELLINGS = {
 }
 
 
-def write_down(*, account: Account) -> None:
-    """Let billing know whether somebody looks after the account's customers: its owner, or the team of its queue."""
-    customers.record_managed(account_id=account.pk, managed=account.motion != Motion.SELF_SERVE)
+def write_down(*, account: Account, at: datetime) -> None:
+    """Let billing know whether somebody looks after the account's customers, its owner or the team of its queue; and
+    the dunning policy of its segment.
+    """
+    policy = policies.dunning_policy_of(policies.current_policy(at=at), account.segment)
+    managed = account.motion != Motion.SELF_SERVE
+    customers.record_care(account_ids=[account.pk], managed=managed, dunning_policy=policy, at=at)
+
+
+def write_down_policies(*, at: datetime) -> None:
+    """Another segment policy counts: the dunning policies that it names, onto the customers of each segment.
+
+    Those of test clocks follow when their account is looked at next.
+    """
+    current = policies.current_policy(at=at)
+    for segment in current.segments:
+        accounts = Account.objects.filter(segment=segment["code"], test_clock=None).values("pk")
+        named = policies.dunning_policy_of(current, segment["code"])
+        customers.record_care(account_ids=accounts, dunning_policy=named, at=at)
 
 
 def tell(*, event: Event, customer: Customer, at: datetime) -> None:

@@ -15,7 +15,7 @@ def customer_created(event: Event) -> None:
     if customer is not None:
         at = db.now_for(customer)
         account = accounts.for_customer(customer=customer, at=at)
-        arrears.write_down(account=account)
+        arrears.write_down(account=account, at=at)
         collection_policy.write_down(account=account, at=at)
 
 
@@ -40,15 +40,23 @@ def _review(event: Event) -> None:
     customer = _customer(event)
     if customer is not None:
         at = db.now_for(customer)
-        collection_policy.write_down(account=accounts.review(customer=customer, at=at), at=at)
+        account = accounts.review(customer=customer, at=at)
+        arrears.write_down(account=account, at=at)
+        collection_policy.write_down(account=account, at=at)
 
 
 def motion_decided(event: Event) -> None:
     """Whether somebody looks after its customers; who is helped to buy may choose how to pay."""
     account = Account.objects.filter(pk=event.object_id).first()
     if account is not None:
-        arrears.write_down(account=account)
-        collection_policy.write_down(account=account, at=db.now_for(account))
+        at = db.now_for(account)
+        arrears.write_down(account=account, at=at)
+        collection_policy.write_down(account=account, at=at)
+
+
+def policy_published(event: Event) -> None:
+    """Its segments may name other dunning policies; accounts are decided again by the nightly review."""
+    arrears.write_down_policies(at=db.now())
 
 
 def upgraded_large(event: Event) -> None:

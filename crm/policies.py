@@ -8,6 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max
 
+from billing.models import DunningPolicy
 from crm import conditions, motion
 from crm.models import Motion, Pool, Queue, Rule, Ruleset, SegmentPolicy, Team
 from gtm.shared import db, outbox
@@ -24,6 +25,7 @@ INSTALLED_SEGMENTS = (
         "engagement": "none",
         "collection_methods": ["charge_automatically"],
         "net_terms_days": None,
+        "dunning_policy": "",
     },
     {
         "code": "mid_market",
@@ -32,6 +34,7 @@ INSTALLED_SEGMENTS = (
         "engagement": "on_trigger",
         "collection_methods": ["charge_automatically", "send_invoice"],
         "net_terms_days": 30,
+        "dunning_policy": "",
     },
     {
         "code": "enterprise",
@@ -40,6 +43,7 @@ INSTALLED_SEGMENTS = (
         "engagement": "day_one",
         "collection_methods": ["send_invoice", "charge_automatically"],
         "net_terms_days": 30,
+        "dunning_policy": "",
     },
 )
 OVER_100_OR_NEEDS = {
@@ -79,6 +83,12 @@ def _newest_policy() -> SegmentPolicy | None:
 
 def _newest_ruleset() -> Ruleset | None:
     return Ruleset.objects.filter(published_at__isnull=False).order_by("-number").first()
+
+
+def dunning_policy_of(policy: SegmentPolicy, segment: str) -> str:
+    """The code of the dunning policy that a segment names; empty where the plan's or the default one holds."""
+    named = {one["code"]: one.get("dunning_policy") for one in policy.segments}
+    return named.get(segment) or ""
 
 
 def terms(policy: SegmentPolicy) -> motion.Policy:
@@ -142,6 +152,10 @@ def _check_segments(segments: Sequence[Mapping[str, Any]]) -> None:
         engagements = motion.USUAL_ENGAGEMENT.values()
         if segment.get("motion") not in Motion.values or segment.get("engagement") not in engagements:
             raise Invalid(f"Segment {segment.get('code')} has an unknown motion or engagement.", attr="segments")
+    named = {str(segment["dunning_policy"]) for segment in segments if segment.get("dunning_policy")}
+    known = DunningPolicy.objects.filter(code__in=named).values_list("code", flat=True)
+    if unknown := sorted(named - set(known)):
+        raise Invalid(f"There is no dunning policy {unknown[0]!r}.", attr="segments")
 
 
 def _check_bounds(attr: str, bounds: Sequence[int], segments: int) -> None:

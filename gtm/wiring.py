@@ -35,6 +35,7 @@ HANDLERS: dict[str, tuple[str, ...]] = {
     "billing.dunning.final_action_due": ("crm.handlers.payment_late",),
     "billing.subscription.upgraded_large": ("crm.handlers.upgraded_large",),
     "billing.quote.requested": ("crm.handlers.quote_requested",),
+    "crm.policy.published": ("crm.handlers.policy_published",),
     "crm.account.motion_decided": ("crm.handlers.motion_decided",),
     "billing.usage.recorded": ("signals.handlers.usage_recorded",),
     "billing.usage.corrected": ("signals.handlers.usage_recorded",),

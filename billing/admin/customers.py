@@ -8,7 +8,7 @@ from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from unfold.decorators import display
 
-from billing import balances, collection, customers, one_off, parking, payments
+from billing import balances, collection, customers, dunning_policies, one_off, parking, payments
 from billing.admin import addresses, customer_steps
 from billing.admin.credit_notes import EntryRows, NoteRows
 from billing.admin.customer_steps import AdjustmentForm, InvoiceForm, MoneyForm
@@ -208,7 +208,9 @@ class CustomerAdmin(PeopleSteps, OperationAdmin):
 
     def notes(self, request: HttpRequest, instance: Customer) -> list[str]:
         held = instance.balances.filter(amount__gt=0)
-        return [f"{tandem.money(one.amount, one.currency)} stand to this customer's credit." for one in held]
+        stated = [f"{tandem.money(one.amount, one.currency)} stand to this customer's credit." for one in held]
+        policy = dunning_policies.of_payers([instance])[instance.pk]
+        return [*stated, f"When money doesn't come, {policy} says what follows{_managed(instance)}."]
 
     def warnings(self, request: HttpRequest, instance: Customer) -> list[str]:
         if instance.parked_at is None:
@@ -230,3 +232,7 @@ class CustomerAdmin(PeopleSteps, OperationAdmin):
     @display(description="Billing", ordering="parked_at")
     def standing(self, customer: Customer) -> str:
         return tandem.status_badge("error", "Held up") if customer.parked_at else tandem.status_badge("ok")
+
+
+def _managed(customer: Customer) -> str:
+    return "; the owner of its account is told first" if customer.managed else ""

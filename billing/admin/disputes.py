@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from unfold.decorators import display
 
-from billing import gateway_events
+from billing import gateway_events, sandbox_disputes
 from billing.models import Dispute, GatewayEvent
 from gtm.shared import admin_columns as columns
 from gtm.shared.admin_base import ReadOnlyAdmin
@@ -34,10 +34,36 @@ class DisputeAdmin(ReadOnlyAdmin):
     reversed = columns.money("amount_reversed", "Pays for nothing now")
     lacking = columns.money("uncovered", "Of that, credit that was used already")
 
+    actions_detail = ("win", "lose")
+
     def warnings(self, request: HttpRequest, instance: Dispute) -> list[str]:
+        if sandbox_disputes.can_decide(instance):
+            return ["This is a test card's dispute. Nobody looks into it: say yourself how its bank decides."]
         if instance.status == Dispute.Status.NEEDS_RESPONSE and instance.respond_by is not None:
             return [f"Answer at the gateway before {instance.respond_by:%d %B, %H:%M} UTC, or it is lost."]
         return []
+
+    @step(
+        "Let it be won",
+        explain="The test card's bank gives the money back: it settles what is still open, and the rest is credit.",
+        done="The dispute is won.",
+        applies=sandbox_disputes.can_decide,
+        permission="money",
+        main=True,
+    )
+    def win(self, dispute: Dispute, *, at: datetime) -> None:
+        sandbox_disputes.decide(dispute=dispute, won=True, at=at)
+
+    @step(
+        "Let it be lost",
+        explain="The test card's bank keeps the money: what is open by it is asked for again, and dunning begins.",
+        done="The dispute is lost.",
+        applies=sandbox_disputes.can_decide,
+        permission="money",
+        danger=True,
+    )
+    def lose(self, dispute: Dispute, *, at: datetime) -> None:
+        sandbox_disputes.decide(dispute=dispute, won=False, at=at)
 
 
 @admin.register(GatewayEvent)

@@ -12,7 +12,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing import consumption, customers, portal_sessions, queries
+from billing import consumption, customers, dunning_runs, portal_sessions, queries
 from billing.models import Customer, Member, PaymentMethod, PortalSession
 from gtm.shared import db
 from gtm.shared.api import fields, idempotency
@@ -41,6 +41,8 @@ class CustomerSerializer(ResourceSerializer):
     """Who uses and who pays.
 
     Of `traits`, `users_count`, `employee_count`, `industry`, `domain` and `country` have a meaning; others are kept.
+    `managed` and `dunning_policy` are written by sales: whether somebody looks after the customer, and the code of its
+    segment's policy.
     """
 
     email = serializers.EmailField(required=False, allow_blank=True)
@@ -81,7 +83,10 @@ class CustomerSerializer(ResourceSerializer):
             "test_mode",
             "credit_balance",
             "account",
+            "managed",
+            "dunning_policy",
         )
+        read_only_fields = ("managed", "dunning_policy")
         create_only_fields = ("test_clock",)
 
     def get_credit_balance(self, customer: Customer) -> int:
@@ -210,7 +215,7 @@ class CustomerViewSet(Creates, Updates, ResourceViewSet):
     @extend_schema(request=NewPaymentMethodSerializer, responses={201: PaymentMethodSerializer})
     @payment_methods.mapping.post
     def attach_payment_method(self, request: Request, id: str) -> Response:  # noqa: A002 -- the address's name
-        """Keep a card or account at the gateway."""
+        """Keep a card or account at the gateway. As the default, it is charged at once for what dunning asks for."""
         data, customer = self.validated(NewPaymentMethodSerializer), self.get_object()
         method = customers.attach_payment_method(
             customer=customer,
@@ -218,6 +223,7 @@ class CustomerViewSet(Creates, Updates, ResourceViewSet):
             payment_method_id=request.idempotency_key_id,  # type: ignore[attr-defined]  # set by ApiView
             **data,
         )
+        dunning_runs.retry(payer=customer, at=db.now_for(customer))
         shown = PaymentMethodSerializer(method, context=self.get_serializer_context())
         return Response(shown.data, status=status.HTTP_201_CREATED)
 

@@ -5,9 +5,10 @@ row that was committed before: repeating the call with the same id takes the mon
 became of it. Where nobody knows whether a call took effect, it raises ``AnswerLost``: that is never a failure.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Literal, Protocol
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from gtm.shared.errors import Conflict, Invalid
 
 ChargeStatus = Literal["succeeded", "failed", "requires_action", "processing"]
 DisputeStatus = Literal["needs_response", "under_review", "won", "lost"]
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class UnknownToken(Invalid):
@@ -230,8 +232,10 @@ class Gateway(Protocol):
     def detach(self, *, reference: str) -> None:
         """Forget a method; one that is forgotten already stays so."""
 
-    def create_setup(self, *, customer: str, kinds: Sequence[str] = ("card",)) -> Setup:
-        """Begin to take a payment method from a payer who is there."""
+    def create_setup(
+        self, *, customer: str, kinds: Sequence[str] = ("card",), metadata: Mapping[str, str] = NOTHING
+    ) -> Setup:
+        """Begin to take a payment method from a payer who is there; its events tell the ``metadata``, too."""
 
     def setup_result(self, *, reference: str) -> SetupResult:
         """What became of it. Raises UnknownToken."""

@@ -4,7 +4,7 @@ Its table stands for the far side of the wire. Like a real gateway it commits on
 that rolls back takes none of its memory with it: calling it inside one raises.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -14,10 +14,12 @@ from django.utils.translation import gettext_lazy
 
 from billing.gateways import words
 from billing.gateways.base import (
+    NOTHING,
     Action,
     AttachedMethod,
     ChargeResult,
     ChargeStatus,
+    DisputeStatus,
     Funding,
     Order,
     RefundResult,
@@ -33,7 +35,10 @@ from billing.models import SandboxCharge
 
 @dataclass(frozen=True, slots=True)
 class TestCard:
-    """A card or account and the answer it gives; ``later`` is what a direct debit comes to, days after."""
+    """A card or account and the answer it gives; ``later`` is what a direct debit comes to, days after.
+
+    What was paid with one that is ``disputed`` is taken back by its bank: see ``sandbox_disputes``.
+    """
 
     __test__ = False  # not a test class
 
@@ -44,6 +49,7 @@ class TestCard:
     refundable: bool = True
     kind: str = "card"
     later: ChargeStatus = "succeeded"
+    disputed: bool = False
 
 
 CARDS: dict[str, TestCard] = {
@@ -54,6 +60,7 @@ CARDS: dict[str, TestCard] = {
     "pm_card_chargeDeclinedInsufficientFunds": TestCard("visa", "9995", "failed", "insufficient_funds"),
     "pm_card_chargeDeclinedStolenCard": TestCard("visa", "9979", "failed", "stolen_card"),
     "pm_card_chargeDeclinedExpiredCard": TestCard("visa", "0069", "failed", "expired_card"),
+    "pm_card_createDispute": TestCard("visa", "0259", disputed=True),
     "pm_card_refundFail": TestCard("visa", "5126", refundable=False),
     "pm_card_authenticationRequired": TestCard("visa", "3184", "requires_action", "authentication_required"),
     "pm_sepa_debit": TestCard("", "3000", "processing", kind="sepa_debit"),
@@ -67,11 +74,19 @@ LABELS = {
     "pm_card_chargeDeclined": gettext_lazy("Visa 0002 (is declined)"),
     "pm_card_chargeDeclinedInsufficientFunds": gettext_lazy("Visa 9995 (has insufficient funds)"),
     "pm_card_authenticationRequired": gettext_lazy("Visa 3184 (asks for confirmation)"),
+    "pm_card_createDispute": gettext_lazy("Visa 0259 (pays, and is disputed)"),
     "pm_sepa_debit": gettext_lazy("SEPA direct debit 3000 (pays after a while)"),
     "pm_sepa_debit_fails": gettext_lazy("SEPA direct debit 3001 (is refused after a while)"),
 }
 assert LABELS.keys() <= CARDS.keys()
 _UNREFUNDABLE = "sandbox_refund_fails"  # how the reference of a charge begins that can't be given back
+DISPUTE = "dispute_of_"  # how the reference of one begins, before that of its charge
+_DISPUTES: dict[str, DisputeStatus] = {
+    SandboxCharge.COMING: "needs_response",
+    "needs_response": "needs_response",
+    "won": "won",
+    "lost": "lost",
+}
 EXPIRY = (12, 2034)  # as Stripe's test cards
 
 
@@ -99,7 +114,9 @@ class SandboxGateway:
     def detach(self, *, reference: str) -> None:
         """Its methods are everybody's."""
 
-    def create_setup(self, *, customer: str, kinds: Sequence[str] = ("card",)) -> Setup:
+    def create_setup(
+        self, *, customer: str, kinds: Sequence[str] = ("card",), metadata: Mapping[str, str] = NOTHING
+    ) -> Setup:
         """There is nothing to set up: the page offers ``test_methods``, whose token is attached as it is."""
         return Setup(reference="", client_secret="")
 
@@ -115,6 +132,7 @@ class SandboxGateway:
             reference=f"{'sandbox' if card.refundable else _UNREFUNDABLE}_{order.attempt_id.hex}",
             outcome=card.outcome,
             later=card.later if card.outcome == "processing" else "",
+            dispute=SandboxCharge.COMING if card.disputed else "",
             failure_code=card.failure_code,
             amount=order.amount,
             currency=order.currency,
@@ -160,8 +178,33 @@ class SandboxGateway:
         return None
 
     def dispute(self, *, reference: str) -> SeenDispute:
-        """Nobody disputes what was never taken."""
-        raise UnknownToken(reference)
+        """It is named by the charge that it is about."""
+        charge = _charge(reference.removeprefix(DISPUTE))
+        status: DisputeStatus | None = _DISPUTES.get(charge.dispute)
+        if status is None:
+            raise UnknownToken(reference)
+        return SeenDispute(
+            reference=reference,
+            charge=charge.reference,
+            status=status,
+            kind="chargeback",
+            amount=charge.amount,
+            currency=charge.currency,
+            holds=status != "won",
+            opened_at=charge.created_at,
+            reason="fraudulent",
+        )
+
+    def begin_dispute(self, *, reference: str) -> None:
+        """What the holder's bank would do; only the sandbox can be told so."""
+        SandboxCharge.objects.filter(reference=reference.removeprefix(DISPUTE), dispute=SandboxCharge.COMING).update(
+            dispute="needs_response"
+        )
+
+    def decide_dispute(self, *, reference: str, won: bool) -> None:
+        """What the bank would decide, once."""
+        undecided = SandboxCharge.objects.filter(reference=reference.removeprefix(DISPUTE), dispute="needs_response")
+        undecided.update(dispute="won" if won else "lost")
 
     def funding(self, *, customer: str, currency: str, country: str) -> Funding | None:
         return None

@@ -6,7 +6,7 @@ mean is in ``stripe_objects``.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from billing.gateways import amounts, stripe_objects, words
 from billing.gateways.base import (
+    NOTHING,
     Action,
     AnswerLost,
     AttachedMethod,
@@ -93,11 +94,12 @@ class StripeGateway:
         except stripe.InvalidRequestError:  # it is nobody's already
             return
 
-    def create_setup(self, *, customer: str, kinds: Sequence[str] = ("card",)) -> Setup:
+    def create_setup(
+        self, *, customer: str, kinds: Sequence[str] = ("card",), metadata: Mapping[str, str] = NOTHING
+    ) -> Setup:
+        asked: Any = {"customer": customer, "usage": "off_session", "payment_method_types": [*kinds]}
         with _speaking():
-            made = self._api.setup_intents.create(
-                {"customer": customer, "usage": "off_session", "payment_method_types": [*kinds]}  # type: ignore[arg-type]
-            )
+            made = self._api.setup_intents.create(asked | ({"metadata": {**metadata}} if metadata else {}))
         return Setup(made.id, str(made.client_secret))
 
     def setup_result(self, *, reference: str) -> SetupResult:

@@ -7,10 +7,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
-from billing import dunning_runs, gateways, hosted, payment_methods
+from billing import confirmations, dunning_cases, gateways, hosted
 from billing.forms import CardForm
-from billing.gateways import AnswerLost, words
-from billing.models import Customer, Invoice
+from billing.models import Customer
 from billing.queries import portal
 from billing.views import cards
 from billing.views.hosted import FRAME, private, refused
@@ -42,32 +41,23 @@ def _page(request: HttpRequest, payer: Customer, token: str) -> HttpResponse:
     is_sent, failure = request.method == "POST", ""
     form = CardForm(request.POST if is_sent else None, gateway=gateways.of_customer(payer))
     if is_sent and form.is_valid():
-        failure = _keep(request, payer, form)
-        if not failure:
+        kept = _keep(request, payer, form)
+        if kept.to_confirm is not None:
+            return redirect(confirmations.path(kept.to_confirm.pk, at=db.now()))
+        if not (failure := kept.failure):
+            messages.success(request, _("Saved. Your next invoice is charged to this card."))
             return redirect("hosted_card", token)
     context = {
         "form": form,
         "failure": failure,
-        "failed": portal.unpaid(payer),
+        "failed": dunning_cases.failing_of(payer),
         "method": portal.payment_method(payer),
     }
     shown = render(request, "billing/hosted_card.html", FRAME | context, status=422 if is_sent else 200)
     return cards.opened(shown, form.gateway.script)
 
 
-def _keep(request: HttpRequest, payer: Customer, form: CardForm) -> str:
-    """Keep the method and charge what had failed; the failure in words, empty when all is well."""
+def _keep(request: HttpRequest, payer: Customer, form: CardForm) -> cards.Replaced:
     if is_flooded(request, page="card_link", senders=[("payer", str(payer.pk), TRIES)]):
-        return _("Too many cards were tried. Please try again in an hour.")
-    try:
-        at = db.now_for(payer)
-        payment_methods.take(customer=payer, given=form.cleaned_data["card"], at=at)
-        dunning_runs.retry(payer=payer, at=at)
-    except AnswerLost:
-        return words.of("gateway_unreachable")
-    except DomainError as refusal:
-        return refusal.detail
-    if any(one.payment_status == Invoice.PaymentStatus.FAILED for one in portal.unpaid(payer)):
-        return _("This card was declined, too. Please try another one.")
-    messages.success(request, _("Saved. Your next invoice is charged to this card."))
-    return ""
+        return cards.Replaced(_("Too many cards were tried. Please try again in an hour."))
+    return cards.replace(payer, form.cleaned_data["card"], at=db.now_for(payer))

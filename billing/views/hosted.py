@@ -201,7 +201,7 @@ def pay(request: HttpRequest, invoice: Invoice, token: str) -> HttpResponse:
     if request.method != "POST" or settlement.open_amount(invoice) <= 0 or _is_under_way(invoice):
         return redirect("hosted_invoice", token)
     if cards.wants_setup(request):
-        return cards.setup(request, invoice.customer)
+        return cards.setup(request, invoice.customer, default=False)
     form = _pay_form(invoice, request.POST)
     if not form.is_valid():
         return _page(request, invoice, token, pay_form=form, status=422)
@@ -223,7 +223,10 @@ def _try(invoice: Invoice, form: PayForm) -> tuple[Payment | None, str]:
     """Charge the card: the payment, and the failure in words, empty when the invoice is paid or it is under way."""
     try:
         at = db.now_for(invoice)
-        payment = payments.collect(invoice=invoice, payment_method=_method(invoice, form, at), at=at, on_session=True)
+        method = _method(invoice, form, at)
+        payment = payments.collect(
+            invoice=invoice, payment_method=method, at=at, on_session=True, make_default=form.cleaned_data["keep"]
+        )
     except AnswerLost:
         return None, words.of("gateway_unreachable")
     except DomainError as refusal:
@@ -234,18 +237,17 @@ def _try(invoice: Invoice, form: PayForm) -> tuple[Payment | None, str]:
 
 
 def _method(invoice: Invoice, form: PayForm, at: Any) -> PaymentMethod:
-    """The card on file, or the new one, which pays later invoices too where that is wished."""
+    """The card on file, or the new one: nothing else is charged to it before it has paid."""
     saved = portal.payment_method(invoice.customer)
     if form.uses_saved and saved is not None:
         return saved
-    keep = form.cleaned_data["keep"]
     if form.entry is not None:
         given = form.cleaned_data["given"]
-        return payment_methods.take(customer=invoice.customer, given=given, default=keep, at=at)
+        return payment_methods.take(customer=invoice.customer, given=given, default=False, at=at)
     return customers.attach_payment_method(
         customer=invoice.customer,
         gateway_token=form.cleaned_data["card"],
-        default=keep,
+        default=False,
         at=at,
         payment_method_id=form.cleaned_data["attempt"],
     )

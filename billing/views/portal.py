@@ -14,6 +14,7 @@ from billing import (
     collection,
     confirmations,
     customers,
+    dunning_cases,
     gateways,
     payment_methods,
     payments,
@@ -45,6 +46,7 @@ def overview(request: HttpRequest, member: Member) -> HttpResponse:
     steps = portal_steps.next_steps(found, unpaid, upcoming)
     address = [customer.public_id]
     context = {
+        "held_up": parts.held_up(member),
         "prompts": [parts.prompt_row(member, prompt) for prompt in queries.prompts(customer, at)],
         "next_steps": [parts.step_row(member, step) for step in steps],
         "subscriptions": [parts.subscription_row(member, subscription) for subscription in found],
@@ -96,12 +98,12 @@ def invoice(request: HttpRequest, member: Member, invoice: str) -> HttpResponse:
 
 @buyer_only
 def pay(request: HttpRequest, member: Member, invoice: str) -> HttpResponse:
-    """Pay an open invoice with a card, which becomes the one for renewals."""
+    """Pay an open invoice with a card, which becomes the one for renewals once it has paid."""
     found = portal_documents.invoice_of(member, invoice)
     if found.status != Invoice.Status.OPEN:
         return redirect("portal_invoice", member.customer.public_id, invoice)
     if cards.wants_setup(request):
-        return cards.setup(request, member.customer)
+        return cards.setup(request, member.customer, default=False)
     form, failure = CardForm(sent(request), gateway=gateways.of_customer(member.customer)), ""
     if request.method == "POST" and form.is_valid():
         payment, failure = _try_card(member.customer, found, form.cleaned_data["card"])
@@ -119,11 +121,11 @@ def pay(request: HttpRequest, member: Member, invoice: str) -> HttpResponse:
 
 
 def _try_card(customer: Customer, invoice: Invoice, given: str) -> tuple[Payment | None, str]:
-    """Keep the card and charge it: the payment, and the failure in words, empty when it is through or under way."""
+    """Charge the card, and keep it: the payment, and the failure in words, empty when it is through or under way."""
     at = db.now_for(customer)
     try:
-        method = payment_methods.take(customer=customer, given=given, at=at)
-        payment = payments.collect(invoice=invoice, payment_method=method, at=at, on_session=True)
+        method = payment_methods.take(customer=customer, given=given, default=False, at=at)
+        payment = payments.collect(invoice=invoice, payment_method=method, at=at, on_session=True, make_default=True)
     except AnswerLost:
         return None, words.of("gateway_unreachable")
     except DomainError as error:
@@ -136,29 +138,30 @@ def _try_card(customer: Customer, invoice: Invoice, given: str) -> tuple[Payment
 # --- card and details ---------------------------------------------------------------------------
 @buyer_only
 def card(request: HttpRequest, member: Member) -> HttpResponse:
-    """Another card for renewals. Nothing is charged."""
+    """Another card for renewals. What had failed is charged to it at once, and nothing else."""
     customer = member.customer
     if cards.wants_setup(request):
         return cards.setup(request, customer)
     form = CardForm(sent(request), gateway=gateways.of_customer(customer))
-    if request.method == "POST" and form.is_valid() and _kept(customer, form):
+    if request.method == "POST" and form.is_valid() and (kept := _kept(customer, form)):
+        if kept.to_confirm is not None:
+            return redirect(confirmations.path(kept.to_confirm.pk, at=db.now()))
         if request.GET.get("then") == "card" and customer.collection_method != collection.BY_CARD:
             collection.switch(customer=customer, method=collection.BY_CARD, at=db.now_for(customer))
         messages.success(request, _("Saved. Your next invoice is charged to this card."))
         return redirect("portal_overview", customer.public_id)
-    shown = page(request, "billing/portal/card.html", member, {"form": form}, status=422 if form.errors else 200)
+    context = {"form": form, "failed": dunning_cases.failing_of(customer)}
+    shown = page(request, "billing/portal/card.html", member, context, status=422 if form.errors else 200)
     return cards.opened(shown, form.gateway.script)
 
 
-def _kept(customer: Customer, form: CardForm) -> bool:
-    """Whether the card is the customer's now; else the form says why not."""
-    try:
-        payment_methods.take(customer=customer, given=form.cleaned_data["card"], at=db.now_for(customer))
-    except AnswerLost:
-        form.add_error("card", words.of("gateway_unreachable"))
-    except DomainError as error:
-        form.add_error("card", error.detail)
-    return not form.errors
+def _kept(customer: Customer, form: CardForm) -> cards.Replaced | None:
+    """What became of the card; None where the form says what is wrong with it."""
+    kept = cards.replace(customer, form.cleaned_data["card"], at=db.now_for(customer))
+    if kept.failure:
+        form.add_error("card", kept.failure)
+        return None
+    return kept
 
 
 @buyer_only

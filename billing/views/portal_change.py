@@ -18,6 +18,7 @@ from billing.portal_forms import SeatsForm
 from billing.queries import plan_options, shop
 from billing.queries import portal as queries
 from billing.selection import ItemTerms
+from billing.views import refusals
 from billing.views.portal_parts import buyer_only, page
 from billing.views.portal_plan import own
 from gtm.shared import db
@@ -133,7 +134,9 @@ def _shown(
     try:
         offered = agreed_changes.preview(subscription=subscription, choice=choice, at=at)
     except DomainError as refusal:
-        context |= {"refusal": refusal.detail, "card_url": _card_url(member, refusal)}
+        if refusal.code == "payer_parked":
+            raise  # what to do about it stands on a page of its own
+        context |= {"refusal": refusals.of(refusal), "card_url": _card_url(member, refusal)}
         return page(request, "billing/portal/change_preview.html", member, context, status=refusal.status)
     context |= _preview_parts(member, subscription, offered, now=offered.preview.effective_at <= at)
     context["credit"] = queries.credit(customer)

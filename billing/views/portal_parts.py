@@ -1,6 +1,7 @@
 """What the pages of the portal share: who may see them, their frame, and rows as the templates take them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -27,7 +28,7 @@ from billing.models import (
 from billing.queries import EntitlementState
 from billing.queries import portal as queries
 from billing.queries.portal_steps import Step
-from billing.views import portal_access
+from billing.views import portal_access, refusals
 from gtm.shared import languages
 from gtm.shared.context import act_as
 from gtm.shared.errors import DomainError
@@ -62,7 +63,8 @@ def member_only(view: View) -> View:
         try:
             return view(request, member, **kwargs)
         except DomainError as refusal:
-            context = {"refusal": refusal.detail}
+            is_parked = refusal.code == "payer_parked"
+            context = {"refusal": refusals.of(refusal), "held_up": held_up(member) if is_parked else None}
             return page(request, "billing/portal/refused.html", member, context, status=refusal.status)
 
     return guarded
@@ -142,6 +144,12 @@ def _may_open(member: Member, name: str) -> bool:
 
 def _is_under(path: str, section: str, *, overview: str) -> bool:
     return path == section or (section != overview and path.startswith(section))
+
+
+def held_up(member: Member) -> refusals.HeldUp | None:
+    """Why billing waits, without the way to mend it for those who may not; None where it doesn't."""
+    found = refusals.held_up(member.customer)
+    return found if found is None or member.may_buy else replace(found, url="")
 
 
 # --- rows --------------------------------------------------------------------------------------

@@ -22,10 +22,14 @@ from gtm.shared.admin_base import OperationAdmin, OperationForm, OperationStack
 from gtm.shared.admin_fields import CurrencyField, LinesField, to_major, to_minor
 from gtm.shared.templatetags import tandem
 
-COUNTS = "What you save counts at once. Accounts are decided again; nobody's checkout, price or access changes by it."
+COUNTS = (
+    "What you save counts at once. Accounts are decided again; nobody's checkout, price or access changes by it, and "
+    "dunning that has begun goes on as it was."
+)
 SEGMENTS_HELP = (
     "One on each line, the smallest first: code, label, motion (self_serve, sales_assisted, sales_led), engagement "
-    "(none, on_trigger, day_one), how it may pay (charge_automatically + send_invoice), days to pay or -."
+    "(none, on_trigger, day_one), how it may pay (charge_automatically + send_invoice), days to pay or -, code of its "
+    "dunning policy or -."
 )
 
 
@@ -53,7 +57,7 @@ class PolicyForm(OperationForm):
         try:
             return [_segment(line) for line in self.cleaned_data["segments"]]
         except ValueError as error:
-            raise forms.ValidationError(f"A line has six parts. {SEGMENTS_HELP}") from error
+            raise forms.ValidationError(f"A line has seven parts. {SEGMENTS_HELP}") from error
 
     def clean_employee_bounds(self) -> list[int]:
         return [int(bound) for bound in _numbers(self.cleaned_data["employee_bounds"])]
@@ -74,7 +78,7 @@ def _numbers(text: str) -> list[Decimal]:
 
 
 def _segment(line: str) -> dict[str, Any]:
-    code, label, motion, engagement, methods, days = (part.strip() for part in line.split(","))
+    code, label, motion, engagement, methods, days, dunning = (part.strip() for part in line.split(","))
     return {
         "code": code,
         "label": label,
@@ -82,6 +86,7 @@ def _segment(line: str) -> dict[str, Any]:
         "engagement": engagement,
         "collection_methods": [method.strip() for method in methods.split("+")],
         "net_terms_days": None if days == "-" else int(days),
+        "dunning_policy": "" if dunning == "-" else dunning,
     }
 
 
@@ -89,7 +94,7 @@ def _line(segment: Mapping[str, Any]) -> str:
     methods = " + ".join(segment.get("collection_methods", ()))
     days = segment.get("net_terms_days")
     names = [segment[name] for name in ("code", "label", "motion", "engagement")]
-    return ", ".join([*names, methods, "-" if days is None else str(days)])
+    return ", ".join([*names, methods, "-" if days is None else str(days), segment.get("dunning_policy") or "-"])
 
 
 class _Versions(OperationAdmin):

@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 
-from billing import hosted, runs
+from billing import dunning_cases, hosted, runs
 from billing.models import DunningCase, Subscription
 from gtm.shared import db
 from tests.billing import makers
@@ -50,3 +51,23 @@ def test_other_links_open_nothing(client: Client, behind: Subscription) -> None:
     assert client.get(f"/card/{invoice_link}/").status_code == 404
     old = hosted.card_url(behind.payer_id, at=db.now() - timedelta(days=4000)).rstrip("/").rpartition("/")[2]
     assert client.get(f"/card/{old}/").status_code == 404
+
+
+def test_a_card_that_is_kept_in_the_portal_mends_it_too(client: Client, behind: Subscription) -> None:
+    client.force_login(makers.member(behind.payer, "cora@acme.example"))
+    page = reverse("portal_card", args=[behind.payer.public_id])
+    (owed,) = dunning_cases.failing_of(behind.payer)
+    assert str(owed.number) in client.get(page).content.decode()
+    declined = client.post(page, {"card": FUNDS})
+    assert (declined.status_code, DunningCase.objects.get().status) == (422, "open")
+    confirm = client.post(page, {"card": "pm_card_authenticationRequired"}).headers["Location"]
+    client.post(confirm, {"answer": "accept"})
+    behind.refresh_from_db()
+    assert (behind.status, DunningCase.objects.get().status) == ("active", "recovered")
+    assert str(owed.number) not in client.get(page).content.decode()
+
+
+def test_a_card_for_one_bill_is_not_charged_for_the_others(behind: Subscription) -> None:
+    """Nor is the one that failed tried again for it."""
+    makers.card(behind.payer, at=db.now(), default=False)
+    assert DunningCase.objects.get().retry_at is None

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from billing import attempts, balances, checkout, confirmations
+from billing import balances, checkout, confirmations, lost_answers
 from billing.checkout_summary import order_of
 from billing.models import Checkout, Customer, Invoice, PlanVersion, Subscription, TaxRate
 from billing.purchase import Purchase
@@ -90,7 +90,7 @@ class TestComplete:
         first = checkout.complete(purchase=purchase(version, card="pm_card_authenticationRequired"), at=JAN_1)
         begun = purchase(version, id=first.checkout.pk, user=first.user, interval="year")
         assert checkout.complete(purchase=begun, at=JAN_1).subscription.status == Subscription.Status.ACTIVE
-        assert attempts.settle_stale(at=db.now()) == 1
+        assert lost_answers.settle_stale(at=db.now()) == 1
         assert first.confirm is not None
         assert confirmations.action(first.confirm) is None
         confirmations.answer(payment=first.confirm, accepted=True, at=JAN_1)

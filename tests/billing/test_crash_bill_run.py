@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db.models import Count
 
-from billing import attempts, runs
+from billing import lost_answers, runs
 from billing.models import (
     Charge,
     Customer,
@@ -91,6 +91,6 @@ def test_killed_while_charging_cards_each_is_charged_once():
     run_and_kill(when=lambda: SandboxCharge.objects.count() >= 10, collect=True)
     assert SandboxCharge.objects.count() < 60
     runs.bill_due(at=JAN_1)
-    attempts.settle_stale(at=db.now() + timedelta(minutes=5))
+    lost_answers.settle_stale(at=db.now() + timedelta(minutes=5))
     assert SandboxCharge.objects.count() == Payment.objects.filter(status="succeeded").count() == 60
     assert not Invoice.objects.exclude(status=Invoice.Status.PAID).exists()

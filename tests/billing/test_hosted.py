@@ -7,7 +7,7 @@ import pytest
 from django.core.cache import cache
 from django.test import Client
 
-from billing import hosted, invoices
+from billing import attempts, hosted, invoices, lost_answers
 from billing.models import Customer, Invoice, Payment, PaymentMethod, Subscription
 from gtm.shared import db, links, outbox
 from gtm.shared.models import Event, Mail, TestClock
@@ -139,6 +139,30 @@ class TestPaying:
         sent(client, page_of(again), card="pm_card_mastercard", keep="on")
         assert PaymentMethod.objects.get(is_default=True).brand == "mastercard"
 
+    @pytest.mark.parametrize(("answer", "brand"), [("accept", "visa"), ("refuse", "mastercard")])
+    def test_the_card_to_keep_is_the_default_once_it_has_paid(
+        self, client: Client, acme: Customer, invoice: Invoice, answer: str, brand: str
+    ) -> None:
+        makers.card(acme, "pm_card_mastercard", at=db.now())
+        sent(client, page_of(invoice), card=DECLINED, keep="on")
+        html = client.get(page_of(invoice)).content.decode()
+        hidden = dict(re.findall(r'name="(amount|attempt)" value="([^"]+)"', html))
+        fields = hidden | {"card": "pm_card_authenticationRequired", "keep": "on"}
+        confirm = client.post(f"{page_of(invoice)}payment/", fields)
+        assert PaymentMethod.objects.get(is_default=True).brand == "mastercard"
+        client.post(confirm.headers["Location"], {"answer": answer})
+        assert PaymentMethod.objects.get(is_default=True).brand == brand
+
+    def test_the_card_to_keep_is_so_too_where_the_janitor_finds_its_success(
+        self, acme: Customer, invoice: Invoice
+    ) -> None:
+        card = makers.card(acme, at=db.now(), default=False)
+        attempt = attempts.begin(invoices=[invoice], payment_method=card, make_default=True, at=db.now())
+        attempts.call(attempt)  # and the answer is lost
+        assert not PaymentMethod.objects.filter(is_default=True).exists()
+        assert lost_answers.settle_stale(at=db.now() + timedelta(minutes=3)) == 1
+        assert PaymentMethod.objects.get(is_default=True) == card
+
     def test_a_card_that_fails_says_why_and_the_next_one_works(self, client: Client, invoice: Invoice) -> None:
         status, html = sent(client, page_of(invoice), card=DECLINED)
         assert status == 422
@@ -160,8 +184,6 @@ class TestPaying:
     def test_while_a_payment_is_under_way_there_is_no_second(
         self, client: Client, acme: Customer, invoice: Invoice
     ) -> None:
-        from billing import attempts
-
         card = makers.card(acme, at=db.now())
         attempts.begin(invoices=[invoice], payment_method=card, at=db.now())
         page = page_of(invoice)

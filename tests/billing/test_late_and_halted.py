@@ -4,7 +4,18 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from billing import attempts, catalog, customers, gateways, invoices, parking, payments, runs, subscriptions
+from billing import (
+    attempts,
+    catalog,
+    customers,
+    gateways,
+    invoices,
+    lost_answers,
+    parking,
+    payments,
+    runs,
+    subscriptions,
+)
 from billing import clock as billing_clock
 from billing.models import Charge, Customer, Invoice, PaymentAttempt, Plan, Subscription
 from gtm.shared import db
@@ -52,12 +63,12 @@ class TestSettleAttempts:
         clock = makers.clock()
         clocked, real = left_live(plan, test_clock=clock), left_live(plan)
         Clock.objects.update(status=Clock.Status.ADVANCING)
-        assert attempts.settle_stale(at=db.now()) == 1
+        assert lost_answers.settle_stale(at=db.now()) == 1
         for attempt in (clocked, real):
             attempt.refresh_from_db()
         assert (clocked.status, real.status) == ("live", "succeeded")
         Clock.objects.update(status=Clock.Status.READY)
-        assert attempts.settle_stale(at=db.now()) == 1
+        assert lost_answers.settle_stale(at=db.now()) == 1
 
 
 class TestExpireIncomplete:

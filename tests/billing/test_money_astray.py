@@ -6,7 +6,18 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from billing import attempts, collection, disputes, dunning_runs, hosted, payments, refunds, runs, subscriptions
+from billing import (
+    attempts,
+    collection,
+    disputes,
+    dunning_runs,
+    hosted,
+    lost_answers,
+    payments,
+    refunds,
+    runs,
+    subscriptions,
+)
 from billing.gateways import SeenDispute
 from billing.models import (
     Customer,
@@ -54,7 +65,7 @@ def on_terms(acme: Customer) -> tuple[Subscription, Invoice]:
 def settle(at: datetime) -> None:
     """The bank has decided on the debits that were under way."""
     for attempt in PaymentAttempt.objects.filter(status="live"):
-        attempts.refresh(attempt=attempt, at=at)
+        lost_answers.refresh(attempt=attempt, at=at)
 
 
 def lost(payment: Payment, *, at: datetime) -> None:
@@ -180,6 +191,7 @@ def test_who_pays_in_the_portal_by_what_takes_days_is_not_told_of_a_failure(clie
     answer = client.post(page, {"card": "pm_sepa_debit"}, follow=True)
     assert answer.redirect_chain[0][0] == reverse("portal_invoice", args=[acme.public_id, one.public_id])
     assert "being processed" in answer.content.decode()
+    makers.card(acme, "pm_sepa_debit", at=db.now())
     several = client.post(reverse("portal_pay_open", args=[acme.public_id]), {"invoices": [other.public_id]})
     assert "is under way" in several.content.decode()
     assert "did not go through" not in answer.content.decode() + several.content.decode()
@@ -204,7 +216,7 @@ def test_a_charge_that_breaks_the_gateway_holds_up_no_other(acme: Customer) -> N
     )
     broken.payment_method.gateway_reference = "pm_unheard_of"
     broken.payment_method.save()
-    assert attempts.settle_stale(at=db.now() + DAY) == 1
+    assert lost_answers.settle_stale(at=db.now() + DAY) == 1
     assert Payment.objects.get(pk=other.payment_id).status == "succeeded"
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import IntegrityError, transaction
 
-from billing import attempts, gateways, invoices, payments, runs, subscriptions
+from billing import attempts, gateways, invoices, lost_answers, payments, runs, subscriptions
 from billing.models import (
     Allocation,
     AttemptShare,
@@ -146,21 +146,21 @@ class TestLiveAttempt:
             AttemptShare.objects.create(attempt=other, invoice=invoice, amount=1)
 
     def test_is_left_alone_for_two_minutes(self, left):
-        assert attempts.settle_stale(at=db.now()) == 0
+        assert lost_answers.settle_stale(at=db.now()) == 0
 
     @pytest.mark.parametrize("arrived", [True, False])
     def test_is_settled_once_whether_or_not_the_call_arrived(self, left, invoice, arrived):
         if arrived:
             attempts.call(left)
         later = db.now() + timedelta(minutes=3)
-        assert attempts.settle_stale(at=later) == 1
-        assert attempts.settle_stale(at=later) == 0
+        assert lost_answers.settle_stale(at=later) == 1
+        assert lost_answers.settle_stale(at=later) == 0
         invoice.refresh_from_db()
         assert invoice.status == Invoice.Status.PAID
         assert SandboxCharge.objects.count() == Allocation.objects.count() == 1
 
     def test_a_late_answer_finds_it_settled(self, left):
-        attempts.settle_stale(at=db.now() + timedelta(minutes=3))
+        lost_answers.settle_stale(at=db.now() + timedelta(minutes=3))
         attempts.settle(attempt=left, result=attempts.call(left), at=JAN_1)
         assert Allocation.objects.count() == 1
         assert Event.objects.filter(type="billing.invoice.paid").count() == 1
@@ -242,7 +242,7 @@ class TestUnderWay:
         invoice = open_invoice(plan, acme)
         waits = payments.collect(invoice=invoice, at=JAN_1).gateway_reference
         invoices.void(invoice=invoice, at=JAN_1)
-        assert attempts.settle_stale(at=db.now() + timedelta(minutes=3)) == 1
+        assert lost_answers.settle_stale(at=db.now() + timedelta(minutes=3)) == 1
         assert gateways.named("sandbox").action(reference=waits) is None
 
     def test_money_that_came_beside_another_payment_is_credit(self, plan, acme):
@@ -267,7 +267,7 @@ class TestUnderWay:
         assert (payment.status, payment.method) == ("processing", "sepa_debit")
         with pytest.raises(Conflict, match="under way"):
             payments.collect(invoice=invoice, at=JAN_1)
-        attempts.settle_stale(at=db.now() + timedelta(minutes=3))
+        lost_answers.settle_stale(at=db.now() + timedelta(minutes=3))
         payment.refresh_from_db()
         assert payment.status == comes_to
 

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.html import strip_tags
 from pytest_django import DjangoAssertNumQueries
 
-from billing import invoices, prompts
+from billing import invoices, parking, prompts
 from billing.models import (
     CollectionMethod,
     Customer,
@@ -24,6 +24,7 @@ from billing.models import (
     Prompt,
     Subscription,
 )
+from billing.taxation import PlaceUnknown
 from gtm.shared import db
 from gtm.shared.models import User
 from tests import world
@@ -317,6 +318,27 @@ class TestChanging:
         assert PaymentMethod.objects.get(customer=acme, is_default=True).last4 == "4444"
         assert Invoice.objects.count() == 1
 
+    def test_whose_billing_waits_is_told_calmly_and_can_mend_it(self, client: Client, acme: Customer) -> None:
+        """What is said to staff isn't said to customers; where the place was missing, saying it is enough."""
+        makers.published_plan(code="team", name="Team")
+        Customer.objects.update(country="", billing_address={})
+        acme.refresh_from_db()
+        parking.park(customer=acme, error=PlaceUnknown(acme, "country_unknown"), at=db.now())
+        overview, details = (reverse(name, args=[acme.public_id]) for name in ("portal_overview", "portal_details"))
+        change = reverse("portal_change_preview", args=[acme.public_id, Subscription.objects.get().public_id])
+        for page in (client.get(overview), client.get(f"{change}?plan=team&interval=month")):
+            assert "We need your country" in text(page)
+            assert f'href="{details}"' in text(page)
+            assert acme.public_id not in text(page).replace(f"/portal/{acme.public_id}/", "")
+        client.post(details, {"name": "Acme", "email": "ap@acme.example", "country": "US", "state": "NY"})
+        acme.refresh_from_db()
+        assert (acme.parked_at, acme.parked_code) == (None, "")
+        assert "We need your country" not in text(client.get(overview))
+        parking.park(customer=acme, error=ValueError("unheard of"), at=db.now())
+        page = text(client.get(overview))
+        assert "There is nothing for you to do." in page
+        assert "unheard of" not in page
+
     def test_details_stand_on_the_next_invoice(self, client: Client, acme: Customer) -> None:
         url = reverse("portal_details", args=[acme.public_id])
         typed = {
@@ -393,7 +415,7 @@ class TestQueries:
             ("portal_invoices", 10),
             ("portal_plan", 9),
             ("portal_details", 5),
-            ("portal_card", 5),
+            ("portal_card", 6),
         ],
     )
     def test_a_page(

@@ -5,15 +5,18 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
-from billing import dunning_runs, runs, subscriptions
-from billing.models import Customer, Invoice, Subscription
-from crm import accounts
+from billing import dunning_policies, dunning_runs, runs, subscriptions
+from billing.models import Customer, DunningPolicy, Invoice, Plan, Subscription
+from crm import accounts, arrears, policies
 from crm.models import Account, Alert, MotionDecision
 from crm.queries import revenue
 from gtm.shared import outbox
-from gtm.shared.models import ExchangeRate, PendingFact
+from gtm.shared.errors import Invalid
+from gtm.shared.models import Event, ExchangeRate, PendingFact
 from tests import world
 from tests.billing import makers as billing
 from tests.crm import makers
@@ -138,3 +141,58 @@ class TestArrears:
             settle()
             assert found.latest("raised_at").rule_name == "Decide about unpaid invoices"
             assert Subscription.objects.get().status == "past_due"
+
+    def test_its_segment_names_how_it_is_asked_for_money(self) -> None:
+        """The segment's policy comes before the plan's; who is of no such segment is dunned as everybody."""
+        for code in ("patient", "strict"):
+            dunning_policies.create(code=code, name=code.title(), at=makers.NOON)
+        small, big = buy(), buy(amount=500_000, email="bea@big.example")
+        settle()
+        Plan.objects.update(dunning_policy=DunningPolicy.objects.get(code="strict"))
+        publish(enterprise="patient")
+        assert policies_of(small, big) == ["strict", "patient"]
+        fact = Event.objects.filter(type="billing.customer.changed").latest("pk")
+        assert (fact.customer_id, fact.data["dunning_policy"]) == (big.pk, "patient")
+        assert fact.previous == {"dunning_policy": ""}
+        accounts.change(account=Account.objects.get(customer_links__customer=small), employee_count=2000, at=LATER)
+        settle()
+        assert policies_of(small, big) == ["patient", "patient"]
+        publish(smb="strict")
+        assert [one.dunning_policy for one in Customer.objects.order_by("pk")] == ["", ""]
+
+    def test_a_segment_names_a_policy_that_there_is(self) -> None:
+        with pytest.raises(Invalid) as refused:
+            publish(smb="unheard-of")
+        assert refused.value.attr == "segments"
+
+    def test_writing_a_policy_down_takes_as_many_queries_for_one_as_for_many(self) -> None:
+        dunning_policies.create(code="patient", name="Patient", at=makers.NOON)
+
+        def queries_of(policy: str) -> int:
+            publish(relay=False, smb=policy)
+            with CaptureQueriesContext(connection) as captured:
+                arrears.write_down_policies(at=LATER)
+            return len(captured)
+
+        buy()
+        settle()
+        one = queries_of("patient")
+        for number in range(3):
+            billing.customer(at=makers.NOON, name=f"Customer {number}", email=f"c{number}@acme.com")
+        settle()
+        assert queries_of("") == one
+
+
+def publish(*, relay: bool = True, **named: str) -> None:
+    """The next segment policy, with dunning policies named by segment."""
+    segments = [one | {"dunning_policy": named.get(str(one["code"]), "")} for one in policies.INSTALLED_SEGMENTS]
+    newest = policies.current_policy(at=LATER)
+    bounds = {"employee_bounds": newest.employee_bounds, "value_bounds": newest.value_bounds}
+    policies.publish_policy(at=LATER, name="Next", segments=segments, **bounds)
+    if relay:
+        settle()
+
+
+def policies_of(*payers: Customer) -> list[str]:
+    found = dunning_policies.of_payers(Customer.objects.filter(pk__in=[one.pk for one in payers]))
+    return [found[one.pk].code for one in payers]

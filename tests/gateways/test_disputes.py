@@ -3,7 +3,18 @@
 import pytest
 from django.db import transaction
 
-from billing import attempts, balances, customers, disputes, payments, refunds, settlement, subscriptions, transfers
+from billing import (
+    attempts,
+    balances,
+    customers,
+    disputes,
+    lost_answers,
+    payments,
+    refunds,
+    settlement,
+    subscriptions,
+    transfers,
+)
 from billing.gateways import ChargeResult
 from billing.models import (
     Allocation,
@@ -76,7 +87,7 @@ class TestDispute:
         taken = attempts.call(attempt)
         attempts.settle(attempt=attempt, result=ChargeResult("processing", taken.reference), at=db.now())
         bank(Payment.objects.get(), "needs_response", "created")
-        attempts.refresh(attempt=PaymentAttempt.objects.get(), at=db.now())
+        lost_answers.refresh(attempt=PaymentAttempt.objects.get(), at=db.now())
         invoice, payment = Invoice.objects.get(), Payment.objects.get()
         assert (payment.status, payment.amount_disputed) == ("succeeded", 4900)
         assert (invoice.status, invoice.amount_due) == ("open", 4900)

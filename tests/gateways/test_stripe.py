@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from billing import attempts, customers, gateways, payment_methods, payments, refunds, tasks
+from billing import attempts, customers, gateways, lost_answers, payment_methods, payments, refunds, tasks
 from billing.gateways import GatewayUnavailable
 from billing.gateways.stripe import API_VERSION
 from billing.models import Allocation, GatewayCustomer, Invoice, Payment, PaymentAttempt, PaymentMethod, Refund
@@ -129,7 +129,7 @@ class TestLostAnswer:
         with pytest.raises(Conflict, match="under way"):
             payments.collect(invoice=invoice, at=db.now())
         at = db.now() + (timedelta(days=2) if is_key_forgotten else timedelta(minutes=3))
-        assert (attempts.settle_stale(at=at), attempts.settle_stale(at=at)) == (1, 0)
+        assert (lost_answers.settle_stale(at=at), lost_answers.settle_stale(at=at)) == (1, 0)
         assert (Payment.objects.get().status, len(double.charges())) == ("succeeded", 1)
         assert Invoice.objects.get().status == "paid"
 
@@ -140,14 +140,14 @@ class TestLostAnswer:
         payments.collect(invoice=invoice, at=db.now())
         gone = {"error": {"type": "invalid_request_error", "code": "resource_missing", "message": "No such customer"}}
         double.serve({"GET /v1/payment_intents": [400, gone]})
-        assert attempts.settle_stale(at=db.now() + timedelta(minutes=3)) == 1
+        assert lost_answers.settle_stale(at=db.now() + timedelta(minutes=3)) == 1
         assert (Payment.objects.get().status, len(double.calls(CREATE))) == ("succeeded", 3)
 
     def test_what_never_arrived_is_sent_within_a_day_and_given_up_later(self, acme, double):
         carded(acme, double)
         first, second = (attempts.begin(invoices=[owed(acme)], at=db.now()) for _number in range(2))
         PaymentAttempt.objects.filter(pk=first.pk).update(created_at=db.now() - timedelta(days=2))
-        attempts.settle_stale(at=db.now() + timedelta(minutes=3))
+        lost_answers.settle_stale(at=db.now() + timedelta(minutes=3))
         for attempt in (first, second):
             attempt.refresh_from_db()
         assert (first.status, first.failure_code, first.hard) == ("failed", "gateway_unreachable", False)
@@ -161,7 +161,7 @@ class TestLostAnswer:
         double.serve({CREATE: answer})
         assert payments.collect(invoice=invoice, at=db.now()).status == "pending"
         assert Invoice.objects.get().payment_status == "pending"
-        assert attempts.settle_stale(at=db.now() + timedelta(minutes=3)) == 0
+        assert lost_answers.settle_stale(at=db.now() + timedelta(minutes=3)) == 0
 
     def test_a_key_that_is_refused_fails_no_payment(self, acme, double, settings):
         carded(acme, double)

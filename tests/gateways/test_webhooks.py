@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from billing import attempts, customers, gateway_events, gateways, payment_methods, payments, refunds
+from billing import customers, gateway_events, gateways, lost_answers, payment_methods, payments, refunds
 from billing.models import Allocation, GatewayEvent, Invoice, Payment, PaymentAttempt, PaymentMethod, Refund
 from billing.views.webhooks import MOST_BYTES
 from gtm.shared import db
@@ -94,7 +94,7 @@ class TestCharges:
         assert webhooks.tell("payment_intent.succeeded", lost_charge).status == "processed"
         lost.refresh_from_db()
         assert lost.status == "succeeded"
-        assert attempts.settle_stale(at=db.now() + timedelta(minutes=3)) == 0
+        assert lost_answers.settle_stale(at=db.now() + timedelta(minutes=3)) == 0
         assert Allocation.objects.count() == len(double.charges()) == 2
 
     def test_before_the_redirect_and_after_it_and_again_it_is_paid_once(self, acme, double, webhooks):
@@ -225,7 +225,7 @@ class TestInbox:
         def broken(**told):
             raise ZeroDivisionError
 
-        monkeypatch.setattr(attempts, "refresh", broken)
+        monkeypatch.setattr(lost_answers, "refresh", broken)
         (charged,) = double.charges()
         body = event("payment_intent.succeeded", charged)
         webhooks.post(body, signed(body))
