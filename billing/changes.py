@@ -294,10 +294,11 @@ def undo(
 ) -> Subscription:
     """Drop the next change that is scheduled, or all of them, but for what a contract has locked.
 
-    Raises Conflict where there are none.
+    In the portal customers drop what they asked for there, and nothing that the vendor has scheduled. Raises Conflict
+    where there are none.
     """
     subscription = standing.locked(subscription)
-    dropped = phases.drop(subscription, all_=all_)
+    dropped = phases.drop(subscription, all_=all_, origins=[origin] if origin == Origin.PORTAL else None)
     _plan_changes(subscription)
     standing.announce(
         subscription, "change_undone", effective_at=dropped.starts_at, origin=origin, reason=reason, at=at

@@ -3,7 +3,7 @@
 Callers hold the subscription's lock.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -73,22 +73,22 @@ def truncate(subscription: Subscription, *, ends_at: datetime) -> None:
         _write(subscription, known, phasing.truncated(_scheduled(known), ends_at=ends_at))
 
 
-def drop(subscription: Subscription, *, all_: bool) -> Phase:
+def drop(subscription: Subscription, *, all_: bool, origins: Collection[str] | None = None) -> Phase:
     """Drop the next one that isn't locked, or all of them; return the next one as it was.
 
-    What was asked for after it stays: a quantity without the step that it took. Raises Conflict where nothing is
-    scheduled.
+    With ``origins`` only what was asked for there. What was asked for after it stays: a quantity without the step that
+    it took. Raises Conflict where nothing is scheduled.
     """
     known = list(waiting(subscription))
-    dropped = [phase for phase in known if not phase.locked]
-    if not dropped:
+    free = [phase for phase in known if not phase.locked and (origins is None or phase.origin in origins)]
+    if not free:
         raise Conflict(_("No change is scheduled."), code="not_scheduled")
-    if all_:
-        Phase.objects.filter(pk__in=[phase.pk for phase in dropped]).delete()
-    else:
-        current = content(subscription.plan_version, items.terms_of(subscription))
-        _write(subscription, known, phasing.undone(_scheduled(known), current=current))
-    return dropped[0]
+    current = content(subscription.plan_version, items.terms_of(subscription))
+    after = _scheduled(known)
+    for phase in free if all_ else free[:1]:
+        after = phasing.undone(after, key=phase.pk, current=current)
+    _write(subscription, known, after)
+    return free[0]
 
 
 def _scheduled(known: Iterable[Phase]) -> list[Scheduled[UUID]]:

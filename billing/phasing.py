@@ -59,12 +59,12 @@ def later(phases: Sequence[Scheduled[K]], *, old: Content[K], new: Content[K], a
     return _that_change([*kept, replace(there, content=changed), *replayed], old)
 
 
-def undone(phases: Sequence[Scheduled[K]], *, current: Content[K]) -> list[Scheduled[K]]:
-    """The phases without the next one that isn't locked; what it did to quantities is taken back in those after it.
+def undone(phases: Sequence[Scheduled[K]], *, key: K, current: Content[K]) -> list[Scheduled[K]]:
+    """The phases without the one of that key; what it did to quantities is taken back in those after it.
 
     The same phases where there is none. ``current`` is what there is now.
     """
-    position = next((n for n, one in enumerate(phases) if not one.locked), None)
+    position = next((n for n, one in enumerate(phases) if one.key == key), None)
     if position is None:
         return list(phases)
     before, gone, after = phases[:position], phases[position], phases[position + 1 :]

@@ -2,7 +2,9 @@
 
 from uuid import UUID
 
-from billing.models import CreditNote, Invoice, Payment
+from django.db.models import Exists, OuterRef, QuerySet
+
+from billing.models import Allocation, CreditNote, Invoice, Payment
 from billing.queries import portal
 from gtm.shared import ids
 
@@ -14,13 +16,19 @@ def invoice(key: UUID) -> Invoice | None:
 
 
 def payment(of: Invoice, public_id: str) -> Payment | None:
-    """A payment that has paid part of the invoice."""
+    """A payment that has paid part of the invoice, and of no other: its receipt names all that it paid."""
     try:
         key = ids.decode(public_id, prefix=Payment.PREFIX)
     except ValueError:
         return None
-    paid = Payment.objects.filter(allocations__invoice=of, status=Payment.Status.SUCCEEDED, pk=key)
-    return paid.distinct().first()
+    return payments(of).filter(pk=key).first()
+
+
+def payments(of: Invoice) -> QuerySet[Payment]:
+    """Those of which whoever holds the invoice's link may have the receipt."""
+    its_own, others = Allocation.objects.filter(invoice=of), Allocation.objects.exclude(invoice=of)
+    paid = Payment.objects.filter(Exists(its_own.filter(payment=OuterRef("pk"))), status=Payment.Status.SUCCEEDED)
+    return paid.exclude(Exists(others.filter(payment=OuterRef("pk"))))
 
 
 def credit_note(of: Invoice, public_id: str) -> CreditNote | None:

@@ -119,10 +119,11 @@ def _page(
 ) -> HttpResponse:
     due, under_way = settlement.open_amount(invoice), _is_under_way(invoice)
     may_pay = due > 0 and not under_way
+    receipts = set(queries.payments(invoice).values_list("pk", flat=True))
     issued, form = invoice.status != Invoice.Status.DRAFT, pay_form or _pay_form(invoice)
     addresses = invoice_page.Addresses(
         xml=reverse("hosted_invoice_xml", args=[token]),
-        receipt=lambda payment: reverse("hosted_receipt", args=[token, payment.public_id]),
+        receipt=lambda one: reverse("hosted_receipt", args=[token, one.public_id]) if one.pk in receipts else "",
         credit_note=partial(_credit_note_row, token),
     )
     context = {

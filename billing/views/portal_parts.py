@@ -24,6 +24,7 @@ from billing.models import (
     Phase,
     Prompt,
     Subscription,
+    SubscriptionChange,
 )
 from billing.queries import EntitlementState
 from billing.queries import portal as queries
@@ -206,10 +207,11 @@ def subscription_row(member: Member, subscription: Subscription) -> dict[str, An
     paused = subscription.status == Subscription.Status.PAUSED
     own = free and subscription.payer_id == subscription.customer_id
     ahead = subscription.ahead  # type: ignore[attr-defined]  # by queries.portal
+    asked = [phase for phase in ahead if phase.origin == SubscriptionChange.Origin.PORTAL and not phase.locked]
     return {
         "ahead": [_phase_row(phase) for phase in ahead],
         "change_url": reverse("portal_change", args=address) if own and running else "",
-        "undo_url": reverse("portal_change_undo", args=address) if own and running and ahead else "",
+        "undo_url": reverse("portal_change_undo", args=address) if own and running and asked else "",
         "unpause_url": reverse("portal_unpause", args=address) if own and (paused or subscription.pause_at) else "",
         "pause_at": subscription.pause_at,
         "resume_at": subscription.resume_at,

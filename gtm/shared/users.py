@@ -94,13 +94,15 @@ def create_staff(
 def change(*, user: User, at: datetime, **changes: Any) -> User:
     """Change name, roles, zone, language, or whether the user may sign in; publishes ``user.changed``.
 
-    Raises Conflict (``last_founder``) where nobody would be left to run the back office, Invalid as ``create_staff``.
+    Raises Conflict (``last_founder``) where nobody would be left to run the back office, and for roles of somebody who
+    signs in with an address that they haven't confirmed (``address_not_confirmed``); Invalid as ``create_staff``.
     """
     assert changes.keys() <= CHANGEABLE, "an address is what somebody signs in with, and stays"
     db.advisory_lock("users.founders")
     user = db.lock_one(user)
     if "roles" in changes:
         changes["roles"] = _roles(changes["roles"], required=False)
+        _require_confirmed(user, changes["roles"])
     previous = {name: getattr(user, name) for name in changes if getattr(user, name) != changes[name]}
     if not previous:
         return user
@@ -115,6 +117,13 @@ def change(*, user: User, at: datetime, **changes: Any) -> User:
     data = {"changed": sorted(previous), "roles": user.roles, "is_active": user.is_active}
     outbox.publish("user.changed", user, at=at, data=data, previous=told)
     return user
+
+
+def _require_confirmed(user: User, roles: Sequence[str]) -> None:
+    """Whoever bought with a colleague's address would get that colleague's desk."""
+    if roles and not user.roles and user.has_usable_password() and not is_confirmed(user):
+        detail = f"{user.email} has not confirmed the address: they follow the link in our mail first."
+        raise Conflict(detail, code="address_not_confirmed", attr="roles")
 
 
 @transaction.atomic

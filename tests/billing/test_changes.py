@@ -191,6 +191,15 @@ class TestDowngrade:
         with pytest.raises(Conflict, match="No change"):
             changes.undo(subscription=subscription, at=JUN_16)
 
+    def test_customers_take_back_what_they_asked_for_and_nothing_else(self, acme):
+        subscription = start(acme, "pro-month")
+        changes.change(subscription=subscription, items=of(basic_month=1), at=JUN_16, origin="portal")
+        changes.change(subscription=subscription, items=of(seat=3), effective=AUG_1, at=JUN_16, origin="admin")
+        changes.undo(subscription=subscription, all_=True, origin="portal", at=JUN_16)
+        assert Phase.objects.get().origin == "admin"
+        with pytest.raises(Conflict, match="No change"):
+            changes.undo(subscription=subscription, all_=True, origin="portal", at=JUN_16)
+
 
 def balance(customer: Customer) -> int:
     return sum(row.amount for row in CustomerBalance.objects.filter(customer=customer))

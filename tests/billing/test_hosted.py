@@ -7,7 +7,7 @@ import pytest
 from django.core.cache import cache
 from django.test import Client
 
-from billing import attempts, hosted, invoices, lost_answers
+from billing import attempts, hosted, invoices, lost_answers, payments
 from billing.models import Customer, Invoice, Payment, PaymentMethod, Subscription
 from gtm.shared import db, links, outbox
 from gtm.shared.models import Event, Mail, TestClock
@@ -74,6 +74,16 @@ class TestPage:
         assert client.get(f"{page}receipts/{elsewhere.public_id}/").status_code == 404
         assert client.get(f"{page_of(other)}credit-notes/{note.public_id}/").status_code == 404
         assert note.number in client.get(page).content.decode()
+
+    def test_a_receipt_that_names_other_invoices_is_not_shown(self, client, acme, invoice) -> None:
+        other = makers.invoiced(acme, 700, at=db.now())
+        at, both = db.now(), [invoice, other]
+        paid = payments.record_manual(
+            customer=acme, invoices=both, method="bank_transfer", amount=5700, paid_at=at, at=at
+        )
+        page = page_of(invoice)
+        assert client.get(f"{page}receipts/{paid.public_id}/").status_code == 404
+        assert paid.public_id not in client.get(page).content.decode()
 
     def test_it_reads_in_the_buyers_language_or_the_one_chosen(self, client: Client, invoice: Invoice) -> None:
         page = page_of(invoice)

@@ -1,5 +1,6 @@
 """Scheduled changes and the changes before them: none is lost, none undoes another."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -122,21 +123,22 @@ class TestAQuantityLater:
 class TestUndone:
     def test_the_next_one_goes_and_the_others_stay(self):
         ramp = [BASIC_LATER, Scheduled(MAR, content("max", max=7)), Scheduled(APR, PRO)]
-        assert [one.at for one in phasing.undone(ramp, current=PRO)] == [MAR, APR]
+        assert [one.at for one in phasing.undone(ramp, key="row", current=PRO)] == [MAR, APR]
 
     def test_a_step_of_a_quantity_is_taken_back_later_too(self):
         steps = phasing.later([], old=PRO, new=PRO_8, at=FEB)
         steps = phasing.later(steps, old=PRO, new=content("pro", seat=5, extra=1), at=MAR)
         assert shown(steps) == [(FEB, "pro", {"seat": 8}), (MAR, "pro", {"seat": 8, "extra": 1})]
-        assert shown(phasing.undone(steps, current=PRO)) == [(MAR, "pro", {"seat": 5, "extra": 1})]
+        steps[0] = replace(steps[0], key="first")
+        assert shown(phasing.undone(steps, key="first", current=PRO)) == [(MAR, "pro", {"seat": 5, "extra": 1})]
 
     def test_what_is_left_without_any_change_goes_with_it(self):
-        assert phasing.undone([BASIC_LATER, Scheduled(MAR, PRO)], current=PRO) == []
+        assert phasing.undone([BASIC_LATER, Scheduled(MAR, PRO)], key="row", current=PRO) == []
 
     def test_a_contract_stays(self):
         locked = Scheduled(FEB, content("pro", seat=10), locked=True)
-        assert phasing.undone([locked], current=PRO) == [locked]
-        assert phasing.undone([locked, Scheduled(MAR, PRO)], current=PRO) == [locked]
+        assert phasing.undone([BASIC_LATER, locked], key="row", current=PRO) == [locked]
+        assert phasing.undone([locked], key="row", current=PRO) == [locked]
 
 
 def test_a_cancellation_ends_what_would_come():

@@ -79,6 +79,15 @@ class TestChange:
         users.change(user=nina(), at=JAN_1, roles=["ae"])
         assert not Event.objects.filter(type="user.changed").exists()
 
+    def test_who_has_not_confirmed_the_address_gets_no_roles(self) -> None:
+        world.fay()
+        cora = users.sign_up(at=JAN_1, email="cora@vendor.example", password="correct horse battery")
+        with pytest.raises(Conflict) as refused:
+            users.change(user=cora, at=JAN_1, roles=["ae"])
+        assert (refused.value.code, refused.value.attr) == ("address_not_confirmed", "roles")
+        users.confirm(user=cora)
+        assert users.change(user=cora, at=JAN_1, roles=["ae"]).is_staff
+
     def test_without_roles_somebody_is_staff_no_more(self) -> None:
         world.fay()
         assert not users.change(user=nina(), at=JAN_1, roles=[]).is_staff
