@@ -9,9 +9,18 @@ from uuid import UUID
 
 from django.db import transaction
 
-from billing import changes, drafting, invoices, standing, turns
+from billing import changes, credits, drafting, invoices, settlement, standing, turns
 from billing.changes import Made, Wanted
-from billing.models import Charge, CreditNoteLine, InvoiceLine, LineKind, LineReason, Subscription
+from billing.models import (
+    Charge,
+    CreditNoteLine,
+    Invoice,
+    InvoiceLine,
+    LineKind,
+    LineReason,
+    Subscription,
+    SubscriptionChange,
+)
 from gtm.shared import bulk, vendors
 from gtm.shared.models import Vendor
 
@@ -21,7 +30,9 @@ _MAX_STEPS = 12  # instants at which nothing is invoiced, before the next invoic
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line as it would stand on an invoice, or on a credit note for an invoice that isn't paid."""
+    """A line as it would stand on an invoice, or on a credit note: what is open is offset by one, and what was taxed in
+    another way than the payer is now stands on no invoice to come.
+    """
 
     kind: str
     reason: str
@@ -48,12 +59,23 @@ class Sum:
     tax_total: int
     total: int
 
+    @property
+    def credit_note_total(self) -> int:
+        """What credit notes give back of it, 0 or more, tax included."""
+        return -sum(line.amount + line.tax_amount for line in self.lines if line.credit_note)
+
+    @property
+    def invoice_total(self) -> int:
+        """What the invoice comes to: ``total`` and what credit notes take off it."""
+        return self.total + self.credit_note_total
+
 
 @dataclass(frozen=True, slots=True)
 class ChangePreview:
     """What the change itself comes to, and the next invoice after it; None where none is known to come.
 
-    ``charged_at`` is when the change is invoiced: with it, or with an invoice to come.
+    ``charged_at`` is when the change is invoiced: with it, or with an invoice to come. ``to_pay`` (minor units) is due
+    on its own invoice after what stands to the payer's credit.
     """
 
     effective_at: datetime
@@ -62,6 +84,7 @@ class ChangePreview:
     next_invoice_at: datetime | None
     next_invoice: Sum | None
     charged_at: datetime
+    to_pay: int
 
 
 class _Undone(Exception):
@@ -90,7 +113,14 @@ def _tried(subscription: Subscription, wanted: Wanted, at: datetime) -> ChangePr
     cost = cost_of(made, noted=noted, at=at)
     next_at, following = undone(lambda: _next_invoice(made.subscription, vendors.current()))
     charged_at = max((charge.invoice_at for charge in made.charges), default=made.effective_at)
-    return ChangePreview(made.effective_at, subscription.currency, cost, next_at, following, charged_at)
+    to_pay = _to_pay(made.charges)
+    return ChangePreview(made.effective_at, subscription.currency, cost, next_at, following, charged_at, to_pay)
+
+
+def _to_pay(made: Sequence[Charge]) -> int:
+    billed = Charge.objects.filter(pk__in=[charge.pk for charge in made], invoice_line__isnull=False)
+    own = Invoice.objects.filter(pk__in=billed.values("invoice_line__invoice"), status=Invoice.Status.OPEN)
+    return sum(settlement.open_amount(invoice) for invoice in own)
 
 
 def cost_of(made: Made, *, noted: set[UUID], at: datetime) -> Sum:
@@ -125,17 +155,33 @@ def _cost(subscription: Subscription, found: Sequence[Charge], noted: set[UUID],
     ours = Charge.objects.filter(pk__in=[charge.pk for charge in found]).select_related(*related)
     live = [charge for charge in ours.order_by("created_at", "pk") if charge.status != Charge.Status.REPLACED]
     waiting = [charge for charge in live if charge.invoice_line is None]
-    drafts = drafting.gather(waiting, context=drafting.context(vendor=vendor, at=at))
+    context = drafting.context(vendor=vendor, at=at)
+    drafts = drafting.gather(waiting, context=context)
+    apart = [charge for draft in drafts if drafting.stands_apart(draft, context) for charge in draft.charges]
+    joining = [draft for draft in drafts if draft.charges[0] not in apart]
     lines = [
-        *(_credited(row) for row in _notes(subscription).exclude(pk__in=noted).select_related("invoice_line")),
+        *(undone(lambda: _noted_apart(subscription, noted, apart, at)) if apart else _noted(subscription, noted)),
         *(line_of(charge.invoice_line) for charge in live if charge.invoice_line is not None),
-        *(line_of(line) for draft in drafts for line in draft.lines),
+        *(line_of(line) for draft in joining for line in draft.lines),
     ]
     return sum_of(lines)
 
 
+def _noted_apart(subscription: Subscription, noted: set[UUID], apart: Sequence[Charge], at: datetime) -> list[Line]:
+    """The notes with those that credits will become which no invoice to come has room for."""
+    credits.settle_without_room(charges=apart, origin=SubscriptionChange.Origin.SYSTEM, at=at)
+    return _noted(subscription, noted)
+
+
+def _noted(subscription: Subscription, before: set[UUID]) -> list[Line]:
+    """The lines of the subscription's credit notes that there weren't ``before``."""
+    fresh = _notes(subscription).exclude(pk__in=before).select_related("invoice_line")
+    return [_credited(row) for row in fresh.order_by("pk")]
+
+
 def _next_invoice(subscription: Subscription, vendor: Vendor) -> tuple[datetime | None, Sum | None]:
-    """The next invoice, by the turns that will make it, with the usage that is known now."""
+    """The next invoice, by the turns that will make it, with the usage that is known now and what is credited by then."""
+    noted = credited(subscription)
     for _step in range(_MAX_STEPS):
         one = standing.loaded().get(pk=subscription.pk)
         if (at := one.next_bill_at) is None:
@@ -145,7 +191,7 @@ def _next_invoice(subscription: Subscription, vendor: Vendor) -> tuple[datetime 
         found = invoices.bill_pending(payers=[one.payer], subscriptions=[one], fresh=made, context=context)
         lines = InvoiceLine.objects.filter(invoice__in=found, subscription=one).order_by("invoice", "position")
         if shown := [line_of(line) for line in lines]:
-            return at, sum_of(shown)
+            return at, sum_of([*_noted(subscription, noted), *shown])
     return None, None
 
 
@@ -167,7 +213,7 @@ def line_of(line: InvoiceLine) -> Line:
 
 
 def _credited(row: CreditNoteLine) -> Line:
-    """What a credit note takes off an invoice that isn't paid."""
+    """What a credit note gives back of an invoice."""
     return Line(
         kind=LineKind.PRORATION_CREDIT,
         reason=LineReason.SUBSCRIPTION_CHANGE,

@@ -158,6 +158,16 @@ def _decide(charge: Charge, context: Context) -> TaxDecision:
     )
 
 
+def stands_apart(draft: Draft, context: Context) -> bool:
+    """Whether it gives back alone what was taxed in another way than its payer is now: no invoice to come will join it."""
+    if not all(charge.credits_line_id for charge in draft.charges):
+        return False
+    charge, payer = draft.charges[0], draft.invoice.customer
+    entity = context.entity_of(payer)
+    now = context.taxes.decide(entity=entity, payer=payer, tax_class=charge.tax_class, on=context.issue_date(entity))
+    return now.treatment != draft.invoice.tax_treatment
+
+
 def _draft(key: GatheringKey, charges: list[Charge], context: Context, book: Book) -> Draft:
     payer = charges[0].payer
     invoice = bulk.new(

@@ -159,13 +159,17 @@ def _told(found: ChangePreview, timezone: str) -> Iterable[str]:
     for line in found.change.lines:
         yield _line(line, found.currency, timezone)
     yield f"In all: {tandem.money(found.change.total, found.currency)}, tax included."
+    if found.change.credit_note_total:
+        invoiced, noted = found.change.invoice_total, found.change.credit_note_total
+        sums = [tandem.money(amount, found.currency) for amount in (invoiced, noted)]
+        yield f"Of it on the invoice: {sums[0]}; given back by credit note: {sums[1]}."
     if found.next_invoice is not None:
         total = tandem.money(found.next_invoice.total, found.currency)
         yield f"The next invoice, on {tandem.day_text(found.next_invoice_at, timezone)}, comes to {total}."
 
 
 def _line(line: Line, currency: str, timezone: str) -> str:
-    where = " (taken off the open invoice)" if line.credit_note else ""
+    where = " (by credit note)" if line.credit_note else ""
     time = f", {_days(line.period_start, line.period_end, timezone)}" if line.period_start and line.period_end else ""
     return f"{line.description}{time}: {tandem.money(line.amount - line.discount_amount, currency)}{where}"
 

@@ -83,7 +83,7 @@ class PhaseSerializer(serializers.ModelSerializer):
 
 
 class PreviewLineSerializer(serializers.Serializer):
-    """A line as it will stand on an invoice; with ``credit_note`` on a note for an invoice that isn't paid."""
+    """A line as it will stand on an invoice; with ``credit_note`` on a credit note beside it."""
 
     kind = serializers.ChoiceField(choices=LineKind.choices, read_only=True)
     reason = serializers.ChoiceField(choices=LineReason.choices, read_only=True)
@@ -104,11 +104,15 @@ class PreviewLineSerializer(serializers.Serializer):
 
 
 class SumSerializer(serializers.Serializer):
+    """``total`` is ``invoice_total`` less ``credit_note_total``, which credit notes give back."""
+
     lines = PreviewLineSerializer(many=True, read_only=True)
     subtotal = fields.MoneyField(read_only=True)
     discount_total = fields.MoneyField(read_only=True)
     tax_total = fields.MoneyField(read_only=True)
     total = fields.MoneyField(read_only=True)
+    invoice_total = fields.MoneyField(read_only=True)
+    credit_note_total = fields.MoneyField(read_only=True)
 
 
 class NextInvoiceSerializer(SumSerializer):
@@ -247,5 +251,8 @@ def _shown(found: ChangePreview) -> dict[str, Any]:
     }
 
 
+_SUMS = ("lines", "subtotal", "discount_total", "tax_total", "total", "invoice_total", "credit_note_total")
+
+
 def _sum(found: Sum) -> dict[str, Any]:
-    return {name: getattr(found, name) for name in ("lines", "subtotal", "discount_total", "tax_total", "total")}
+    return {name: getattr(found, name) for name in _SUMS}

@@ -163,6 +163,7 @@ def _preview_parts(member: Member, subscription: Subscription, offered: Offered,
         "change": _sum(found.change, found.currency),
         "charged_now": charged_now,
         "charged_at": found.charged_at,
+        "to_pay": found.to_pay,
         "by_invoice": subscription.collection_method == "send_invoice",
         "next_at": found.next_invoice_at,
         "next": _sum(found.next_invoice, found.currency) if found.next_invoice else None,
@@ -188,6 +189,8 @@ def _sum(found: Sum, currency: str) -> dict[str, Any]:
         "discount": found.discount_total,
         "tax": found.tax_total,
         "total": found.total,
+        "invoice_total": found.invoice_total,
+        "credit_note_total": found.credit_note_total,
     }
 
 
@@ -196,7 +199,7 @@ def _line(line: Line, currency: str) -> dict[str, Any]:
         "description": line.description,
         "explanation": "\n".join(wording.explain(line.explanation, currency)),
         "amount": line.amount,
-        "off_invoice": line.credit_note,
+        "credit_note": line.credit_note,
     }
 
 
