@@ -250,7 +250,8 @@ def part_of(item_due: ItemDue) -> Part:
     segment = due.period
     if due.cut and segment.end == item_due.subscription.cancel_at:  # a pause's has its day already
         segment = replace(segment, end=closing(item, segment.end, unit=item_due.anchor.unit))
-    return proration.part_of(segment, anchor=item_due.anchor, interval=interval_of(item.price))
+    from_start = due.period.index > 0 and item.started_at != due.period.start
+    return proration.part_of(segment, anchor=item_due.anchor, interval=interval_of(item.price), from_start=from_start)
 
 
 def _measures(

@@ -64,10 +64,17 @@ def closing(instant: datetime, *, unit: ProrationUnit, timezone: str, not_after:
     return min(periods.start_of_day(following, timezone), not_after)
 
 
-def part_of(segment: Period, *, anchor: Anchor, interval: Interval) -> Part:
-    """What part of the ``segment.index``-th period the segment is, whether its front or its back is cut or both."""
+def part_of(segment: Period, *, anchor: Anchor, interval: Interval, from_start: bool = False) -> Part:
+    """What part of the ``segment.index``-th period the segment is, whether its front or its back is cut or both.
+
+    ``from_start``: its front isn't cut. A customer who has changed its zone may have begun the period some hours off
+    its natural start: then the segment is what the rest leaves of the whole, so that parts of a period sum to it.
+    """
     whole = periods.whole_period(anchor, interval, segment.index)
     length, full = (periods.length(period, unit=anchor.unit, timezone=anchor.timezone) for period in (segment, whole))
+    if from_start:
+        rest = Period(min(segment.end, whole.end), whole.end)
+        length = max(full - periods.length(rest, unit=anchor.unit, timezone=anchor.timezone), Fraction())
     return Part(length, full, anchor.unit)
 
 
@@ -88,17 +95,26 @@ def unused_net(
     from_: datetime,
     unit: ProrationUnit,
     timezone: str,
+    charged: Part | None = None,
 ) -> int:
-    """What of a line's net, in minor units, is for the time from ``from_`` to its end."""
+    """What of a line's net, in minor units, is for the time from ``from_`` to its end.
+
+    ``charged`` is what part of its period the line was charged as: what is given back of it is counted alike. Without
+    it the line's own time counts as the whole.
+    """
     served = periods.length(Period(line_start, line_end), unit=unit, timezone=timezone)
     unused = periods.length(Period(min(max(from_, line_start), line_end), line_end), unit=unit, timezone=timezone)
-    return round_half_up(line_net * min(unused / served, Fraction(1))) if served else line_net
+    basis = charged or Part(served, served, unit)
+    if not basis.length:
+        return line_net
+    return round_half_up(line_net * min(Part(unused, basis.whole, unit).share / basis.share, Fraction(1)))
 
 
-def shares_step(code: str, part: Period, *, whole: Period, amount: int, unit: ProrationUnit, timezone: str) -> Step:
+def unused_step(code: str, part: Period, *, charged: Part, amount: int, timezone: str) -> Step:
     """The step that says how much of the time of an amount (minor units) a part of it is."""
-    length, full = (periods.length(period, unit=unit, timezone=timezone) for period in (part, whole))
-    return Step(code, {**part_params(Part(length, full, unit)), "amount": str(amount)})
+    full = min(charged.length, charged.whole)
+    length = min(periods.length(part, unit=charged.unit, timezone=timezone), full)
+    return Step(code, {**part_params(Part(length, full, charged.unit)), "amount": str(amount)})
 
 
 def scaled(terms: PriceTerms, share: Fraction) -> PriceTerms:

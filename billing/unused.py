@@ -27,8 +27,9 @@ from billing.models import (
     Subscription,
     SubscriptionItem,
 )
+from billing.proration import Part
 from billing.queries import crediting
-from gtm.shared import bulk
+from gtm.shared import bulk, periods
 from gtm.shared.models import Vendor
 from gtm.shared.periods import Anchor, Period
 
@@ -138,7 +139,7 @@ def _lines(by_item: Mapping[uuid.UUID, Stop]) -> list[InvoiceLine]:
     billed = InvoiceLine.objects.filter(
         subscription_item__in=by_item, kind__in=_IN_ADVANCE, amount__gt=0, period_end__gt=earliest
     )
-    related = ("invoice__customer", "invoice__legal_entity", "price")
+    related = ("invoice__customer", "invoice__legal_entity", "price", "charge", "subscription_item__subscription")
     return list(billed.filter(charge__isnull=False).select_related(*related).order_by("period_start", "pk"))
 
 
@@ -167,13 +168,28 @@ def _credit(line: InvoiceLine, stop: Stop, since: Mapping[uuid.UUID, datetime], 
     unused = _unused(served, stop)
     if (end := since.get(line.pk, unused.end)) < unused.end:
         unused = Period(min(unused.start, end), end)
-    net = line.amount - line.discount_amount
-    amount = _unused_net(net, served, unused, stop, vendor)
+    net, charged = line.amount - line.discount_amount, _charged_as(line, vendor)
+    amount = _unused_net(net, served, unused, stop, charged)
     if amount <= 0:
         return None
-    return LineCredit(
-        line=line, amount=amount, period=unused, explanation=_explain("unused", unused, served, net, stop, vendor)
-    )
+    step = proration.unused_step("unused", unused, charged=charged, amount=net, timezone=stop.item.timezone)
+    return LineCredit(line=line, amount=amount, period=unused, explanation=wording.stored([step]))
+
+
+def _charged_as(line: InvoiceLine, vendor: Vendor) -> Part:
+    """What part of its period the line was charged as, as ``charges.part_of`` counted it."""
+    item, index, served = line.subscription_item, line.charge.period_index, _served(line.period_start, line.period_end)
+    assert item is not None
+    anchor, interval = _anchor(item, item.subscription, vendor), charges.interval_of(line.price)  # type: ignore[arg-type]  # of a plan
+    whole = periods.whole_period(anchor, interval, index)
+    length, full = (periods.length(one, unit=anchor.unit, timezone=anchor.timezone) for one in (served, whole))
+    if whole.end != served.end:  # counted from another anchor since
+        return Part(length, length, anchor.unit)
+    return Part(full if index and line.kind == LineKind.RECURRING else length, full, anchor.unit)
+
+
+def _anchor(item: SubscriptionItem, subscription: Subscription, vendor: Vendor) -> Anchor:
+    return Anchor(item.anchor_at, item.timezone, vendor.proration_unit, subscription.alignment)  # type: ignore[arg-type]  # choices
 
 
 def _free_discounts(lines: Sequence[InvoiceLine], by_item: Mapping[uuid.UUID, Stop], vendor: Vendor) -> None:
@@ -212,7 +228,7 @@ def _key_of(use: DiscountUse) -> tuple[uuid.UUID, uuid.UUID]:
 
 def _freed(use: DiscountUse, line: InvoiceLine, by_item: Mapping[uuid.UUID, Stop], vendor: Vendor) -> int:
     stop, served = by_item[_item_of(line)], _served(line.period_start, line.period_end)
-    return _unused_net(use.amount, served, _unused(served, stop), stop, vendor)
+    return _unused_net(use.amount, served, _unused(served, stop), stop, _charged_as(line, vendor))
 
 
 def _cut_pending(by_item: Mapping[uuid.UUID, Stop], vendor: Vendor) -> None:
@@ -232,9 +248,13 @@ def _used(charge: Charge, stop: Stop, vendor: Vendor) -> Charge | None:
     served, item, subscription = _served(charge.period_start, charge.period_end), charge.item, charge.subscription
     if item is None or subscription is None or stop.from_ <= served.start:
         return None
-    anchor = Anchor(item.anchor_at, item.timezone, vendor.proration_unit, subscription.alignment)  # type: ignore[arg-type]  # choices
     used = Period(served.start, stop.from_, charge.period_index)
-    part = proration.part_of(used, anchor=anchor, interval=charges.interval_of(item.price))
+    part = proration.part_of(
+        used,
+        anchor=_anchor(item, subscription, vendor),
+        interval=charges.interval_of(item.price),
+        from_start=charge.period_index > 0 and charge.kind == LineKind.RECURRING,
+    )
     rated = proration.prorated(pricing.rate(rating.terms_of(item.price), charge.quantity), part)
     rest = charges.successor(charge, invoice_at=charge.invoice_at)
     rest.amount, rest.period_end, rest.explanation = rated.amount, used.end, wording.stored(rated.steps)
@@ -246,7 +266,7 @@ def _unused(served: Period, stop: Stop) -> Period:
     return Period(min(max(stop.from_, served.start), served.end), served.end)
 
 
-def _unused_net(net: int, served: Period, unused: Period, stop: Stop, vendor: Vendor) -> int:
+def _unused_net(net: int, served: Period, unused: Period, stop: Stop, charged: Part) -> int:
     """What of a net is for the unused time: what is for the time from its start, less what is from its end."""
     from_start, from_end = (
         proration.unused_net(
@@ -254,18 +274,13 @@ def _unused_net(net: int, served: Period, unused: Period, stop: Stop, vendor: Ve
             line_start=served.start,
             line_end=served.end,
             from_=instant,
-            unit=vendor.proration_unit,  # type: ignore[arg-type]  # the vendor's choices
+            unit=charged.unit,
             timezone=stop.item.timezone,
+            charged=charged,
         )
         for instant in (unused.start, unused.end)
     )
     return from_start - from_end
-
-
-def _explain(code: str, part: Period, served: Period, amount: int, stop: Stop, vendor: Vendor) -> list[dict[str, Any]]:
-    unit: Any = vendor.proration_unit
-    step = proration.shares_step(code, part, whole=served, amount=amount, unit=unit, timezone=stop.item.timezone)
-    return wording.stored([step])
 
 
 def _served(start: datetime | None, end: datetime | None) -> Period:

@@ -255,6 +255,37 @@ def test_up_and_back_gains_nothing(low, high, day, later):
 
 @settings(max_examples=50, deadline=None)
 @given(
+    low=st.integers(0, 10**7),
+    high=st.integers(0, 10**7),
+    bent=st.integers(-30, 30),
+    hour=st.integers(0, 31 * 24 - 1),
+)
+def test_up_and_back_gains_nothing_where_a_changed_zone_has_bent_the_period(low, high, bent, hour):
+    """Counted in seconds, with its start some hours off: what is given back is counted as what is charged is."""
+    anchor, month = Anchor(utc("2026-02-01"), "UTC", "second"), Interval("month")
+    end, start = utc("2026-04-01"), utc("2026-03-01") + timedelta(hours=bent)
+    cut = min(max(utc("2026-03-01") + timedelta(hours=hour), start), end)
+    whole = Fraction((end - utc("2026-03-01")) // timedelta(seconds=1))
+    rest = proration.part_of(Period(cut, end, 1), anchor=anchor, interval=month)
+
+    def charged(price: int) -> int:
+        return proration.prorated(Rated(price, D(price), ()), rest).amount
+
+    def credit(net: int, line_start: datetime, as_: Part) -> int:
+        return proration.unused_net(
+            net, line_start=line_start, line_end=end, from_=cut, unit="second", timezone="UTC", charged=as_
+        )
+
+    given = credit(low, start, Part(whole, whole, "second"))
+    if rest.length:
+        assert abs(charged(low) - given) <= 1
+        assert credit(charged(high), cut, rest) == charged(high)
+    front = proration.part_of(Period(start, cut, 1), anchor=anchor, interval=month, from_start=True)
+    assert front.share + rest.share == 1
+
+
+@settings(max_examples=50, deadline=None)
+@given(
     quantities=st.lists(st.integers(0, 5000), min_size=1, max_size=5),
     included=st.integers(0, 5000),
     rate=st.integers(0, 1000),
