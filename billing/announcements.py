@@ -4,6 +4,7 @@ How many days before is the vendor's setting. Each is announced once, by a row t
 fact that goes with it is what the mail is about. What is over by the time somebody looks isn't announced any more.
 """
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from django.db.models import Exists, F, Min, OuterRef, Q, QuerySet
 
 from billing import standing
 from billing.models import Announcement, Subscription, SubscriptionItem
-from gtm.shared import vendors
+from gtm.shared import outbox, vendors
 from gtm.shared.models import TestClock, Vendor
 
 BATCH = 500
@@ -28,7 +29,10 @@ _YEARLY = (
 
 
 def announce_due(*, at: datetime, test_clock: TestClock | None = None) -> int:
-    """Announce what comes within the days that the vendor has set; return how many subscriptions that were."""
+    """Announce all that comes within the days that the vendor has set; return how many subscriptions that were.
+
+    Batch by batch, each in a transaction of its own: whoever is killed leaves no more than one to do again.
+    """
     vendor = vendors.current()
     announced = 0
     for kind in _Kind:
@@ -36,8 +40,17 @@ def announce_due(*, at: datetime, test_clock: TestClock | None = None) -> int:
         if lead is not None:
             ends = _ENDS[kind]
             found = _waiting(kind, lead, test_clock).filter(**{f"{ends}__gt": at, f"{ends}__lte": at + lead})
-            announced += sum(_announce(pk, kind, at=at) for pk in list(found.values_list("pk", flat=True)[:BATCH]))
+            announced += sum(_announce(keys, kind, at=at) for keys in _batches(found, ends))
     return announced
+
+
+def _batches(found: QuerySet[Subscription], ends: str) -> Iterator[list[UUID]]:
+    """Their keys, batch by batch, each behind the last: what isn't announced after all doesn't come again."""
+    rest = found
+    while batch := list(rest.values_list("pk", ends)[:BATCH]):
+        yield [pk for pk, _end in batch]
+        last, end = batch[-1]
+        rest = found.filter(Q(**{f"{ends}__gt": end}) | Q(**{ends: end, "pk__gt": last}))
 
 
 def next_due(*, test_clock: TestClock) -> datetime | None:
@@ -87,16 +100,18 @@ def _on_trial(lead: timedelta) -> QuerySet[Subscription]:
 
 
 @transaction.atomic
-def _announce(subscription_id: UUID, kind: str, *, at: datetime) -> bool:
-    """Write it down and publish the fact, if it still holds when the subscription is locked."""
-    subscription = Subscription.objects.select_for_update(of=("self",), no_key=True).get(pk=subscription_id)
-    about_at = getattr(subscription, _ENDS[_Kind(kind)])
-    if about_at is None or subscription.status not in (_Status.ACTIVE, _Status.TRIALING):
-        return False
-    _row, is_new = Announcement.objects.get_or_create(
-        subscription=subscription, kind=kind, about_at=about_at, defaults={"announced_at": at}
+def _announce(keys: Sequence[UUID], kind: str, *, at: datetime) -> int:
+    """Write them down and publish their facts, where it still holds when the subscriptions are locked."""
+    ends, theirs = _ENDS[_Kind(kind)], Subscription.objects.filter(pk__in=keys)
+    going = theirs.filter(**{f"{ends}__isnull": False}, status__in=(_Status.ACTIVE, _Status.TRIALING))
+    locked = going.select_for_update(of=("self",), no_key=True).select_related("customer", "plan_version__plan")
+    about = {one: getattr(one, ends) for one in locked.order_by("pk")}
+    told = Announcement.objects.filter(subscription__in=about, kind=kind).values_list("subscription", "about_at")
+    known = set(told)
+    fresh = {one: end for one, end in about.items() if (one.pk, end) not in known}
+    rows = (Announcement(subscription=one, kind=kind, about_at=end, announced_at=at) for one, end in fresh.items())
+    Announcement.objects.bulk_create(rows)
+    outbox.publish_many(
+        standing.fact(one, _FACTS[_Kind(kind)], at=at, also={"at": end.isoformat()}) for one, end in fresh.items()
     )
-    if is_new:
-        told = {"at": about_at.isoformat()}
-        standing.fact(subscription, _FACTS[_Kind(kind)], at=at, also=told, publish=True)
-    return is_new
+    return len(fresh)

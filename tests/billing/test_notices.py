@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from django.conf import LazySettings, settings
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from billing import announcements, handlers, notices, subscriptions
 from billing.models import Announcement, Customer, Invoice, MailPreference
@@ -182,6 +183,21 @@ class TestAnnouncements:
         clocks.advance(clock=clock, to=renews + DAY)
         assert Mail.objects.filter(template="renewal_notice").count() == 1
         assert Announcement.objects.get().about_at == renews
+
+    def test_all_are_announced_by_a_constant_number_of_queries_for_each_batch(
+        self, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        plan, at, counts = makers.published_plan(), JAN_1 + 345 * DAY, []
+        monkeypatch.setattr(announcements, "BATCH", 2)
+        for number in (3, 4):
+            for _one in range(number):
+                makers.subscribed(letters.customer(clock), plan=plan, interval="year")
+            with CaptureQueriesContext(connection) as queries:
+                assert announcements.announce_due(at=at, test_clock=clock) == number
+            assert announcements.announce_due(at=at, test_clock=clock) == 0
+            counts.append(len(queries))
+        assert counts[0] == counts[1]
+        assert Event.objects.filter(type="billing.subscription.renewal_upcoming").count() == 7
 
     def test_the_days_are_the_vendors_setting_and_zero_is_never(self, clock: TestClock) -> None:
         letters.customer(clock)
