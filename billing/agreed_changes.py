@@ -14,13 +14,13 @@ from uuid import UUID
 from django.core import signing
 from django.utils.translation import gettext as _
 
-from billing import change_preview, changes, items, selection, standing
+from billing import change_preview, changes, items, selection, standing, vendor_terms
 from billing.change_preview import ChangePreview, Sum
 from billing.changes import Agreed, Made, Wanted
 from billing.models import Phase, Plan, Price, Subscription, SubscriptionChange
 from billing.queries import shop
 from billing.selection import ItemTerms
-from gtm.shared import ids
+from gtm.shared import ids, vendors
 from gtm.shared.errors import Conflict, Invalid
 
 SALT = "billing.agreed_changes"
@@ -46,17 +46,31 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """What a choice comes to, and the ``token`` that agrees to it; ``seats`` where it has any."""
+    """What a choice comes to, and the ``token`` that agrees to it; ``seats`` where it has any.
+
+    ``terms``: the version of the vendor's that has to be agreed to beside it; empty for none.
+    """
 
     preview: ChangePreview
     token: str
     seats: int | None
+    terms: str
+
+
+class NotAgreed(Invalid):
+    """The vendor's terms are to be agreed to first."""
+
+    code = "terms"
+
+    def __init__(self) -> None:
+        super().__init__(_("Please agree before you change it."), attr="terms")
 
 
 def preview(*, subscription: Subscription, choice: Choice, at: datetime) -> Offered:
     """What the choice comes to; writes nothing. Raises what ``changes.change`` raises."""
     wanted = _wanted(subscription, choice)
     found = change_preview.preview(subscription=subscription, wanted=wanted, at=at)
+    version = vendor_terms.wanted(subscription.customer, vendors.current())
     token = {
         "id": str(ids.uuid7()),
         "subscription": subscription.public_id,
@@ -64,9 +78,10 @@ def preview(*, subscription: Subscription, choice: Choice, at: datetime) -> Offe
         "at": at.isoformat(),
         "choice": [choice.plan, choice.interval, choice.seats, dict(choice.add_ons)],
         "shown": _shown(wanted, found.effective_at, found.change),
+        "terms": version,
     }
     seats = max((int(one.quantity) for one in wanted.items or () if is_seat(one.price)), default=None)
-    return Offered(found, signing.dumps(token, salt=SALT, compress=True), seats)
+    return Offered(found, signing.dumps(token, salt=SALT, compress=True), seats, version)
 
 
 def chosen(token: str) -> Choice:
@@ -74,10 +89,11 @@ def chosen(token: str) -> Choice:
     return _choice(_read(token))
 
 
-def confirm(*, subscription: Subscription, token: str, at: datetime) -> Subscription:
+def confirm(*, subscription: Subscription, token: str, agrees: bool = False, at: datetime) -> Subscription:
     """Make the change as it was shown, by the prices and days of that moment; twice is once.
 
-    Raises Stale where it would come to something else, and what ``changes.change`` raises. Not in a transaction.
+    ``agrees``: to the terms that were shown with it, if any were; that is kept with the change. Raises Stale where it
+    would come to something else, NotAgreed, and what ``changes.change`` raises. Not in a transaction.
     """
     held = _read(token)
     shown_at = datetime.fromisoformat(held["at"])
@@ -87,6 +103,7 @@ def confirm(*, subscription: Subscription, token: str, at: datetime) -> Subscrip
     if not _is_made(change_id):
         if not timedelta() <= at - shown_at <= LASTS:
             raise Stale(_("You were shown this a while ago."))
+        version = _agreed_terms(subscription, held, agrees)
         wanted = _wanted(subscription, _choice(held))
         noted = change_preview.credited(subscription)
 
@@ -94,6 +111,8 @@ def confirm(*, subscription: Subscription, token: str, at: datetime) -> Subscrip
             cost = change_preview.cost_of(made, noted=noted, at=shown_at)
             if _shown(wanted, made.effective_at, cost) != held["shown"]:
                 raise Stale(_("The price has changed since you looked at it."))
+            if version:
+                vendor_terms.agree(customer=subscription.customer, version=version, origin=wanted.origin, at=at)
 
         agreed = Agreed(held["version"], check)
         try:
@@ -119,6 +138,16 @@ def _change(
         idempotency_id=change_id,
         agreed=agreed,
     )
+
+
+def _agreed_terms(subscription: Subscription, held: Mapping[str, Any], agrees: bool) -> str:
+    """The version that was shown and is agreed to; empty where none was to be."""
+    version: str = held.get("terms", "")
+    if vendor_terms.wanted(subscription.customer, vendors.current()) not in ("", version):
+        raise Stale(_("The terms have changed since you looked at it."))
+    if version and not agrees:
+        raise NotAgreed
+    return version
 
 
 def _is_made(change_id: UUID) -> bool:

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from django.db import transaction
 
-from billing import changes, credits, drafting, invoices, settlement, standing, turns
+from billing import changes, drafting, invoices, settlement, standing, turns
+from billing import credits as giving_back
 from billing.changes import Made, Wanted
 from billing.models import (
     Charge,
@@ -169,7 +170,7 @@ def _cost(subscription: Subscription, found: Sequence[Charge], noted: set[UUID],
 
 def _noted_apart(subscription: Subscription, noted: set[UUID], apart: Sequence[Charge], at: datetime) -> list[Line]:
     """The notes with those that credits will become which no invoice to come has room for."""
-    credits.settle_without_room(charges=apart, origin=SubscriptionChange.Origin.SYSTEM, at=at)
+    giving_back.settle_without_room(charges=apart, origin=SubscriptionChange.Origin.SYSTEM, at=at)
     return _noted(subscription, noted)
 
 
@@ -180,7 +181,7 @@ def _noted(subscription: Subscription, before: set[UUID]) -> list[Line]:
 
 
 def _next_invoice(subscription: Subscription, vendor: Vendor) -> tuple[datetime | None, Sum | None]:
-    """The next invoice, by the turns that will make it, with the usage that is known now and what is credited by then."""
+    """The next invoice, by the turns that will make it, with the usage that is known now and what is credited then."""
     noted = credited(subscription)
     for _step in range(_MAX_STEPS):
         one = standing.loaded().get(pk=subscription.pk)

@@ -13,7 +13,7 @@ from datetime import datetime
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from billing import buyers, payment_methods, preview, subscriptions
+from billing import buyers, payment_methods, preview, subscriptions, vendor_terms
 from billing.models import (
     Checkout,
     Customer,
@@ -259,6 +259,8 @@ def _noted(checkout: Checkout, purchase: Purchase, user: User | None, customer: 
     }
     if purchase.terms_version:
         checkout.terms_version, checkout.terms_accepted_at = purchase.terms_version, at
+        origin = SubscriptionChange.Origin.CHECKOUT
+        vendor_terms.agree(customer=customer, version=purchase.terms_version, origin=origin, at=at)
     checkout.save()
     return checkout
 

@@ -159,7 +159,7 @@ def _decide(charge: Charge, context: Context) -> TaxDecision:
 
 
 def stands_apart(draft: Draft, context: Context) -> bool:
-    """Whether it gives back alone what was taxed in another way than its payer is now: no invoice to come will join it."""
+    """Whether it only gives back what was taxed in another way than its payer is now: no invoice to come joins it."""
     if not all(charge.credits_line_id for charge in draft.charges):
         return False
     charge, payer = draft.charges[0], draft.invoice.customer

@@ -139,7 +139,7 @@ class CheckoutForm(CardForm):
         for name, price in self.add_ons.items():
             self.fields[name] = _add_on(price)
         if "terms" in self.fields and vendor:
-            self.fields["terms"].label = _agreement(vendor)
+            self.fields["terms"].label = agreement(vendor)
 
     def ordered(self, values: Mapping[str, Any]) -> tuple[ItemTerms, ...]:
         """The add-ons among what was typed or is known, valid or not yet."""
@@ -209,7 +209,7 @@ def _count(value: Any) -> int:
     return 1 if text in {"on", "True"} else 0
 
 
-def _agreement(vendor: Vendor) -> str:
+def agreement(vendor: Vendor) -> str:
     """What is agreed to, with links to it."""
     links = {
         "terms": format_html('<a href="{}" target="_blank" rel="noopener">{}</a>', vendor.terms_url, _("terms")),

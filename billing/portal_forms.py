@@ -8,8 +8,10 @@ from django.utils.translation import gettext_lazy as _
 
 from billing import cancellation_reasons, wording
 from billing.agreed_changes import MAX_SEATS, Choice
+from billing.forms import agreement
 from billing.models import Invoice, Price
 from billing.quote_requests import MAX_MESSAGE
+from gtm.shared.models import Vendor
 
 ADD_ON = "add-on-"
 
@@ -51,6 +53,16 @@ class CancellationForm(forms.Form):
     reason = forms.CharField(
         label=_("In your own words"), max_length=500, required=False, widget=forms.Textarea(attrs={"rows": 3})
     )
+
+
+class AgreementForm(forms.Form):
+    """Agreement to the vendor's terms, where they aren't agreed to."""
+
+    terms = forms.BooleanField(error_messages={"required": _("Please agree before you change it.")})
+
+    def __init__(self, *args: Any, vendor: Vendor, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["terms"].label = agreement(vendor)
 
 
 class QuoteForm(forms.Form):

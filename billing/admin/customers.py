@@ -13,7 +13,7 @@ from billing.admin import addresses, customer_steps
 from billing.admin.credit_notes import EntryRows, NoteRows
 from billing.admin.customer_steps import AdjustmentForm, InvoiceForm, MoneyForm
 from billing.admin.people import InvitationRows, MemberRows, PeopleSteps
-from billing.models import Customer, Invoice, PaymentMethod, Prompt, Subscription
+from billing.models import Customer, Invoice, PaymentMethod, Prompt, Subscription, TermsAgreement
 from gtm.shared import admin_columns as columns
 from gtm.shared.admin_base import OperationAdmin, ReadOnlyTable, page_of
 from gtm.shared.admin_fields import Choice, CountryField, LinesField, LocaleField, TimezoneField, currency_choices
@@ -97,6 +97,15 @@ class PromptRows(ReadOnlyTable):
     fields = ("text", "period", "created_at", "expires_at", "dismissed_at")
 
 
+class TermsRows(ReadOnlyTable):
+    model = TermsAgreement
+    verbose_name_plural = "Terms"
+    tab = True
+    per_page = 20
+    ordering = ("-agreed_at",)
+    fields = ("version", "agreed_at", "origin")
+
+
 @admin.register(Customer)
 class CustomerAdmin(PeopleSteps, OperationAdmin):
     form = CustomerForm
@@ -113,6 +122,7 @@ class CustomerAdmin(PeopleSteps, OperationAdmin):
         MemberRows,
         InvitationRows,
         PromptRows,
+        TermsRows,
     )
     fieldsets = (
         (None, {"fields": (("name", "email"), "billing_emails", ("timezone", "preferred_locale"))}),

@@ -17,6 +17,7 @@ from billing.models.portal_sessions import PortalSession
 from billing.models.quote_requests import QuoteRequest
 from billing.models.runs import BillingRun, Checkout
 from billing.models.subscriptions import Subscription, SubscriptionChange, SubscriptionItem
+from billing.models.terms import TermsAgreement
 from billing.models.usage import LateUsage, UsageCorrection, UsageEvent, UsageEventKey, UsageRollup, UsageValue
 
 __all__ = [
@@ -77,6 +78,7 @@ __all__ = [
     "SubscriptionChange",
     "SubscriptionItem",
     "TaxRate",
+    "TermsAgreement",
     "UsageCorrection",
     "UsageEvent",
     "UsageEventKey",

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
-from billing import buyers, checkout, gateways, returns, wording
+from billing import buyers, checkout, gateways, returns, vendor_terms, wording
 from billing.checkout_summary import order_of
 from billing.forms import CheckoutForm, add_on_field
 from billing.gateways import AnswerLost, Gateway, GatewayUnavailable, words
@@ -388,10 +388,6 @@ def _purchase(sale: Sale, form: CheckoutForm) -> Purchase:
         address={name: data[name] for name in ADDRESS if name in data and name != "state"},
         external_id=sale.arrival.external_id,
         return_url=sale.arrival.return_url,
-        terms_version=_terms_of(sale.vendor) if data.get("terms") else "",
+        terms_version=vendor_terms.version_of(sale.vendor) if data.get("terms") else "",
         **{name: data[name] for name in names if name in data},
     )
-
-
-def _terms_of(vendor: Vendor) -> str:
-    return vendor.terms_version or vendor.terms_url

@@ -11,17 +11,17 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from billing import agreed_changes, items, standing, wording
-from billing.agreed_changes import Choice, Offered, Stale
+from billing.agreed_changes import Choice, NotAgreed, Offered, Stale
 from billing.change_preview import ChangePreview, Line, Sum
 from billing.models import Invoice, Member, Price, Subscription
-from billing.portal_forms import SeatsForm
+from billing.portal_forms import AgreementForm, SeatsForm
 from billing.queries import plan_options, shop
 from billing.queries import portal as queries
 from billing.selection import ItemTerms
 from billing.views import refusals
 from billing.views.portal_parts import buyer_only, page
 from billing.views.portal_plan import own
-from gtm.shared import db
+from gtm.shared import db, vendors
 from gtm.shared.errors import DomainError, Invalid
 from gtm.shared.templatetags.tandem import day_text
 from gtm.shared.templatetags.tandem import money as money_text
@@ -102,10 +102,13 @@ def preview(request: HttpRequest, member: Member, subscription: str) -> HttpResp
         return _shown(request, member, found, _chosen(request, found))
     token = request.POST.get("token", "")
     try:
-        changed = agreed_changes.confirm(subscription=found, token=token, at=at)
+        agrees = bool(request.POST.get("terms"))
+        changed = agreed_changes.confirm(subscription=found, token=token, agrees=agrees, at=at)
     except Stale as refusal:
         again = own(member, subscription, "change_url")
         return _shown(request, member, again, agreed_changes.chosen(token), stale=refusal.detail)
+    except NotAgreed:
+        return _shown(request, member, found, agreed_changes.chosen(token), asked=True)
     return _done(request, member, changed)
 
 
@@ -125,8 +128,15 @@ def _chosen(request: HttpRequest, subscription: Subscription) -> Choice:
 
 
 def _shown(
-    request: HttpRequest, member: Member, subscription: Subscription, choice: Choice, *, stale: str = ""
+    request: HttpRequest,
+    member: Member,
+    subscription: Subscription,
+    choice: Choice,
+    *,
+    stale: str = "",
+    asked: bool = False,
 ) -> HttpResponse:
+    """``stale`` says what has changed since; ``asked``: the terms weren't agreed to."""
     customer = member.customer
     at = db.now_for(customer)
     back = reverse("portal_change", args=[customer.public_id, subscription.public_id])
@@ -143,7 +153,10 @@ def _shown(
     if choice.plan and offered.seats is not None:
         seats_form = SeatsForm(seats=offered.seats, add_ons=[])
         context |= {"seats_form": seats_form, "chosen": {"plan": choice.plan, "interval": choice.interval}}
-    return page(request, "billing/portal/change_preview.html", member, context, status=409 if stale else 200)
+    if offered.terms:
+        context["terms_form"] = AgreementForm({} if asked else None, vendor=vendors.current())
+    status = 409 if stale else 422 if asked else 200
+    return page(request, "billing/portal/change_preview.html", member, context, status=status)
 
 
 def _card_url(member: Member, refusal: DomainError) -> str:

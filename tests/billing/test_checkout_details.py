@@ -11,8 +11,8 @@ from django.db import connection
 from django.test import Client
 
 import billing
-from billing import balances, catalog, payments
-from billing.models import Checkout, Customer, Invoice, Plan, Subscription
+from billing import balances, catalog, payments, vendor_terms
+from billing.models import Checkout, Customer, Invoice, Plan, Subscription, TermsAgreement
 from gtm.shared import db, ids, outbox, vendors
 from gtm.shared.models import Mail
 from tests import world
@@ -96,6 +96,9 @@ class TestTerms:
         client.post(CHECKOUT, typed(terms="on"))
         kept = Checkout.objects.get()
         assert (kept.terms_version, kept.terms_accepted_at is not None) == ("2026-01", True)
+        agreed = TermsAgreement.objects.get()
+        assert (agreed.customer, agreed.terms_version, agreed.origin) == (Customer.objects.get(), "2026-01", "checkout")
+        assert vendor_terms.wanted(agreed.customer, vendors.current()) == ""
 
     def test_without_terms_nobody_is_asked(self, client: Client, plan: Plan) -> None:
         client.post(CHECKOUT, typed())

@@ -21,10 +21,11 @@ from billing.models import (
     QuoteRequest,
     Subscription,
     SubscriptionChange,
+    TermsAgreement,
 )
 from crm import accounts
 from crm.models import Account, Alert
-from gtm.shared import db, outbox
+from gtm.shared import db, outbox, vendors
 from gtm.shared.models import Event
 from tests import world
 from tests.billing import makers
@@ -103,6 +104,26 @@ class TestChanging:
         assert Invoice.objects.count() == 1
         client.post(address, {"token": token(again)})
         assert Subscription.objects.get().plan_version.plan == team
+
+    def test_terms_that_are_new_are_agreed_to_once(self, client: Client, acme: Customer) -> None:
+        vendors.change(terms_url="https://tandem.example/terms", terms_version="2026-01")
+        address, query = step(acme, "change_preview"), {"plan": "pro", "interval": "year"}
+        page = client.get(address, query)
+        assert '<a href="https://tandem.example/terms"' in page.content.decode()
+        refused = client.post(address, {"token": token(page)})
+        assert (refused.status_code, Invoice.objects.count()) == (422, 1)
+        assert "Please agree before you change it." in text(refused)
+        vendors.change(terms_version="2026-02")
+        stale = client.post(address, {"token": token(refused), "terms": "on"})
+        assert (stale.status_code, TermsAgreement.objects.count()) == (409, 0)
+        assert "The terms have changed" in text(stale)
+        for _click in range(2):
+            assert client.post(address, {"token": token(stale), "terms": "on"}).status_code == 302
+        kept = TermsAgreement.objects.get()
+        assert (kept.customer, kept.terms_version, kept.origin) == (acme, "2026-02", "portal")
+        assert kept.actor.startswith("user:usr_")
+        assert Event.objects.get(type="billing.terms.agreed").data == {"version": "2026-02", "origin": "portal"}
+        assert "tandem.example/terms" not in client.get(address, {"plan": "team"}).content.decode()
 
     @pytest.mark.parametrize(
         ("card", "words"),
