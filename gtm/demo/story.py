@@ -15,10 +15,11 @@ from typing import Any
 
 from django.contrib.auth.hashers import make_password
 
-from billing import cancellation, catalog, customers, members, payments, runs, subscriptions, usage
+from billing import cancellation, catalog, coupons, customers, members, payments, runs, subscriptions, usage
 from billing.catalog import EntitlementTerms
 from billing.models import (
     CollectionMethod,
+    Coupon,
     Customer,
     Feature,
     Invoice,
@@ -198,6 +199,17 @@ def _fill_catalogue(at: datetime) -> None:
     }
     for position, offer in enumerate(OFFERS):
         _offer(offer, position, meter, calls, switches, at)
+    _name_what_stays_customers(at)
+
+
+def _name_what_stays_customers(at: datetime) -> None:
+    """What those who cancel are offered: three months at half price, and from Pro the smaller plan."""
+    starter, pro = (Plan.objects.get(code=code) for code in ("starter", "pro"))
+    stay = coupons.create(
+        at=at, code="STAY50", percent_off=Decimal(50), duration=Coupon.Duration.REPEATING, duration_in_periods=3
+    )
+    catalog.change_plan(plan=starter, at=at, cancel_offer=Plan.CancelOffer.COUPON, cancel_coupon=stay)
+    catalog.change_plan(plan=pro, at=at, cancel_offer=Plan.CancelOffer.DOWNGRADE, cancel_plan=starter)
 
 
 def _offer(

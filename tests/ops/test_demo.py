@@ -8,13 +8,16 @@ from django.conf import LazySettings
 from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
 from django.db.models import Sum
+from django.test import Client
+from django.urls import reverse
 
-from billing import consistency
+from billing import cancellation_offers, consistency
 from billing.models import Customer, Grant, Invoice, Prompt, Subscription
 from crm.models import Account, Alert, Lead, Motion
 from gtm import demo
+from gtm.demo.company import PORTAL_EMAIL
 from gtm.shared import db, outbox, pulse
-from gtm.shared.models import Mail, PendingFact, Pulse
+from gtm.shared.models import Mail, PendingFact, Pulse, User
 from tests import world
 
 
@@ -28,6 +31,7 @@ class TestTheCompany:
         self._bills_are_whole()
         self._everybody_is_placed_and_told()
         self._everybody_can_sign_in()
+        self._who_cancels_is_offered_something()
         self._the_relay_finds_nothing_more_to_tell()
 
     def _bills_are_whole(self) -> None:
@@ -58,12 +62,25 @@ class TestTheCompany:
         for _role, email, password in demo.SIGN_INS:
             assert authenticate(None, email=email, password=password) is not None, email
 
+    def _who_cancels_is_offered_something(self) -> None:
+        client = Client()
+        client.force_login(User.objects.get(email=PORTAL_EMAIL))
+        one = Subscription.objects.live().get(customer__members__user__email=PORTAL_EMAIL)
+        page = client.get(reverse("portal_cancel", args=[one.customer.public_id, one.public_id]))
+        assert page.context["offer"]
+        offered = {one.plan_version.plan.code for one in Subscription.objects.live() if offer_of(one) is not None}
+        assert offered == {"starter", "pro"}
+
     def _the_relay_finds_nothing_more_to_tell(self) -> None:
         before = (Alert.objects.count(), Prompt.objects.count(), Account.objects.count())
         while outbox.relay():
             pass
         assert not PendingFact.objects.exists()
         assert (Alert.objects.count(), Prompt.objects.count(), Account.objects.count()) == before
+
+
+def offer_of(subscription: Subscription) -> cancellation_offers.Offer | None:
+    return cancellation_offers.of(subscription, at=db.now())
 
 
 @pytest.mark.django_db
