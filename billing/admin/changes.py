@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from unfold import widgets
 from unfold.decorators import display
 
@@ -54,11 +54,21 @@ class PhaseRows(ReadOnlyTable):
         return ", ".join(f"{plain(item.quantity)} × {item.price.code}" for item in phase.items.all())
 
 
+_NAMED_ALIKE = Exists(Plan.objects.filter(archived_at=None, name=OuterRef("name")).exclude(pk=OuterRef("pk")))
+
+
+class PlanField(forms.ModelChoiceField):
+    """Plans by their names, with the code where several share one."""
+
+    def label_from_instance(self, plan: Any) -> str:
+        return f"{plan.name} ({plan.code})" if plan.shares_its_name else str(plan.name)
+
+
 class ChangeForm(StepForm):
     """Another plan with its own items, or the prices of the present one at new quantities."""
 
-    plan = forms.ModelChoiceField(
-        queryset=Plan.objects.filter(archived_at=None).order_by("name", "pk"),
+    plan = PlanField(
+        queryset=Plan.objects.filter(archived_at=None).annotate(shares_its_name=_NAMED_ALIKE).order_by("name", "code"),
         required=False,
         empty_label="Stays as it is",
         widget=widgets.UnfoldAdminSelectWidget(),

@@ -17,6 +17,7 @@ from billing.models import BalanceEntry, CreditNote, CreditNoteLine, CreditNoteT
 from billing.views import files
 from gtm.shared import admin_columns as columns
 from gtm.shared import db
+from gtm.shared.admin_actors import NamesActors
 from gtm.shared.admin_base import ReadOnlyAdmin, ReadOnlyTable
 from gtm.shared.admin_fields import AmountField, Choice, to_minor
 from gtm.shared.admin_filters import OnTestClock
@@ -190,7 +191,7 @@ class CreditNoteAdmin(ReadOnlyAdmin):
         return documents.why_no_e_invoice(note) or "Inside the PDF (EN 16931)"
 
 
-class EntryRows(ReadOnlyTable):
+class EntryRows(NamesActors, ReadOnlyTable):
     """What moved a customer's balance, with the sum after each movement."""
 
     model = BalanceEntry
@@ -199,7 +200,7 @@ class EntryRows(ReadOnlyTable):
     related = ("invoice", "credit_note", "payment")
     verbose_name_plural = "balance"
     ordering = ("-created_at", "-id")
-    fields = ("occurred_at", "kind", "moved", "sum", "where", "reason", "actor")
+    fields = ("occurred_at", "kind", "moved", "sum", "where", "reason", "who")
     moved = columns.money("amount", "Amount")
     sum = columns.money("balance_after", "Balance")
 
@@ -209,7 +210,7 @@ class EntryRows(ReadOnlyTable):
 
 
 @admin.register(BalanceEntry)
-class BalanceEntryAdmin(ReadOnlyAdmin):
+class BalanceEntryAdmin(NamesActors, ReadOnlyAdmin):
     list_display = ("occurred_at", "customer", "kind", "moved", "sum", "reason")
     list_filter = (OnTestClock, "kind", ("occurred_at", admin.DateFieldListFilter))
     list_select_related = ("customer",)
@@ -217,7 +218,7 @@ class BalanceEntryAdmin(ReadOnlyAdmin):
     ordering = ("-created_at", "-id")
     fields = (
         ("customer", "occurred_at"),
-        ("kind", "actor"),
+        ("kind", "who"),
         ("moved", "sum"),
         "reason",
         ("invoice", "credit_note"),

@@ -15,6 +15,7 @@ from billing.admin.customer_steps import AdjustmentForm, InvoiceForm, MoneyForm
 from billing.admin.people import InvitationRows, MemberRows, PeopleSteps
 from billing.models import Customer, Invoice, PaymentMethod, Prompt, Subscription, TermsAgreement
 from gtm.shared import admin_columns as columns
+from gtm.shared.admin_actors import NamesActors
 from gtm.shared.admin_base import OperationAdmin, ReadOnlyTable, page_of
 from gtm.shared.admin_fields import Choice, CountryField, LinesField, LocaleField, TimezoneField, currency_choices
 from gtm.shared.admin_filters import OnTestClock
@@ -97,13 +98,13 @@ class PromptRows(ReadOnlyTable):
     fields = ("text", "period", "created_at", "expires_at", "dismissed_at")
 
 
-class TermsRows(ReadOnlyTable):
+class TermsRows(NamesActors, ReadOnlyTable):
     model = TermsAgreement
     verbose_name_plural = "Terms"
     tab = True
     per_page = 20
     ordering = ("-agreed_at",)
-    fields = ("version", "agreed_at", "origin")
+    fields = ("terms_version", "agreed_at", "origin", "who")
 
 
 @admin.register(Customer)

@@ -13,13 +13,14 @@ from billing.queries import movements
 from billing.revenue import KINDS
 from gtm.shared import admin_columns as columns
 from gtm.shared import db, periods, vendors
+from gtm.shared.admin_actors import NamesActors
 from gtm.shared.admin_base import ReadOnlyAdmin
 
 MONTHS = 12
 
 
 @admin.register(SubscriptionChange)
-class SubscriptionChangeAdmin(ReadOnlyAdmin):
+class SubscriptionChangeAdmin(NamesActors, ReadOnlyAdmin):
     list_display = ("what", "payer", "subscription", "booked_on", "before", "after", "origin", "effective_at")
     list_filter = ("origin", ("booked_on", admin.DateFieldListFilter), "kind")
     list_select_related = ("payer", "subscription__plan_version__plan")
@@ -28,7 +29,7 @@ class SubscriptionChangeAdmin(ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": (("kind", "subscription"), ("payer", "currency"), ("before", "after"))}),
         ("When", {"fields": (("effective_at", "booked_on"), "recorded_at")}),
-        ("Who", {"fields": (("origin", "actor"), "reason")}),
+        ("Who", {"fields": (("origin", "who"), "reason")}),
     )
     what = columns.words("kind", "What")
     before = columns.money("mrr_before", "MRR before")

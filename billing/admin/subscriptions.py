@@ -14,6 +14,7 @@ from billing.admin.changes import ChangeForm, PhaseRows, what_comes
 from billing.admin.coupons import DiscountRows, RedeemsCoupons
 from billing.models import Subscription, SubscriptionChange, SubscriptionItem
 from gtm.shared import admin_columns as columns
+from gtm.shared.admin_actors import NamesActors
 from gtm.shared.admin_base import ReadOnlyAdmin, ReadOnlyTable
 from gtm.shared.admin_fields import Choice
 from gtm.shared.admin_filters import OnTestClock
@@ -41,12 +42,12 @@ class ItemRows(ReadOnlyTable):
     amount = columns.number("quantity", "Quantity")
 
 
-class ChangeRows(ReadOnlyTable):
+class ChangeRows(NamesActors, ReadOnlyTable):
     model = SubscriptionChange
     per_page = 20
     verbose_name_plural = "changes"
     ordering = ("-effective_at", "-recorded_at")
-    fields = ("what", "effective_at", "booked_on", "origin", "actor", "reason", "before", "after")
+    fields = ("what", "effective_at", "booked_on", "origin", "who", "reason", "before", "after")
     what = columns.words("kind", "What")
     before = columns.money("mrr_before", "MRR before")
     after = columns.money("mrr_after", "MRR after")

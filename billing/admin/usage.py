@@ -22,6 +22,7 @@ from billing.queries import line_usage, reported
 from billing.queries.reported import Reported
 from gtm.shared import admin_columns as columns
 from gtm.shared import db
+from gtm.shared.admin_actors import NamesActors
 from gtm.shared.admin_base import ReadOnlyAdmin
 from gtm.shared.admin_filters import OnTestClock
 from gtm.shared.api import references
@@ -73,8 +74,8 @@ class VoidForm(forms.Form):
 
 
 @admin.register(UsageCorrection)
-class UsageCorrectionAdmin(ReadOnlyAdmin):
-    list_display = ("event_id", "customer", "action", "what", "reason", "actor", "created_at")
+class UsageCorrectionAdmin(NamesActors, ReadOnlyAdmin):
+    list_display = ("event_id", "customer", "action", "what", "reason", "who", "created_at")
     list_filter = (OnTestClock, "action")
     search_fields = ("event_id__exact",)
     ordering = ("-created_at",)
@@ -82,7 +83,7 @@ class UsageCorrectionAdmin(ReadOnlyAdmin):
         ("event", "customer"),
         ("action", "reason"),
         ("before", "after"),
-        ("actor", "occurred_at"),
+        ("who", "occurred_at"),
         ("created_at", "test_clock"),
     )
 

@@ -64,7 +64,7 @@ class Customer(Resource):
         max_length=20, choices=CollectionMethod.choices, default=CollectionMethod.CHARGE_AUTOMATICALLY
     )
     net_terms_days = models.PositiveSmallIntegerField(null=True, blank=True)
-    po_number = models.CharField(max_length=100, blank=True)
+    po_number = models.CharField("PO number", max_length=100, blank=True)
     traits = models.JSONField(default=dict, blank=True)
     legal_entity = models.ForeignKey(LegalEntity, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     account_id = models.UUIDField(null=True, blank=True, editable=False)

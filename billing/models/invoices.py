@@ -57,7 +57,7 @@ class Invoice(Resource):
     collection_method = models.CharField(max_length=20, choices=CollectionMethod.choices)
     payment_method = models.ForeignKey(PaymentMethod, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     net_terms_days = models.PositiveSmallIntegerField(default=0)
-    po_number = models.CharField(max_length=100, blank=True)
+    po_number = models.CharField("PO number", max_length=100, blank=True)
     tax_treatment = models.CharField(max_length=20, blank=True)
     subtotal = models.BigIntegerField(default=0)
     discount_total = models.BigIntegerField(default=0)

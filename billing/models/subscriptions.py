@@ -61,7 +61,7 @@ class Subscription(Resource):
         PaymentMethod, null=True, blank=True, on_delete=models.PROTECT, related_name="subscriptions"
     )
     net_terms_days = models.PositiveSmallIntegerField(null=True, blank=True)
-    po_number = models.CharField(max_length=100, blank=True)
+    po_number = models.CharField("PO number", max_length=100, blank=True)
     minimum_amount = models.BigIntegerField(null=True, blank=True)
     minimum_since = models.DateTimeField(null=True, blank=True, editable=False)
     mrr = models.BigIntegerField(default=0, editable=False, help_text="As the last change left it, in minor units.")

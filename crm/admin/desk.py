@@ -21,6 +21,7 @@ from crm.models import (
 )
 from gtm.shared import admin_columns as columns
 from gtm.shared import vendors
+from gtm.shared.admin_actors import NamesActors
 from gtm.shared.admin_base import ReadOnlyAdmin, ReadOnlyTable
 from gtm.shared.admin_filters import OnTestClock
 
@@ -98,10 +99,10 @@ class AccountAdmin(ReadOnlyAdmin):
         return redirect("crm_account", Account.objects.get(pk=object_id).public_id)
 
 
-class TransitionRows(ReadOnlyTable):
+class TransitionRows(NamesActors, ReadOnlyTable):
     model = LeadTransition
     ordering = ("at",)
-    fields = ("from_lifecycle", "to_lifecycle", "actor", "reason", "at")
+    fields = ("from_lifecycle", "to_lifecycle", "who", "reason", "at")
     verbose_name_plural = "steps"
 
 

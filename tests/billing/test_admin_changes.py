@@ -1,11 +1,16 @@
 """What finance and founders change of subscriptions: seen first, then made, scheduled, undone."""
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from rest_framework.test import APIClient
 
 from billing import catalog, subscriptions
 from billing.models import Invoice, Phase, Price, Subscription
 from billing.selection import ItemTerms
+from gtm.shared import keys
+from gtm.shared.models import User
 from tests import world
 from tests.backoffice import address, errors, facts, signed_in, submit
 from tests.billing import makers
@@ -72,6 +77,32 @@ class TestChange:
         assert seats.changes.get(kind="changed").origin == "admin"
         assert facts("billing.subscription.changed") == ["billing.subscription.changed"]
         assert Invoice.objects.latest("created_at").status == "paid"
+
+    def test_plans_of_one_name_are_told_apart(self, client, seats):
+        makers.plan(code="team-2026", name="Team")
+        page = client.get(address("billing_subscription_change_items", seats.pk))
+        labels = {label for _key, label in page.context["form"].fields["plan"].choices}
+        assert {"Team (team)", "Team (team-2026)", "Pro"} <= labels
+
+    def test_the_page_names_who_acted_by_two_queries_for_all_rows(self, client, seats):
+        key, plaintext = keys.issue(name="The product", scope="write")
+        for quantity in (6, 7):
+            caller = APIClient(HTTP_AUTHORIZATION=f"Bearer {plaintext}")
+            wanted = {"items": [{"price": "seat", "quantity": quantity}]}
+            assert caller.post(f"/api/v1/subscriptions/{seats.public_id}/change", wanted).status_code == 200
+        path = address("billing_subscription_change", seats.pk)
+        with CaptureQueriesContext(connection) as few:
+            page = client.get(path).content.decode()
+        assert "The product" in page
+        assert key.public_id not in page.replace(f"/{key.public_id}", "")
+        assert "PO number" in page
+        assert "Po number" not in page
+        made(client, seats, **{field("seat"): 9})
+        with CaptureQueriesContext(connection) as more:
+            page = client.get(path).content.decode()
+        of_names = [sum("shared_apikey" in one["sql"] for one in queries) for queries in (few, more)]
+        assert of_names[0] == of_names[1]
+        assert str(User.objects.get(email="money@vendor.example")) in page
 
     def test_quantities_stand_as_they_are_and_wait_for_the_next_invoice(self, client, seats):
         shown = made(client, seats, **{field("seat"): "8"})

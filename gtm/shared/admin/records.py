@@ -15,12 +15,12 @@ from unfold.paginator import InfinitePaginator
 
 from gtm.shared import admin_columns as columns
 from gtm.shared import ids, mail, outbox
+from gtm.shared.admin_actors import NamesActors
 from gtm.shared.admin_base import ReadOnlyAdmin, ReadOnlyTable, is_founder, page_of
 from gtm.shared.admin_steps import step
-from gtm.shared.models import ApiKey, Event, HandledFact, Mail, PendingFact, User
+from gtm.shared.models import Event, HandledFact, Mail, PendingFact
 from gtm.shared.templatetags import tandem
 
-_ACTORS = {"user": "admin:shared_user_change", "key": "admin:shared_apikey_change"}
 _IDS = ("id", "object_id", "customer_id", "account_id")
 
 
@@ -57,7 +57,7 @@ class Area(admin.SimpleListFilter):
 
 
 @admin.register(Event)
-class EventAdmin(ReadOnlyAdmin):
+class EventAdmin(NamesActors, ReadOnlyAdmin):
     """The audit trail. Search for the id of an object, a customer or an account, for a request, or for a type."""
 
     list_display = ("position", "type", "object", "who", "occurred_at", "on_clock")
@@ -99,39 +99,9 @@ class EventAdmin(ReadOnlyAdmin):
                 return _linked(model, event)
         return event.object_type
 
-    def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """With the names of who acted, which no fact holds: one query for the page."""
-        shown = super().get_changelist_instance(request)
-        shown.result_list = list(shown.result_list)
-        _name_actors(shown.result_list)
-        return shown
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Event | None:
-        event: Event | None = super().get_object(request, object_id, from_field)
-        _name_actors([event] if event else [])
-        return event
-
-    @display(description="By", ordering="actor")
-    def who(self, event: Any) -> str:
-        if event.actor_page is None:
-            return str(event.actor)
-        return columns.anchor(event.actor_page, event.actor_key, event.actor_name)
-
     @display(description="Test clock", ordering="test_clock")
     def on_clock(self, event: Event) -> str:
         return str(event.test_clock) if event.test_clock else tandem.ABSENT
-
-
-def _name_actors(events: list[Any]) -> None:
-    for event in events:
-        kind, _, name = event.actor.partition(":")
-        event.actor_page, event.actor_key = _ACTORS.get(kind), _decoded(name)
-    known: dict[Any, str] = {}
-    for model in (User, ApiKey):
-        wanted = {event.actor_key for event in events if event.actor_page}
-        known |= {found.pk: str(found) for found in model._default_manager.filter(pk__in=wanted)}
-    for event in events:
-        event.actor_name = known.get(event.actor_key, event.actor)
 
 
 def _linked(model: Any, event: Event) -> str:
