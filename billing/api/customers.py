@@ -156,7 +156,7 @@ class ConsumptionSerializer(StrictSerializer):
 class NewPortalSessionSerializer(StrictSerializer):
     """`email` is a member's; without one, the longest owner's. `return_url` is of a host listed in Settings."""
 
-    email = serializers.EmailField(required=False, allow_blank=True, default="")
+    email = serializers.EmailField(required=False, allow_blank=True)
     return_url = serializers.CharField(required=False, allow_blank=True, default="", max_length=2000)
 
 
