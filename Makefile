@@ -18,7 +18,7 @@ run: .venv/.requirements
 test: .venv/.requirements-dev style browser
 	@types=$$(mktemp); trap 'kill $$checking 2>/dev/null; rm -f $$types' EXIT; trap 'exit 130' INT TERM; \
 	.venv/bin/python -m mypy >$$types 2>&1 & checking=$$!; \
-	.venv/bin/python -m pytest -n 3 --dist loadgroup $(ARGS); result=$$?; \
+	.venv/bin/python -m pytest -n 3 $(ARGS); result=$$?; \
 	wait $$checking || { cat $$types; exit 1; }; \
 	exit $$result
 

@@ -44,6 +44,7 @@ _TABLES = """
     WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
     AND relname NOT IN ('django_migrations', 'django_content_type', 'auth_permission')
 """
+_UNDIVIDED = {"tests/ops/test_up.py"}
 _for_this_run = ExitStack()
 
 
@@ -58,6 +59,22 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput") or not several:
         _set_up_django(worker=os.environ.get("PYTEST_XDIST_WORKER", "gw0"))
     os.environ.pop("DJANGO_SETTINGS_MODULE", None)  # or xdist's workers would read the settings before they get here
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Tests go to whichever worker is free, and modules that start something once for all of theirs to one alone.
+
+    xdist's own mark for that writes what this pytest doesn't read.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            module = nodeid.partition("::")[0]
+            return module if module in _UNDIVIDED else nodeid
+
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(trylast=True)

@@ -14,7 +14,7 @@ from gtm.processes import lives
 from gtm.servers import Postgres, Valkey
 from tests.running import ROOT, Processes, Started, free_port, get, server_folder, wait_until
 
-pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.xdist_group("up")]
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 
 def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
