@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from billing import customers, drafting, preview, tax, wording
 from billing.coupons import NotRedeemable
@@ -163,7 +164,8 @@ def _later_line(item: ItemTerms) -> dict[str, Any]:
     price, line = item.price, wording.price_line(item.price)
     name = price.name or (price.meter.name if price.meter else price.plan.name)
     costs = f"{format_price(line['amount'], price.currency)} {line['per']}" if line["amount"] is not None else ""
-    units = _("%(n)s units") % {"n": quantity(item.quantity)} if wording.is_per_seat(price) else ""
+    told = ngettext("%(n)s unit", "%(n)s units", int(item.quantity)) % {"n": quantity(item.quantity)}
+    units = told if wording.is_per_seat(price) else ""
     return {"text": name, "detail": "; ".join(filter(None, [units, costs, line["text"]])), "amount": None}
 
 

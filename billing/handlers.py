@@ -96,13 +96,14 @@ def _payment_stuck(event: Event, template: str) -> None:
     invoices = [one for one in _invoices(named or [event.object_id]) if one.status == Invoice.Status.OPEN]
     if not invoices or _is_on_the_page(event, invoices[0].customer):
         return
-    code = event.data.get("failure_code", "")
+    code, card_url = event.data.get("failure_code", ""), hosted.card_url(invoices[0].customer_id, at=db.now())
     context = _about(invoices[0]) | {
         "amount": event.data["amount"],
         "currency": event.data["currency"],
         "reason": partial(words.of, "" if code == attempts.NoPaymentMethod.code else code),
         "next_attempt": invoices[0].next_payment_attempt,
-        "card_url": hosted.card_url(invoices[0].customer_id, at=db.now()) if _needs_card(code) else "",
+        "card_url": card_url if _needs_card(code) else "",
+        "other_card_url": card_url,
         "pay_url": _confirm_url(payment) if payment and template == "action_required" else _url(invoices[0]),
         "facts": partial(notice_words.of_failed, payment, invoices),
     }

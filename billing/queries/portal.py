@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from django.db.models import Exists, OuterRef, Prefetch, QuerySet, Sum
-from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from billing import wording
 from billing.models import (
@@ -94,8 +94,12 @@ def discount_texts(subscription: Subscription) -> list[str]:
 def summary(of: Subscription | Phase) -> str:
     """``5 seats, billed monthly``: what is paid for, in a few words."""
     paid = [item for item in of.items.all() if item.price.meter_id is None]
-    parts = [_("%(n)s units") % {"n": int(item.quantity)} for item in paid if wording.is_per_seat(item.price)]
+    parts = [_units(int(item.quantity)) for item in paid if wording.is_per_seat(item.price)]
     return ", ".join([*parts, *(wording.billed(item.price.interval, item.price.interval_count) for item in paid[:1])])
+
+
+def _units(n: int) -> str:
+    return ngettext("%(n)s unit", "%(n)s units", n) % {"n": n}
 
 
 def price_texts(subscription: Subscription) -> list[str]:

@@ -278,6 +278,7 @@ def _page(
         "needs_card": "card" in form.fields,
         "sign_in_url": "" if sale.user else _sign_in_url(request),
         "talk_url": talk_url(sale.plan.code) if shop.talks(sale.plan) else "",
+        "change_url": reverse("portal_plan", args=[sale.buyer.public_id]) if sale.user and sale.buyer else "",
         "order": _order(request, sale, form),
         "privacy_url": "" if "terms" in form.fields else sale.vendor.privacy_url,
     }

@@ -46,6 +46,12 @@ SECTIONS = (
     ("portal_people", lambda: _("People")),
 )
 FOR_BUYERS, FOR_PEOPLE = {"portal_details", "portal_way"}, {"portal_people"}
+ALSO_UNDER = {
+    "portal_invoices": ("open-invoices",),
+    "portal_plan": ("subscriptions", "quotes"),
+    "portal_way": ("card",),
+    "portal_details": ("mail",),
+}
 
 
 # --- who may see it ----------------------------------------------------------------------------
@@ -122,14 +128,14 @@ def page(
     request: HttpRequest, template: str, member: Member, context: dict[str, Any], *, status: int = 200
 ) -> HttpResponse:
     customer = member.customer
-    nav = [(reverse(name, args=[customer.public_id]), label()) for name, label in SECTIONS if _may_open(member, name)]
     frame = {
         "customer": customer,
         "may_buy": member.may_buy,
         "visit": member.by_session,
         "portal_nav": [
-            {"url": url, "label": label, "active": _is_under(request.path, url, overview=nav[0][0])}
-            for url, label in nav
+            _section_row(name, str(label()), request.path, customer)
+            for name, label in SECTIONS
+            if _may_open(member, name)
         ],
         "customers": [
             {"name": other.name, "url": reverse("portal_overview", args=[other.public_id])}
@@ -143,8 +149,14 @@ def _may_open(member: Member, name: str) -> bool:
     return (member.may_buy or name not in FOR_BUYERS) and (member.by_session is None or name not in FOR_PEOPLE)
 
 
-def _is_under(path: str, section: str, *, overview: str) -> bool:
-    return path == section or (section != overview and path.startswith(section))
+def _section_row(name: str, label: str, path: str, customer: Customer) -> dict[str, Any]:
+    overview, url = reverse("portal_overview", args=[customer.public_id]), reverse(name, args=[customer.public_id])
+    shown = path.removeprefix(overview).partition("/")[0]
+    return {
+        "url": url,
+        "label": label,
+        "active": shown in {url.removeprefix(overview).strip("/"), *ALSO_UNDER.get(name, ())},
+    }
 
 
 def held_up(member: Member) -> refusals.HeldUp | None:

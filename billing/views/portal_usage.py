@@ -50,7 +50,7 @@ def _course_row(customer: Customer, course: Course) -> dict[str, Any]:
 
 def _ahead(customer: Customer, course: Course) -> str:
     """Where it leads, in words."""
-    if course.projected is None:
+    if not course.projected:
         return ""
     values = {
         "number": quantity(course.projected),

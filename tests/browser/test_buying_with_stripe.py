@@ -7,12 +7,12 @@ from playwright.sync_api import Page, expect
 
 from billing.models import Customer, Invoice, Payment, PaymentMethod, Plan, Subscription
 from tests.browser.test_buying import PAY, fill_in, press
-from tests.gateways.conftest import _double, double
+from tests.gateways.conftest import _double, double, webhooks
 
 if TYPE_CHECKING:
-    from tests.gateways.telling import Double
+    from tests.gateways.telling import Double, Webhooks
 
-__all__ = ["_double", "double"]
+__all__ = ["_double", "double", "webhooks"]
 pytestmark = pytest.mark.browser
 GOOD, DECLINED, ASKS = "4242424242424242", "4000000000000002", "4000002760003184"
 
@@ -57,3 +57,28 @@ def test_declined_then_confirmed_then_another_card(page: Page, pro: Plan, stripe
     press(page, "Save")
     expect(page.get_by_role("status")).to_contain_text("Saved.")
     assert PaymentMethod.objects.get(is_default=True).last4 == "4242"
+
+
+def test_the_gateway_tells_us_before_the_buyer_comes_back(
+    page: Page, pro: Plan, stripe: "Double", webhooks: "Webhooks"
+) -> None:
+    """Between the bank and us the connection breaks; the webhook settles it, the buyer's return finds it settled."""
+    page.goto("/checkout/pro/")
+    fill_in(page)
+    card(page, ASKS)
+    page.get_by_role("button", name=PAY).dblclick()
+    press(page, "Complete authentication")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Confirm your payment")
+    asked = page.url
+    page.route("**/confirm/**", lambda route: route.abort() if route.request.method == "POST" else route.continue_())
+    press(page, "Go on to your bank")
+    with page.expect_event("requestfailed"):
+        press(page, "Complete authentication")
+    assert webhooks.tell("payment_intent.succeeded", stripe.charges()[0]).status == "processed"
+    assert (Subscription.objects.get().status, Invoice.objects.get().status) == ("active", "paid")
+    again = page.context.new_page()
+    again.goto(asked)
+    expect(again.get_by_role("main")).to_contain_text("Active")
+    again.goto("/checkout/pro/")
+    expect(again.get_by_role("heading", level=1)).to_have_text("You have Pro already")
+    assert len(stripe.charges()) == Payment.objects.count() == Customer.objects.count() == 1

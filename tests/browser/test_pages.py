@@ -1,4 +1,7 @@
-"""Every page as a whole: no serious finding of axe-core in light and in dark, and no sideways scrolling on a phone."""
+"""Pages of staff as a whole: no serious finding of axe-core in light and in dark, no sideways scrolling on a phone.
+
+Those of customers are in ``test_every_page``.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,12 +9,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from billing import prompts
-from billing.models import Customer, Invoice, Plan
+from billing.models import Customer, Plan
 from crm.models import Lead
 from gtm import help as manual
 from gtm.shared import db, outbox
-from gtm.shared.models import User
 from tests import world
 from tests.crm import makers
 
@@ -40,20 +41,6 @@ def look(page: Page, axe: Callable[[Page], None]) -> Callable[..., None]:
                 assert width <= PHONE["width"], f"{path} is {width} px wide on a phone"
 
     return look
-
-
-def test_public_pages(look: Callable[..., None], pro: Plan) -> None:
-    look("/pricing/", "/checkout/pro/", "/contact-sales/?plan=pro")
-    look("/account/login/", "/account/signup/", "/account/password/reset/")
-
-
-def test_the_portal(look: Callable[..., None], page: Page, acme: Customer, sign_in: Any) -> None:
-    prompts.show(customer_id=acme.pk, code="x", period="", text="Near.", link="/pricing/", at=db.now())
-    sign_in(page, User.objects.get(email="cora@acme.com"))
-    own = f"/portal/{acme.public_id}/"
-    invoice = f"invoices/{Invoice.objects.get().public_id}/"
-    look(*(own + part for part in ("", "usage/", "invoices/", invoice, "plan/", "card/", "details/")))
-    look("/checkout/pro/", "/account/logout/")
 
 
 def test_the_desk(look: Callable[..., None], page: Page, acme: Customer, sign_in: Any) -> None:

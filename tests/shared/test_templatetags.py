@@ -199,3 +199,20 @@ class TestUsageBar:
         html = self.rendered(value=25000, limit=None)
         assert "<svg" not in html
         assert "25,000" in html
+
+
+BLINK, GECKO = "AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36", "Gecko/20100101 Firefox/140.0"
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "said"),
+    [
+        (f"Mozilla/5.0 (X11; Linux x86_64) {BLINK}", "Chrome, Linux"),
+        (f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {BLINK} Edg/140.0", "Edge, Windows"),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Mobile Safari/604.1", "Safari, iPhone"),
+        (f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:140.0) {GECKO}", "Firefox, macOS"),
+        ("curl/8.5 <script>", "curl/8.5 &lt;script&gt;"),
+    ],
+)
+def test_browsers_are_named_as_their_owners_know_them(user_agent: str, said: str) -> None:
+    assert render("{{ user_agent|browser }}", user_agent=user_agent) == said

@@ -23,7 +23,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
-from gtm.shared import charts, statuses
+from gtm.shared import browsers, charts, statuses
 from gtm.shared.money import exponent, format_money, spaced
 
 register = template.Library()
@@ -230,6 +230,11 @@ def status_badge(status: str, label: str = "") -> SafeString:
     """`{% status_badge invoice.status %}`: the word for a status code, with the colour of its kind."""
     word, tone = statuses.describe(status)
     return format_html('<span class="status" data-tone="{}">{}</span>', tone, label or word)
+
+
+@register.filter
+def browser(user_agent: str) -> str:
+    return browsers.name(user_agent)
 
 
 @register.filter

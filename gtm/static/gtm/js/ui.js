@@ -88,4 +88,8 @@ document.addEventListener("htmx:responseError", (event) => toast(`${event.detail
 document.addEventListener("htmx:sendError", () => toast(document.body.dataset.offline || "No connection.", "error"));
 
 prepare(document);
+for (const tab of document.querySelectorAll(".nav-tabs [aria-current], .tabs [aria-current]")) {
+  const line = tab.parentElement; // on a phone it scrolls sideways: the page that is shown is not out of sight
+  line.scrollLeft = tab.offsetLeft - line.offsetLeft - (line.clientWidth - tab.offsetWidth) / 2;
+}
 document.querySelector("[data-focus]")?.focus();
