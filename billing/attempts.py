@@ -14,7 +14,16 @@ import structlog
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from billing import declines, dunning_cases, gateways, meter_use, payment_methods, settlement, standing
+from billing import (
+    declines,
+    dunning_cases,
+    gateways,
+    invoice_outcomes,
+    meter_use,
+    payment_methods,
+    settlement,
+    standing,
+)
 from billing.gateways import AnswerLost, ChargeResult, GatewayUnavailable, Order
 from billing.models import (
     AttemptShare,
@@ -318,7 +327,7 @@ def _not_succeeded(
             write(invoice, payment_status=Invoice.PaymentStatus(result.status))
             concerned = settlement.on(invoice, subscriptions, alone=len(invoices) == 1)
             if invoice.collection_method == CollectionMethod.CHARGE_AUTOMATICALLY:
-                standing.on_failed(concerned, at=at, reason=result.failure_code)
+                invoice_outcomes.on_failed(concerned, at=at, reason=result.failure_code)
             dunning_cases.on_failed(
                 invoice=invoice,
                 subscriptions=concerned,

@@ -13,7 +13,7 @@ from datetime import datetime
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from billing import buyers, payment_methods, preview, subscriptions, vendor_terms
+from billing import buyers, first_payments, payment_methods, preview, subscriptions, vendor_terms
 from billing.models import (
     Checkout,
     Customer,
@@ -237,7 +237,7 @@ def _resumed(
     gone = subscription.status in Subscription.ENDED
     if not gone and _is_ordered(subscription, purchase):
         return begun
-    if not (gone or subscriptions.abandon(subscription=subscription, at=at, reason="order_changed")):
+    if not (gone or first_payments.abandon(subscription=subscription, at=at, reason="order_changed")):
         raise _under_way()
     first = Checkout(id=ids.uuid7(), detail={"begun_as": begun.detail.get("begun_as", str(begun.pk))})
     fresh = _noted(first, purchase, user, customer, at)
@@ -293,7 +293,7 @@ def _subscribe(
         waiting = _to_confirm(known)
         if waiting is not None and method is not None and _is_same(waiting.payment_method, method):
             return known  # the second of two clicks: the first one's payment waits for its holder
-        return subscriptions.retry_payment(subscription=known, payment_method=method, on_session=True, at=at)
+        return first_payments.retry_payment(subscription=known, payment_method=method, on_session=True, at=at)
     return known or subscriptions.create(
         customer=customer,
         plan_version=purchase.plan_version,

@@ -10,12 +10,12 @@ from billing import (
     coupons,
     dunning_runs,
     expiring_cards,
+    first_payments,
     late_hours,
     payments,
     refunds,
     runs,
     sandbox_disputes,
-    subscriptions,
     trial_prompts,
 )
 from billing.models import (
@@ -74,7 +74,7 @@ def next_bill(*, clock: TestClock) -> datetime | None:
     """The next instant at which there is something to bill, to finalize, to charge or to expire; None for never."""
     subscribed = Subscription.objects.filter(test_clock=clock, payer__parked_at=None)
     drafts = Invoice.objects.filter(test_clock=clock, status=Invoice.Status.DRAFT, customer__parked_at=None)
-    unpaid = subscriptions.awaiting_payment(test_clock=clock)
+    unpaid = first_payments.awaiting_payment(test_clock=clock)
     first = unpaid.aggregate(at=Min("charges__invoice_line__invoice__finalized_at"))["at"]
     times = [
         subscribed.aggregate(at=Min("next_bill_at"))["at"],
@@ -82,7 +82,7 @@ def next_bill(*, clock: TestClock) -> datetime | None:
         clock.frozen_time if late_hours.charged(test_clock=clock).exists() else None,
         drafts.aggregate(at=Min("finalize_at"))["at"],
         payments.awaiting_collection(test_clock=clock).aggregate(at=Min("next_payment_attempt"))["at"],
-        first + subscriptions.PAYMENT_WINDOW if first else None,
+        first + first_payments.PAYMENT_WINDOW if first else None,
     ]
     return min((time for time in times if time is not None), default=None)
 
@@ -101,7 +101,7 @@ def run_due(*, clock: TestClock, at: datetime) -> None:
 def bill_due(*, clock: TestClock, at: datetime) -> None:
     """Bill, finalize and charge what is due, and give up what was never paid for."""
     runs.bill_due(at=at, test_clock=clock)
-    subscriptions.expire_incomplete(at=at, test_clock=clock)
+    first_payments.expire_incomplete(at=at, test_clock=clock)
 
 
 def delete_all(*, clock: TestClock) -> None:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from billing import balances, declines, dunning_cases, settlement, standing
+from billing import balances, declines, dunning_cases, invoice_outcomes, settlement
 from billing.gateways import SeenDispute
 from billing.models import (
     Allocation,
@@ -164,7 +164,7 @@ def _take_back(dispute: Dispute, held: _Held, at: datetime) -> None:
     outbox.publish_many([settlement.fact(payment, told, *reopened, amount=amount, at=at)])
     for invoice in reopened:
         concerned = settlement.on(invoice, held.subscriptions)
-        standing.on_failed(concerned, at=at, reason=_code(dispute))
+        invoice_outcomes.on_failed(concerned, at=at, reason=_code(dispute))
 
 
 def _reverse(held: _Held, amount: int, at: datetime) -> tuple[list[Invoice], int]:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import structlog
 from django.db import transaction
 
-from billing import cancellation, dunning, dunning_cases, pauses, payments, settlement, standing
+from billing import cancellation, dunning, dunning_cases, invoice_outcomes, pauses, payments, settlement
 from billing.dunning import Action
 from billing.dunning_cases import Kind, Status
 from billing.models import (
@@ -168,7 +168,7 @@ def _overdue(case: DunningCase, action: Action, at: datetime) -> None:
     """The terms are over: the subscriptions are behind, with their access."""
     invoice = _bill_of(action)
     write(invoice, overdue_at=at)
-    standing.on_failed(settlement.lock_subscriptions([invoice]), at=at, reason="overdue")
+    invoice_outcomes.on_failed(settlement.lock_subscriptions([invoice]), at=at, reason="overdue")
     dunning_cases.trouble(case, at=at)
     dunning_cases.tell(case, "overdue", invoices=[invoice], at=at)
 

@@ -6,7 +6,7 @@ Callers hold the locks of the payer and the subscription, have billed what was d
 import uuid
 from datetime import datetime
 
-from billing import charges, meter_use, schedule, standing, unused
+from billing import charges, item_dues, meter_use, schedule, standing, unused
 from billing.models import LineReason, Subscription, SubscriptionChange, SubscriptionItem
 from billing.unused import Stop
 from gtm.shared import bulk
@@ -40,7 +40,7 @@ def stop_unpaid(subscription: Subscription, *, vendor: Vendor, at: datetime) -> 
 def _stop(subscription: Subscription, *, when: datetime, origin: str, vendor: Vendor, at: datetime) -> None:
     live = charges.live_items(subscription)
     unused.credit(
-        stops=[Stop(item, charges.closing(item, when, unit=vendor.proration_unit)) for item in live],  # type: ignore[arg-type]  # choices
+        stops=[Stop(item, item_dues.closing(item, when, unit=vendor.proration_unit)) for item in live],  # type: ignore[arg-type]  # choices
         vendor=vendor,
         settle="balance",
         invoice_at=at,
@@ -114,7 +114,7 @@ def _again(subscription: Subscription, item: SubscriptionItem, when: datetime, v
     )
     state = schedule.opening(
         anchor=anchor,
-        interval=charges.interval_of(item.price),
+        interval=item_dues.interval_of(item.price),
         in_arrears=item.price.timing == item.price.Timing.IN_ARREARS,
         start_at=when,
     )
@@ -138,4 +138,4 @@ def _anchor_at(subscription: Subscription, item: SubscriptionItem, when: datetim
     paused_at = subscription.paused_at
     if paused_at is None or (item.billed_until is None and paused_at >= item.anchor_at):
         return when
-    return max(when, charges.closing(item, paused_at, unit=vendor.proration_unit))  # type: ignore[arg-type]  # choices
+    return max(when, item_dues.closing(item, paused_at, unit=vendor.proration_unit))  # type: ignore[arg-type]  # choices

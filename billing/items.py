@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
-from billing import charges, comparison, meter_use, proration, rating, schedule, selection, standing
+from billing import charges, comparison, item_dues, meter_use, proration, rating, schedule, selection, standing
 from billing.comparison import Line, Pair
 from billing.models import Price, Subscription, SubscriptionItem
 from billing.mrr import RecurringItem
@@ -69,7 +69,7 @@ def terms_of(subscription: Subscription) -> list[ItemTerms]:
 def recurring(wanted: Iterable[ItemTerms]) -> list[RecurringItem]:
     """What recurs of them without a meter, at list price."""
     return [
-        RecurringItem(rating.terms_of(one.price), selection.quantity_of(one), charges.interval_of(one.price))
+        RecurringItem(rating.terms_of(one.price), selection.quantity_of(one), item_dues.interval_of(one.price))
         for one in wanted
         if one.price.meter_id is None
     ]
@@ -78,7 +78,7 @@ def recurring(wanted: Iterable[ItemTerms]) -> list[RecurringItem]:
 def _line(price: Price, terms: ItemTerms) -> Line[UUID]:
     in_arrears = price.timing == Price.Timing.IN_ARREARS
     quantity = selection.quantity_of(terms)
-    return Line(price.pk, price.meter_id, charges.interval_of(price), in_arrears, quantity)
+    return Line(price.pk, price.meter_id, item_dues.interval_of(price), in_arrears, quantity)
 
 
 def take_over(
@@ -205,7 +205,7 @@ def _state(seam: _Seam, line: Line[UUID], old: SubscriptionItem | None) -> ItemS
         start_at = _boundary(seam, old or _leading(seam))
         return _opening(seam, line, anchor_at=subscription.trial_end, start_at=start_at)
     for item in [old] if old is not None else seam.live.values():
-        if charges.interval_of(item.price) == line.interval:
+        if item_dues.interval_of(item.price) == line.interval:
             return schedule.rest(_state_of(seam, item), from_=_boundary(seam, item), in_arrears=line.in_arrears)
     return _beside(seam, line) if old is None else _anew(seam, line, old)
 

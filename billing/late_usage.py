@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from billing import charges, late_hours, lateness, true_ups, wording
+from billing import charges, item_dues, late_hours, lateness, true_ups, wording
 from billing.credit_notes import LineCredit, creditable
 from billing.credits import give_back
 from billing.lateness import Billed, Difference
@@ -120,7 +120,7 @@ def _rated(found: Iterable[Charge], vendor: Vendor) -> list[_Period]:
     for charge in found:
         by_period[charge.item_id, charge.period_index].append(charge)
     known = [_Period(members) for members in by_period.values()]
-    now = charges.rate([charges.due_of(one.first, vendor) for one in known])
+    now = item_dues.rate([charges.due_of(one.first, vendor) for one in known])
     for one, (quantity, rated) in zip(known, now, strict=True):
         one.quantity, one.rated = quantity, rated
     return known

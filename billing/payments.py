@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from billing import attempts, dunning_cases, entities, lost_answers, settlement, standing
+from billing import attempts, dunning_cases, entities, invoice_outcomes, lost_answers, settlement
 from billing.attempts import NoPaymentMethod
 from billing.models import (
     CollectionMethod,
@@ -161,7 +161,7 @@ def _mark_without_method(invoice: Invoice, *, at: datetime) -> None:
         account_id=invoice.customer.account_id,
         data={"failure_code": NoPaymentMethod.code, "amount": invoice.amount_due, "currency": invoice.currency},
     )
-    standing.on_failed(subscriptions, at=at, reason=NoPaymentMethod.code)
+    invoice_outcomes.on_failed(subscriptions, at=at, reason=NoPaymentMethod.code)
     dunning_cases.on_failed(
         invoice=invoice, subscriptions=subscriptions, failure_code=NoPaymentMethod.code, hard=True, at=at
     )

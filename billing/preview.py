@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from billing import charges, discounts, drafting, schedule, selection
+from billing import charges, discounts, drafting, item_dues, schedule, selection
 from billing.drafting import Draft
 from billing.models import CollectionMethod, Coupon, Customer, PlanVersion, Subscription, SubscriptionItem
 from billing.queries import billing_periods
@@ -65,7 +65,7 @@ def _item(subscription: Subscription, wanted: ItemTerms, at: datetime, vendor: V
     in_arrears = wanted.price.timing == wanted.price.Timing.IN_ARREARS
     item = SubscriptionItem(subscription=subscription, price=wanted.price, quantity=selection.quantity_of(wanted))
     state = schedule.opening(
-        anchor=anchor, interval=charges.interval_of(wanted.price), in_arrears=in_arrears, start_at=at
+        anchor=anchor, interval=item_dues.interval_of(wanted.price), in_arrears=in_arrears, start_at=at
     )
     charges.place(item, state, ends_at=None)
     return item

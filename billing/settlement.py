@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from billing import balances, dunning_cases, standing
+from billing import balances, dunning_cases, invoice_outcomes
 from billing.models import Allocation, BalanceEntry, Customer, Invoice, InvoiceLine, Payment, Subscription
 from gtm.shared import db, outbox
 from gtm.shared.models import Event, write
@@ -97,7 +97,7 @@ def mark_paid(invoice: Invoice, subscriptions: Iterable[Subscription], *, at: da
         account_id=invoice.customer.account_id,
         data={"currency": invoice.currency, "total": invoice.total},
     )
-    standing.on_paid(subscriptions, invoice=invoice, at=at)
+    invoice_outcomes.on_paid(subscriptions, invoice=invoice, at=at)
     dunning_cases.on_settled(invoice=invoice, at=at)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import Min, Prefetch, Q, QuerySet, prefetch_related_objects
 from django.db.models.functions import Coalesce
 
-from billing import charges, coupons, cycles, mrr, rating, schedule
+from billing import charges, coupons, cycles, item_dues, mrr, rating, schedule
 from billing.models import (
     CollectionMethod,
     Coupon,
@@ -110,7 +110,7 @@ def monthly_revenue(subscription: Subscription) -> int:
     recurring = [item for item in charges.live_items(subscription) if item.price.interval != Price.Interval.ONE_TIME]
     return mrr.monthly(
         (
-            RecurringItem(rating.terms_of(item.price), item.quantity, charges.interval_of(item.price))
+            RecurringItem(rating.terms_of(item.price), item.quantity, item_dues.interval_of(item.price))
             for item in recurring
             if item.price.meter_id is None
         ),
@@ -120,7 +120,7 @@ def monthly_revenue(subscription: Subscription) -> int:
             if discount.coupon.duration != Coupon.Duration.ONCE
         ],
         commitment=subscription.minimum_amount or 0,
-        per=cycles.longest(charges.interval_of(item.price) for item in recurring),
+        per=cycles.longest(item_dues.interval_of(item.price) for item in recurring),
     )
 
 
@@ -154,7 +154,7 @@ def stop_unpaid(subscription: Subscription, **told: Any) -> None:
 
 def resume(subscription: Subscription, **told: Any) -> None:
     """Let a stopped subscription go on: in order, or behind as it was with what it still owes."""
-    to = Status.PAST_DUE if _owed(subscription).exists() else Status.ACTIVE
+    to = Status.PAST_DUE if owed(subscription).exists() else Status.ACTIVE
     if to == Status.ACTIVE:
         subscription.access_ended_at = None
     _move(subscription, to, kind="resumed", also=[*PAUSE, "access_ended_at"], **told)
@@ -374,58 +374,7 @@ def refresh(subscriptions: Sequence[Subscription]) -> None:
             setattr(one, name, found[one.pk][name])
 
 
-def on_paid(subscriptions: Iterable[Subscription], *, invoice: Invoice, at: datetime) -> None:
-    """An invoice was settled: what waited for it begins, what was behind with it alone is in order again.
-
-    One that was stopped for it goes on with the next bill run, in periods of a new anchor.
-    """
-    for subscription in _with_status(subscriptions, Status.INCOMPLETE, Status.PAST_DUE, Status.UNPAID):
-        if subscription.status == Status.INCOMPLETE:
-            activate(subscription, at=at)
-        elif not _owes_more(subscription, invoice):
-            recover(subscription, at=at) if subscription.status == Status.PAST_DUE else _go_on(subscription, at=at)
-
-
-def on_failed(subscriptions: Iterable[Subscription], *, at: datetime, reason: str) -> None:
-    """A payment failed: what was active is behind, with its access for now; what never began stays incomplete."""
-    for subscription in _with_status(subscriptions, Status.ACTIVE):
-        fall_behind(subscription, at=at, reason=reason)
-
-
-def on_voided(subscriptions: Iterable[Subscription], *, invoice: Invoice, at: datetime) -> None:
-    """An invoice was taken back: what was behind with it is in order, what waited for its payment never begins.
-
-    A first order may have been split over several invoices: it is given up with the last of them.
-    """
-    for subscription in _with_status(subscriptions, Status.INCOMPLETE, Status.PAST_DUE):
-        if subscription.status == Status.INCOMPLETE:
-            if not _waits_for_more(subscription, invoice):
-                expire(subscription, at=at, reason="invoice_voided")
-        elif not _owes_more(subscription, invoice):
-            recover(subscription, at=at)
-
-
-def _go_on(subscription: Subscription, *, at: datetime) -> None:
-    subscription.resume_at = at
-    save(subscription, "resume_at")
-
-
-def _with_status(subscriptions: Iterable[Subscription], *statuses: Status) -> list[Subscription]:
-    """Those of them, read whole; mostly there are none, and nothing is read. Another invoice may have moved some."""
-    keys = [one.pk for one in subscriptions if one.status in statuses]
-    return list(loaded().filter(pk__in=keys, status__in=statuses).order_by("pk")) if keys else []
-
-
-def _waits_for_more(subscription: Subscription, voided: Invoice) -> bool:
-    unpaid = Invoice.objects.filter(status=Invoice.Status.OPEN, lines__subscription=subscription)
-    return unpaid.exclude(pk=voided.pk).exists()
-
-
-def _owes_more(subscription: Subscription, settled: Invoice) -> bool:
-    return _owed(subscription).exclude(pk=settled.pk).exists()
-
-
-def _owed(subscription: Subscription) -> QuerySet[Invoice]:
+def owed(subscription: Subscription) -> QuerySet[Invoice]:
     """The open invoices whose automatic charge failed, or whose terms are over."""
     failed = Q(
         payment_status__in=[Invoice.PaymentStatus.FAILED, Invoice.PaymentStatus.REQUIRES_ACTION],

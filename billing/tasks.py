@@ -9,6 +9,7 @@ from billing import (
     documents,
     dunning_runs,
     expiring_cards,
+    first_payments,
     gateway_events,
     lost_answers,
     partitions,
@@ -16,7 +17,6 @@ from billing import (
     refunds,
     runs,
     sandbox_disputes,
-    subscriptions,
     trial_prompts,
 )
 from gtm.shared import db, nudges, pulse
@@ -56,7 +56,7 @@ def send_refunds(**kwargs: Any) -> None:
 def expire_incomplete(**kwargs: Any) -> None:
     """Give up subscriptions whose first payment did not come."""
     with pulse.job("expire unfinished subscriptions"):
-        subscriptions.expire_incomplete(at=db.now())
+        first_payments.expire_incomplete(at=db.now())
 
 
 @shared_task

@@ -13,7 +13,7 @@ from typing import Any
 from django.db.models import Sum
 from django.db.models.functions import Coalesce
 
-from billing import charges, drafting, invoices, pricing, proration, rating, settlement, wording
+from billing import charges, drafting, invoices, item_dues, pricing, proration, rating, settlement, wording
 from billing.credit_notes import LineCredit
 from billing.credits import By, give_back
 from billing.models import (
@@ -73,7 +73,7 @@ def credit_ended(subscriptions: Iterable[Subscription], *, vendor: Vendor, origi
 def _credit_ended(subscription: Subscription, end: datetime, *, vendor: Vendor, origin: str, at: datetime) -> None:
     unit: Any = vendor.proration_unit
     credit(
-        stops=[Stop(item, charges.closing(item, end, unit=unit)) for item in subscription.items.all()],
+        stops=[Stop(item, item_dues.closing(item, end, unit=unit)) for item in subscription.items.all()],
         vendor=vendor,
         settle="refund" if subscription.cancel_credit == Subscription.Credit.REFUND else "balance",
         invoice_at=at,
@@ -177,10 +177,10 @@ def _credit(line: InvoiceLine, stop: Stop, since: Mapping[uuid.UUID, datetime], 
 
 
 def _charged_as(line: InvoiceLine, vendor: Vendor) -> Part:
-    """What part of its period the line was charged as, as ``charges.part_of`` counted it."""
+    """What part of its period the line was charged as, as ``item_dues.part_of`` counted it."""
     item, index, served = line.subscription_item, line.charge.period_index, _served(line.period_start, line.period_end)
     assert item is not None
-    anchor, interval = _anchor(item, item.subscription, vendor), charges.interval_of(line.price)  # type: ignore[arg-type]  # of a plan
+    anchor, interval = _anchor(item, item.subscription, vendor), item_dues.interval_of(line.price)  # type: ignore[arg-type]  # of a plan
     whole = periods.whole_period(anchor, interval, index)
     length, full = (periods.length(one, unit=anchor.unit, timezone=anchor.timezone) for one in (served, whole))
     if whole.end != served.end:  # counted from another anchor since
@@ -252,7 +252,7 @@ def _used(charge: Charge, stop: Stop, vendor: Vendor) -> Charge | None:
     part = proration.part_of(
         used,
         anchor=_anchor(item, subscription, vendor),
-        interval=charges.interval_of(item.price),
+        interval=item_dues.interval_of(item.price),
         from_start=charge.period_index > 0 and charge.kind == LineKind.RECURRING,
     )
     rated = proration.prorated(pricing.rate(rating.terms_of(item.price), charge.quantity), part)

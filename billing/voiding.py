@@ -5,7 +5,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from billing import balances, drafting, dunning_cases, settlement, standing
+from billing import balances, drafting, dunning_cases, invoice_outcomes, settlement
 from billing import charges as charging
 from billing.models import AttemptShare, Charge, Invoice, LineReason, Subscription
 from gtm.shared import bulk, outbox
@@ -36,7 +36,7 @@ def void(
         invoice.metadata = {**invoice.metadata, "void_reason": reason}
     invoice.save(update_fields={*_VOIDED, *invoice.touch()})
     invoice.refresh_from_db(fields=["updated_at"])
-    standing.on_voided(subscriptions, invoice=invoice, at=at)
+    invoice_outcomes.on_voided(subscriptions, invoice=invoice, at=at)
     dunning_cases.on_settled(invoice=invoice, at=at)
     _release(invoice, at=at, waive=waive)
     outbox.publish_many([drafting.fact(invoice, "voided", at=at, reason=cause)])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from billing import charges, comparison, rating
+from billing import comparison, item_dues, rating
 from billing.models import Plan, PlanVersion, Price, QuoteRequest, Subscription
 from billing.mrr import RecurringItem
 from billing.queries import shop
@@ -95,7 +95,7 @@ def _a_month(prices: list[Price], interval: str, seats: int) -> Any:
         RecurringItem(
             rating.terms_of(price),
             Decimal(1) if price.model == Price.Model.FLAT else Decimal(seats),
-            charges.interval_of(price),
+            item_dues.interval_of(price),
         )
         for price in chosen
     )

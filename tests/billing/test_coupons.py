@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from billing import coupons, discounts, subscriptions
+from billing import coupons, discounts, first_payments, subscriptions
 from billing.coupons import NotRedeemable
 from billing.models import Coupon, Discount, Plan, Subscription
 from gtm import clocks
@@ -156,7 +156,7 @@ class TestRedeem:
         makers.card(customer, "pm_card_chargeDeclined")
         coupon = makers.coupon(max_redemptions=1)
         subscription = subscriptions.create(customer=customer, plan=plan, coupons=[coupon], at=JAN_1)
-        subscriptions.abandon(subscription=subscription, at=JAN_1, reason="order_changed")
+        first_payments.abandon(subscription=subscription, at=JAN_1, reason="order_changed")
         assert Event.objects.get(type="billing.discount.ended").reason == "subscription_expired"
         assert makers.subscribed(makers.customer(name="Other"), plan=plan, coupons=[coupon]).status == "active"
 

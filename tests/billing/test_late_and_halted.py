@@ -8,6 +8,7 @@ from billing import (
     attempts,
     catalog,
     customers,
+    first_payments,
     gateways,
     invoices,
     lost_answers,
@@ -77,7 +78,7 @@ class TestExpireIncomplete:
         late, _invoice = refused(plan)
         paid = {"customer": invoice.customer, "invoices": [invoice], "method": "bank_transfer", "amount": 100}
         payments.record_manual(**paid, paid_at=JAN_1, at=JAN_1)
-        assert subscriptions.expire_incomplete(at=JAN_1 + timedelta(days=2)) == 1
+        assert first_payments.expire_incomplete(at=JAN_1 + timedelta(days=2)) == 1
         for one in (paid_in_part, late):
             one.refresh_from_db()
         assert (paid_in_part.status, late.status) == (Status.INCOMPLETE, Status.EXPIRED)

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from billing import catalog, runs, subscriptions
+from billing import catalog, first_payments, runs, subscriptions
 from billing.models import Charge, Grant, Invoice, Payment, Price, Subscription, SubscriptionChange
 from billing.payments import NoPaymentMethod
 from billing.queries import entitlements_of
@@ -100,15 +100,15 @@ class TestDeclinedCard:
 
     def test_is_active_after_a_second_try_with_another_card(self, declined):
         card = makers.card(declined.customer)
-        again = subscriptions.retry_payment(subscription=declined, payment_method=card, at=JAN_1)
+        again = first_payments.retry_payment(subscription=declined, payment_method=card, at=JAN_1)
         assert again.status == Status.ACTIVE
         assert again.next_bill_at == FEB_1
         assert Invoice.objects.get().status == Invoice.Status.PAID
         assert Payment.objects.get().attempt == 2
 
     def test_expires_after_a_day_with_its_invoice_void_and_nothing_owed(self, declined):
-        assert subscriptions.expire_incomplete(at=JAN_1 + timedelta(hours=23)) == 0
-        assert subscriptions.expire_incomplete(at=JAN_1 + timedelta(hours=24)) == 1
+        assert first_payments.expire_incomplete(at=JAN_1 + timedelta(hours=23)) == 0
+        assert first_payments.expire_incomplete(at=JAN_1 + timedelta(hours=24)) == 1
         declined.refresh_from_db()
         assert (declined.status, declined.ended_at) == (Status.EXPIRED, JAN_1 + timedelta(hours=24))
         assert Invoice.objects.get().status == Invoice.Status.VOID
@@ -336,7 +336,7 @@ class TestStart:
         subscription = subscriptions.create(customer=acme, plan=plan, start_at=FEB_1, at=JAN_1)
         assert (subscription.status, subscription.next_bill_at) == (Status.INCOMPLETE, FEB_1)
         assert not Invoice.objects.exists()
-        assert subscriptions.expire_incomplete(at=FEB_1) == 0
+        assert first_payments.expire_incomplete(at=FEB_1) == 0
         runs.bill_due(at=FEB_1)
         subscription.refresh_from_db()
         assert subscription.status == Status.ACTIVE
