@@ -7,7 +7,7 @@ its holder's confirmation is given up at the gateway before another begins. Answ
 the payer's return to the page and by the janitor, in any order: ``settle`` lets each count once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import structlog
@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from billing import (
     declines,
+    deferrals,
     dunning_cases,
     gateways,
     invoice_outcomes,
@@ -235,8 +236,7 @@ def settle(*, attempt: PaymentAttempt, result: ChargeResult, at: datetime) -> Pa
     invoices = [by_key[invoice.pk] for invoice in wanted]
     if invoices:
         payment.customer = invoices[0].customer
-    conclude = _succeeded if result.status == "succeeded" else _not_succeeded
-    conclude(payment, invoices, subscriptions, result, at)
+    _conclusion(result, subscriptions)(payment, invoices, subscriptions, result, at)
     if result.status == "succeeded" and attempt.make_default:
         payment_methods.make_default(method=attempt.payment_method, at=at)
     return payment
@@ -286,6 +286,12 @@ def _finish(attempt: PaymentAttempt, payment: Payment, result: ChargeResult, at:
     attempt.shares.update(live=False)
 
 
+def _conclusion(result: ChargeResult, subscriptions: Sequence[Subscription]) -> Callable[..., None]:
+    if result.status == "succeeded":
+        return _succeeded
+    return deferrals.defer if deferrals.is_deferred(result, subscriptions) else _not_succeeded
+
+
 def _succeeded(
     payment: Payment,
     invoices: Sequence[Invoice],
@@ -321,8 +327,10 @@ def _not_succeeded(
         failure_code=result.failure_code,
         failure_message=result.message[:300],
     )
-    outbox.publish_many([settlement.fact(payment, str(status), *invoices, at=at)])
-    for invoice in invoices:
+    along = deferrals.take_back(invoices)
+    told = [invoice for invoice in invoices if invoice not in along]
+    outbox.publish_many([settlement.fact(payment, str(status), *told, at=at)])
+    for invoice in told:
         if invoice.status in settlement.OWED:  # else a credit note or other money has settled it meanwhile
             write(invoice, payment_status=Invoice.PaymentStatus(result.status))
             concerned = settlement.on(invoice, subscriptions, alone=len(invoices) == 1)

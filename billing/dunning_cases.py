@@ -59,9 +59,10 @@ def _owed(case: DunningCase) -> QuerySet[Invoice]:
 
 
 def _undisputed(invoices: QuerySet[Invoice]) -> QuerySet[Invoice]:
-    """Those that are open. What its bank disputes waits until that is decided."""
+    """Those that are open. What its bank disputes waits until that is decided, what is deferred for the next charge."""
     disputed = Dispute.objects.open().filter(payment__allocations__invoice=OuterRef("pk"))
-    return invoices.filter(status=Invoice.Status.OPEN).exclude(Exists(disputed)).order_by("due_date", "pk")
+    owed = invoices.filter(status=Invoice.Status.OPEN).exclude(payment_status=PaymentStatus.DEFERRED)
+    return owed.exclude(Exists(disputed)).order_by("due_date", "pk")
 
 
 def behind(invoices: Iterable[Invoice]) -> QuerySet[Subscription]:
@@ -242,7 +243,7 @@ def on_new_method(*, payer: Customer, at: datetime) -> None:
 
 # --- closed ------------------------------------------------------------------------------------
 def on_settled(*, invoice: Invoice, at: datetime) -> None:
-    """An invoice is paid, void or given up: close its case with the last of them, else plan it anew."""
+    """An invoice is paid, void, given up or deferred: close its case with the last of them, else plan it anew."""
     if invoice.dunning_case_id is None:
         return
     for case in _cases(invoice.customer, pk=invoice.dunning_case_id, status__in=[Status.OPEN, Status.EXHAUSTED]):

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from billing import attempts, dunning_cases, entities, invoice_outcomes, lost_answers, settlement
+from billing import attempts, declines, deferrals, dunning_cases, entities, invoice_outcomes, lost_answers, settlement
 from billing.attempts import NoPaymentMethod
 from billing.models import (
     CollectionMethod,
@@ -105,17 +105,26 @@ def require_method_of(subscription: Subscription) -> None:
 
 
 def collect_all(*, invoices: Sequence[Invoice], on_session: bool = False, at: datetime) -> None:
-    """Charge what a run has finalized, each invoice by itself.
+    """Charge what a run has finalized, each invoice by itself, the first one of a payer with what was deferred to it.
 
     One that can't be charged is marked, and the others go on.
     """
     for invoice in invoices:
         try:
-            collect(invoice=invoice, on_session=on_session, at=at)
+            _collect_with_deferred(invoice, on_session=on_session, at=at)
         except NoPaymentMethod:
             _mark_without_method(invoice, at=at)
         except DomainError as refusal:
             log.info("not_collected", invoice=invoice.public_id, code=refusal.code, detail=refusal.detail)
+
+
+def _collect_with_deferred(invoice: Invoice, *, on_session: bool, at: datetime) -> Payment:
+    """By itself where the payer looks on, who was shown what this invoice comes to, or where only that can be taken."""
+    along = [] if on_session else deferrals.beside(invoice)
+    payment = collect_many(invoices=[invoice, *along], on_session=on_session, at=at)
+    if along and payment.failure_code == declines.NOT_CHARGEABLE:
+        return collect(invoice=invoice, on_session=on_session, at=at)
+    return payment
 
 
 def collect_new(*, subscription: Subscription, on_session: bool = False, at: datetime) -> None:

@@ -52,6 +52,7 @@ TEXTS = {
     "billing.payment.succeeded": _("Payment succeeded"),
     "billing.payment.failed": _("Payment failed"),
     "billing.payment.requires_action": _("Payment waits for the customer's confirmation"),
+    "billing.payment.deferred": _("Payment comes with the next charge"),
     "billing.payment.superseded": _("Payment given up unconfirmed"),
     "billing.payment.disputed": _("Payment disputed"),
     "billing.payment.returned": _("Payment came back"),

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
 
-from billing.models import Customer, Dispute, GatewayEvent, LegalEntity, Plan, TaxRate
+from billing.models import Customer, Dispute, GatewayEvent, Invoice, LegalEntity, Plan, TaxRate
 from crm.models import Queue
 from gtm.shared import vendors
 from gtm.shared.admin_base import is_founder
@@ -286,6 +286,8 @@ def _concerns(request: HttpRequest) -> list[Concern]:
     disputed = Dispute.objects.filter(status=Dispute.Status.NEEDS_RESPONSE).count()
     untold = GatewayEvent.objects.filter(status=GatewayEvent.Status.FAILED).count()
     deaf = WebhookEndpoint.objects.filter(Q(warned_at__isnull=False) | Q(disabled_reason="failing")).count()
+    waiting = Invoice.objects.filter(status=Invoice.Status.OPEN, payment_status=Invoice.PaymentStatus.DEFERRED)
+    deferred = waiting.filter(test_clock=None).count()
     events = f"{_page('billing_gatewayevent_changelist')}?status__exact=failed"
     concerns = [
         Concern(
@@ -293,6 +295,11 @@ def _concerns(request: HttpRequest) -> list[Concern]:
         ),
         Concern(failing, "Facts that a handler failed at", _page("shared_pendingfact_changelist")),
         Concern(disputed, "Disputes to answer", f"{_page('billing_dispute_changelist')}?status__exact=needs_response"),
+        Concern(
+            deferred,
+            "Invoices that the card's next charge pays",
+            f"{_page('billing_invoice_changelist')}?payment_status__exact=deferred&status__exact=open",
+        ),
         Concern(untold, "Events of payment gateways that failed", events),
         Concern(deaf, "Webhook endpoints that have failed for days", _page("shared_webhookendpoint_changelist")),
     ]

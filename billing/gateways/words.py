@@ -14,6 +14,8 @@ def of(failure_code: str) -> str:
         "authentication_failed": _("The payment was not confirmed."),
         "superseded": _("The payment was not confirmed."),
         "debit_not_authorized": _("Your bank refused the direct debit."),
+        "amount_too_small": _("This amount is too small to be charged by itself. It comes with the next payment."),
+        "amount_not_chargeable": _("This amount can't be charged by card."),
         "gateway_unreachable": _("The payment service could not be reached. Try again later."),
     }
     return messages.get(failure_code, _("Your card was declined."))

@@ -46,6 +46,7 @@ class Invoice(Resource):
         PENDING = "pending", "Pending"
         REQUIRES_ACTION = "requires_action", "Requires action"
         FAILED = "failed", "Failed"
+        DEFERRED = "deferred", "Deferred to the next charge"
         PAID = "paid", "Paid"
 
     number = models.CharField(max_length=60, null=True, blank=True)  # noqa: DJ001 -- drafts have none, numbers are unique

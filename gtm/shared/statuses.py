@@ -35,6 +35,7 @@ STATUSES: dict[str, tuple[Promise, str]] = {
     "requires_action": (_("Needs your confirmation"), CAUTION),
     "succeeded": (_("Succeeded"), POSITIVE),
     "failed": (_("Failed"), NEGATIVE),
+    "deferred": (_("Comes with the next payment"), NEUTRAL),
     # disputes and what gateways tell
     "needs_response": (_("Needs response"), CAUTION),
     "under_review": (_("Under review"), PENDING),

@@ -16,6 +16,7 @@ from localstripe import resources
 from localstripe.server import app as localstripe
 
 resources.Store.dump_to_disk = lambda self: None
+LEAST = 50  # of a charge, in minor units, as Stripe has it for the dollar
 UNKNOWN_TO_LOCALSTRIPE = ("use_stripe_sdk", "usage", "created[gte]", "customer")
 routes = web.RouteTableDef()
 
@@ -121,6 +122,13 @@ async def _answer(request: web.Request, name: str, key: str, body: str) -> tuple
 async def _asked(request: web.Request, name: str, body: str) -> tuple[int, bytes]:
     if not request.path.startswith("/v1/"):
         return await _forward(request, request.path_qs, body, request.content_type)
+    if name == "POST /v1/payment_intents" and int(dict(parse_qsl(body)).get("amount", LEAST)) < LEAST:
+        error = {
+            "type": "invalid_request_error",
+            "code": "amount_too_small",
+            "message": "Too small",
+        }
+        return 400, json.dumps({"error": error}).encode()
     query = parse_qsl(request.query_string)
     wanted, dropped = _understood(query)
     form = urlencode(_understood(parse_qsl(body))[0] if name == "POST /v1/payment_intents" else parse_qsl(body))

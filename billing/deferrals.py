@@ -1,0 +1,69 @@
+"""Sums that a gateway doesn't take by themselves: so small, or finer than the banks of their currency count.
+
+Nobody has declined anything: the invoice stays open, nothing is dunned, and the payer's next charge that nobody looks
+at takes it along.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from billing import declines, dunning_cases, invoice_outcomes, settlement
+from billing.gateways import ChargeResult
+from billing.models import Invoice, Payment, PaymentAttempt, Subscription
+from gtm.shared import outbox
+from gtm.shared.models import write
+
+DEFERRED = Invoice.PaymentStatus.DEFERRED
+
+
+def is_deferred(result: ChargeResult, subscriptions: Sequence[Subscription]) -> bool:
+    """Whether this answer is about the sum. Nothing begins on a sum that isn't small and can't be charged."""
+    if result.status != "failed" or result.failure_code not in declines.ABOUT_THE_SUM:
+        return False
+    begins = any(one.status == Subscription.Status.INCOMPLETE for one in subscriptions)
+    return result.failure_code == declines.TOO_SMALL or not begins
+
+
+def defer(
+    payment: Payment,
+    invoices: Sequence[Invoice],
+    subscriptions: Sequence[Subscription],
+    result: ChargeResult,
+    at: datetime,
+) -> None:
+    """Leave the invoices to the next charge; they are locked, with all that is theirs."""
+    write(
+        payment,
+        status=Payment.Status.FAILED,
+        gateway_reference=result.reference,
+        failure_code=result.failure_code,
+        failure_message=result.message[:300],
+    )
+    outbox.publish_many([settlement.fact(payment, "deferred", *invoices, at=at)])
+    for invoice in invoices:
+        if invoice.status in settlement.OWED:
+            write(invoice, payment_status=DEFERRED, next_payment_attempt=None)
+            concerned = settlement.on(invoice, subscriptions, alone=len(invoices) == 1)
+            invoice_outcomes.on_paid(concerned, invoice=invoice, at=at)  # so little holds nothing up
+            dunning_cases.on_settled(invoice=invoice, at=at)
+
+
+def take_back(invoices: Sequence[Invoice]) -> list[Invoice]:
+    """Those that had only come along with a charge that failed: deferred again. None where all had been deferred."""
+    if len(invoices) < 2:
+        return []
+    before = PaymentAttempt.objects.filter(invoices__in=invoices, failure_code__in=declines.ABOUT_THE_SUM)
+    known = set(before.values_list("invoices", flat=True))
+    along = [one for one in invoices if one.pk in known and one.status in settlement.OWED]
+    if len(along) == len(invoices):
+        return []
+    for invoice in along:
+        write(invoice, payment_status=DEFERRED, next_payment_attempt=None)
+    return along
+
+
+def beside(invoice: Invoice) -> list[Invoice]:
+    """What the payer's next charge in this entity and currency takes along, the oldest first."""
+    owed = settlement.owed_by(customer=invoice.customer, currency=invoice.currency)
+    deferred = owed.filter(payment_status=DEFERRED, legal_entity=invoice.legal_entity_id).exclude(pk=invoice.pk)
+    return list(deferred.exclude(payment_attempts__status=PaymentAttempt.Status.REQUIRES_ACTION))
