@@ -49,8 +49,8 @@ def take(*, customer: Customer, given: str, default: bool = True, at: datetime) 
 def learn(*, customer: Customer, given: str, default: bool = True, at: datetime) -> PaymentMethod:
     """The same, told by a webhook: what is kept already is left as it is, as another one may have been chosen since.
 
-    Raises UnknownToken for what isn't this customer's, MethodRefused with
-    the reason where the bank said no, AnswerLost and GatewayUnavailable. Not in a transaction.
+    Raises UnknownToken for what isn't this customer's, MethodRefused with the reason where the bank said no, AnswerLost
+    and GatewayUnavailable. Not in a transaction.
     """
     gateway = gateways.of_customer(customer)
     if gateway.test_methods():

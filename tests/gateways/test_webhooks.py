@@ -153,6 +153,18 @@ class TestOthers:
         assert payment_methods.take(customer=acme, given=setup.reference, at=JAN_1).is_default
         assert PaymentMethod.objects.count() == 1
 
+    def test_a_card_for_one_bill_is_no_default_though_its_setup_is_told_first(self, acme, double, webhooks):
+        setup = payment_methods.begin(customer=acme, default=False)
+        done = double.api(
+            "POST",
+            f"setup_intents/{setup.reference}/confirm",
+            client_secret=setup.client_secret,
+            payment_method=double.card(),
+        )
+        assert webhooks.tell("setup_intent.succeeded", done).status == "processed"
+        assert not payment_methods.take(customer=acme, given=setup.reference, default=False, at=JAN_1).is_default
+        assert payment_methods.take(customer=acme, given=setup.reference, at=JAN_1).is_default
+
     def test_a_card_that_its_bank_renewed_is_shown_so(self, acme, double, webhooks):
         method = carded(acme, double)
         renewed = double.api("GET", f"payment_methods/{method.gateway_reference}")
