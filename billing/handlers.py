@@ -10,6 +10,7 @@ from billing.models import (
     CollectionMethod,
     CreditNote,
     Customer,
+    Dispute,
     Invoice,
     Member,
     Payment,
@@ -96,23 +97,43 @@ def _payment_stuck(event: Event, template: str) -> None:
     invoices = [one for one in _invoices(named or [event.object_id]) if one.status == Invoice.Status.OPEN]
     if not invoices or _is_on_the_page(event, invoices[0].customer):
         return
-    code, card_url = event.data.get("failure_code", ""), hosted.card_url(invoices[0].customer_id, at=db.now())
-    context = _about(invoices[0]) | {
-        "amount": event.data["amount"],
-        "currency": event.data["currency"],
+    code, amount = event.data.get("failure_code", ""), event.data["amount"]
+    needs_card = code == attempts.NoPaymentMethod.code or declines.is_hard(code)  # this one isn't tried again
+    context = _stuck(payment, invoices, amount=amount, needs_card=needs_card) | {
         "reason": partial(words.of, "" if code == attempts.NoPaymentMethod.code else code),
-        "next_attempt": invoices[0].next_payment_attempt,
-        "card_url": card_url if _needs_card(code) else "",
-        "other_card_url": card_url,
-        "pay_url": _confirm_url(payment) if payment and template == "action_required" else _url(invoices[0]),
-        "facts": partial(notice_words.of_failed, payment, invoices),
     }
+    if payment and template == "action_required":
+        context["pay_url"] = _confirm_url(payment)
     _send(template, invoices[0].customer, event, context)
 
 
-def _needs_card(code: str) -> bool:
-    """Whether only another card helps: this one isn't tried again."""
-    return code == attempts.NoPaymentMethod.code or declines.is_hard(code)
+def dispute_lost(event: Event) -> None:
+    """What is open by it is asked for: by another card, or by the same one where that is tried again."""
+    related = ("payment__payment_method", "customer")
+    dispute = Dispute.objects.select_related(*related).filter(pk=event.object_id).first()
+    if dispute is None:
+        return
+    failing = dunning_cases.failing_of(dispute.customer).filter(allocations__payment=dispute.payment)
+    invoices = _invoices(failing.values_list("pk", flat=True))
+    if invoices:
+        case, amount = invoices[0].dunning_case, sum(one.amount_due for one in invoices)
+        needs_card = case is not None and case.needs_method
+        context = _stuck(dispute.payment, invoices, amount=amount, needs_card=needs_card)
+        _send("payment_failed", dispute.customer, event, context)
+
+
+def _stuck(payment: Payment | None, invoices: list[Invoice], *, amount: int, needs_card: bool) -> dict[str, Any]:
+    """What a mail says about money that didn't come, with a link to pay by, or to give another card."""
+    card_url = hosted.card_url(invoices[0].customer_id, at=db.now())
+    return _about(invoices[0]) | {
+        "amount": amount,
+        "currency": invoices[0].currency,
+        "next_attempt": invoices[0].next_payment_attempt,
+        "card_url": card_url if needs_card else "",
+        "other_card_url": card_url,
+        "pay_url": _url(invoices[0]),
+        "facts": partial(notice_words.of_failed, payment, invoices),
+    }
 
 
 def _confirm_url(payment: Payment) -> str:

@@ -24,6 +24,7 @@ HANDLERS: dict[str, tuple[str, ...]] = {
     "billing.invoice.link_requested": ("billing.handlers.invoice_link_requested",),
     "billing.payment.succeeded": ("billing.handlers.payment_succeeded",),
     "billing.payment.failed": ("billing.handlers.payment_failed",),
+    "billing.dispute.lost": ("billing.handlers.dispute_lost",),
     "billing.payment.requires_action": ("billing.handlers.payment_requires_action",),
     "billing.credit_note.issued": ("billing.handlers.credit_note_issued",),
     "billing.refund.succeeded": ("billing.handlers.refund_succeeded",),

@@ -11,6 +11,7 @@ from billing import sandbox_disputes
 from billing.models import Dispute, DunningCase
 from gtm.shared import db
 from gtm.shared.errors import Conflict
+from gtm.shared.models import Mail
 from tests import world
 from tests.billing.lives import Life, local
 
@@ -60,6 +61,10 @@ def test_a_person_decides_it(life: Life, client: Client, step: str, won: bool) -
     assert (disputed(life)["status"], invoice["status"]) == (("won", "paid") if won else ("lost", "open"))
     assert life.state["status"] == ("active" if won else "past_due")
     assert [case.status for case in DunningCase.objects.all()] == ([] if won else ["open"])
+    asked = Mail.objects.filter(template="payment_failed")
+    assert [("/card/" in one.text, str(invoice["number"]) in one.text) for one in asked] == (
+        [] if won else [(True, True)]
+    )
 
 
 def test_only_a_test_cards_dispute_is_decided_here(life: Life) -> None:
