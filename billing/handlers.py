@@ -98,13 +98,17 @@ def _payment_stuck(event: Event, template: str) -> None:
     if not invoices or _is_on_the_page(event, invoices[0].customer):
         return
     code, amount = event.data.get("failure_code", ""), event.data["amount"]
-    needs_card = code == attempts.NoPaymentMethod.code or declines.is_hard(code)  # this one isn't tried again
-    context = _stuck(payment, invoices, amount=amount, needs_card=needs_card) | {
+    context = _stuck(payment, invoices, amount=amount, needs_card=_needs_card(invoices[0], code)) | {
         "reason": partial(words.of, "" if code == attempts.NoPaymentMethod.code else code),
     }
     if payment and template == "action_required":
         context["pay_url"] = _confirm_url(payment)
     _send(template, invoices[0].customer, event, context)
+
+
+def _needs_card(invoice: Invoice, code: str) -> bool:
+    """Whether dunning waits for another card. A first payment, which has no case, is made on the invoice's own page."""
+    return invoice.dunning_case_id is not None and (code == attempts.NoPaymentMethod.code or declines.is_hard(code))
 
 
 def dispute_lost(event: Event) -> None:
