@@ -85,7 +85,9 @@ def signed_out(acme: Customer, at: datetime) -> Iterator[str]:
     yield from ("/account/login/", "/account/signup/", "/account/confirm-email/", "/account/inactive/")
     yield from ("/account/password/reset/", "/account/password/reset/done/", "/account/password/reset/key/1-x/")
     yield "/account/signup/" + signing.dumps(["new@acme.com", ""], salt=sign_up.SALT, compress=True) + "/"
-    yield from (f"/{page}/nothing/" for page in ("account/signup", "join", "confirm", "card", "i", "mail", "checkout"))
+    yield from (
+        f"/{page}/nothing/" for page in ("account/signup", "join", "confirm", "card", "i", "mail", "visit", "checkout")
+    )
     yield from (f"/error/{name}/" for name in ("400", "403", "403_csrf", "429"))
     bill, old = Invoice.objects.filter(customer=acme, status="open").latest("created_at"), at - timedelta(days=4000)
     asked = makers.invoiced(acme, 500, at=at)
