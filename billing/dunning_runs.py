@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import structlog
 from django.db import transaction
 
-from billing import cancellation, dunning, dunning_cases, invoice_outcomes, pauses, payments, settlement
+from billing import cancellation, dunning, dunning_cases, invoice_outcomes, outages, pauses, payments, settlement
 from billing.dunning import Action
 from billing.dunning_cases import Kind, Status
 from billing.models import (
@@ -41,8 +41,9 @@ def run_due(*, at: datetime, test_clock: TestClock | None = None) -> int:
     _watch_bills(at=at, test_clock=test_clock)
     due = DunningCase.objects.filter(status=Status.OPEN, next_action_at__lte=at, test_clock=test_clock)
     found = list(due.order_by("next_action_at", "pk").select_related("payer")[:BATCH])
+    unanswered = outages.Unanswered()
     for case in found:
-        work(case=case, at=at)
+        work(case=case, unanswered=unanswered, at=at)
     return len(found)
 
 
@@ -60,7 +61,14 @@ def retry(*, payer: Customer, on_session: bool = False, at: datetime) -> None:
         work(case=case, at=at, rest=False, on_session=on_session)
 
 
-def work(*, case: DunningCase, at: datetime, rest: bool = True, on_session: bool = False) -> None:
+def work(
+    *,
+    case: DunningCase,
+    at: datetime,
+    rest: bool = True,
+    on_session: bool = False,
+    unanswered: outages.Unanswered | None = None,
+) -> None:
     """Do what is due in one case: try the card first, then the ``rest``. Not in a transaction.
 
     A payer whose test clock has begun to advance, or a case that somebody else works on, is left for the next time.
@@ -68,7 +76,8 @@ def work(*, case: DunningCase, at: datetime, rest: bool = True, on_session: bool
     try:
         tries = _take(case, at)
         if tries:
-            payments.collect_all(invoices=list(dunning_cases.failing(case)), on_session=on_session, at=at)
+            failing = list(dunning_cases.failing(case))
+            payments.collect_all(invoices=failing, on_session=on_session, unanswered=unanswered, at=at)
         _finish(case, tries, at, rest=rest)
     except DomainError as refusal:
         log.warning("dunning_not_done", case=case.public_id, code=refusal.code)

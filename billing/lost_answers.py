@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
-from billing import disputes, gateways, settlement
+from billing import disputes, gateways, outages, settlement
 from billing.attempts import Attempt, Status, order_of, settle
-from billing.gateways import ChargeResult, UnknownToken
+from billing.gateways import AnswerLost, ChargeResult, GatewayUnavailable, UnknownToken
 from billing.models import Invoice, Payment, PaymentAttempt
 from gtm.shared import db, outbox
 from gtm.shared.errors import DomainError
@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 STALE_AFTER = timedelta(minutes=2)
 ASK_AGAIN_AFTER = timedelta(hours=1)  # what the gateway itself called under way, such as a direct debit
 AT_ONCE = 500
+_UNASKED_FIRST = (F("asked_at").asc(nulls_first=True), "created_at")
 SUPERSEDED = "superseded"  # why a payment failed that its holder never confirmed: another took its place
 
 
@@ -80,40 +81,57 @@ def settle_stale(*, at: datetime) -> int:
 
     ``at`` is wall time. An attempt the gateway never saw is sent again with the same key: should the first call still
     arrive, it takes nothing more. Past the time for which a gateway keeps keys, it counts as failed instead. One that
-    waits for a confirmation nobody needs any more is given up.
+    waits for a confirmation nobody needs any more is given up. A gateway that is away is asked again by the next run,
+    beginning with those that have waited for the longest.
     """
-    settled = sum(_one(attempt, _settle_stale, at=at) for attempt in _stale(at))
-    return settled + sum(_one(attempt, _give_up_needless, at=at) for attempt in _needless())
+    unanswered = outages.Unanswered()
+    settled = sum(_one(attempt, _settle_stale, unanswered, at=at) for attempt in _stale(at))
+    return settled + sum(_one(attempt, _give_up_needless, unanswered, at=at) for attempt in _needless())
 
 
 def _stale(at: datetime) -> QuerySet[PaymentAttempt]:
     resting = PaymentAttempt.objects.exclude(payment__test_clock__status=TestClock.Status.ADVANCING)
     found = resting.filter(status=Attempt.LIVE, created_at__lte=at - STALE_AFTER)
     asked_lately = Q(payment__status=Status.PROCESSING, asked_at__gt=at - ASK_AGAIN_AFTER)
-    return found.exclude(asked_lately).select_related("payment", "payment_method").order_by("created_at")[:AT_ONCE]
+    return found.exclude(asked_lately).select_related("payment", "payment_method").order_by(*_UNASKED_FIRST)[:AT_ONCE]
 
 
 def _needless() -> QuerySet[PaymentAttempt]:
     """What waits for its holder though nothing is open any more: paid otherwise, or void."""
     waiting = PaymentAttempt.objects.filter(status=Attempt.REQUIRES_ACTION)
     found = waiting.exclude(invoices__status__in=settlement.OWED)
-    return found.select_related("payment", "payment_method").order_by("created_at")[:AT_ONCE]
+    return found.select_related("payment", "payment_method").order_by(*_UNASKED_FIRST)[:AT_ONCE]
 
 
-def _one(attempt: PaymentAttempt, act: Callable[[PaymentAttempt, datetime], bool], *, at: datetime) -> bool:
+def _one(
+    attempt: PaymentAttempt,
+    act: Callable[[PaymentAttempt, datetime], bool],
+    unanswered: outages.Unanswered,
+    *,
+    at: datetime,
+) -> bool:
+    gateway = attempt.payment_method.gateway
+    if outages.is_away(unanswered, gateway):
+        return False
+    PaymentAttempt.objects.filter(pk=attempt.pk).update(asked_at=Now())
     try:
-        return act(attempt, at)
-    except (DomainError, OSError) as error:  # its clock has begun to advance, or its gateway is away: the others go on
+        is_settled = act(attempt, at)
+    except (AnswerLost, GatewayUnavailable, OSError) as error:
+        outages.note(unanswered, gateway, answered=False)
+        log.info("attempt_not_settled", attempt=str(attempt.pk), error=type(error).__name__)
+    except DomainError as error:  # its clock has begun to advance: the others go on
         log.info("attempt_not_settled", attempt=str(attempt.pk), error=type(error).__name__)
     except Exception:  # one that nobody has thought of must not hold up the others, every minute anew
         log.exception("attempt_not_settled", attempt=str(attempt.pk))
+    else:
+        outages.note(unanswered, gateway, answered=True)
+        return is_settled
     return False
 
 
 def _settle_stale(attempt: PaymentAttempt, at: datetime) -> bool:
     happened_at = db.now_for(attempt.payment)
     gateway, order = gateways.named(attempt.payment_method.gateway), order_of(attempt)
-    PaymentAttempt.objects.filter(pk=attempt.pk).update(asked_at=Now())
     result = gateway.lookup(order, reference=attempt.gateway_reference)
     if result is None and gateway.keys_last and attempt.created_at <= at - gateway.keys_last:
         result = ChargeResult(status="failed", reference="", failure_code="gateway_unreachable")

@@ -11,7 +11,18 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from billing import attempts, declines, deferrals, dunning_cases, entities, invoice_outcomes, lost_answers, settlement
+from billing import (
+    attempts,
+    declines,
+    deferrals,
+    dunning_cases,
+    entities,
+    gateways,
+    invoice_outcomes,
+    lost_answers,
+    outages,
+    settlement,
+)
 from billing.attempts import NoPaymentMethod
 from billing.models import (
     CollectionMethod,
@@ -104,18 +115,35 @@ def require_method_of(subscription: Subscription) -> None:
     )
 
 
-def collect_all(*, invoices: Sequence[Invoice], on_session: bool = False, at: datetime) -> None:
+def collect_all(
+    *,
+    invoices: Sequence[Invoice],
+    on_session: bool = False,
+    unanswered: outages.Unanswered | None = None,
+    at: datetime,
+) -> None:
     """Charge what a run has finalized, each invoice by itself, the first one of a payer with what was deferred to it.
 
-    One that can't be charged is marked, and the others go on.
+    One that can't be charged is marked, and the others go on; those of a gateway that is away are left to the next run.
+    ``unanswered`` is what earlier calls of the same run have found.
     """
+    unanswered = outages.Unanswered() if unanswered is None else unanswered
     for invoice in invoices:
-        try:
-            _collect_with_deferred(invoice, on_session=on_session, at=at)
-        except NoPaymentMethod:
-            _mark_without_method(invoice, at=at)
-        except DomainError as refusal:
-            log.info("not_collected", invoice=invoice.public_id, code=refusal.code, detail=refusal.detail)
+        if not outages.is_away(unanswered, gateways.name_of(invoice.customer)):
+            _try(invoice, unanswered, on_session=on_session, at=at)
+
+
+def _try(invoice: Invoice, unanswered: outages.Unanswered, *, on_session: bool, at: datetime) -> None:
+    gateway = gateways.name_of(invoice.customer)
+    try:
+        payment = _collect_with_deferred(invoice, on_session=on_session, at=at)
+        outages.note(unanswered, gateway, answered=payment.status != Status.PENDING)
+    except NoPaymentMethod:
+        _mark_without_method(invoice, at=at)
+    except DomainError as refusal:
+        if isinstance(refusal, gateways.AnswerLost):
+            outages.note(unanswered, gateway, answered=False)
+        log.info("not_collected", invoice=invoice.public_id, code=refusal.code, detail=refusal.detail)
 
 
 def _collect_with_deferred(invoice: Invoice, *, on_session: bool, at: datetime) -> Payment:
@@ -152,7 +180,7 @@ def awaiting_collection(*, test_clock: TestClock | None) -> QuerySet[Invoice]:
 def to_collect(*, at: datetime, test_clock: TestClock | None = None) -> list[Invoice]:
     """Those of them whose time has come, the longest waiting first."""
     waiting = awaiting_collection(test_clock=test_clock).filter(next_payment_attempt__lte=at)
-    return list(waiting.order_by("next_payment_attempt", "id"))
+    return list(waiting.select_related("customer").order_by("next_payment_attempt", "id"))
 
 
 @transaction.atomic
