@@ -74,11 +74,11 @@ def work(
     A payer whose test clock has begun to advance, or a case that somebody else works on, is left for the next time.
     """
     try:
-        tries = _take(case, at)
+        tries, is_tried = _take(case, at), True
         if tries:
             failing = list(dunning_cases.failing(case))
-            payments.collect_all(invoices=failing, on_session=on_session, unanswered=unanswered, at=at)
-        _finish(case, tries, at, rest=rest)
+            is_tried = payments.collect_all(invoices=failing, on_session=on_session, unanswered=unanswered, at=at)
+        _finish(case, tries if is_tried else (), at, is_tried=is_tried, rest=rest)
     except DomainError as refusal:
         log.warning("dunning_not_done", case=case.public_id, code=refusal.code)
 
@@ -139,8 +139,11 @@ def _take(case: DunningCase, at: datetime) -> list[Action]:
 
 
 @transaction.atomic
-def _finish(case: DunningCase, tries: Sequence[Action], at: datetime, *, rest: bool) -> None:
-    """Write down what was tried, and do the rest of what is due, unless the money has come."""
+def _finish(case: DunningCase, tries: Sequence[Action], at: datetime, *, is_tried: bool, rest: bool) -> None:
+    """Write down what was tried, and do the rest of what is due, unless the money has come.
+
+    Where the card could not be tried it still is to be, soon, and nothing is taken away meanwhile.
+    """
     case = _locked(case)
     case.retry_at = None if tries else case.retry_at
     for action in tries:
@@ -148,11 +151,13 @@ def _finish(case: DunningCase, tries: Sequence[Action], at: datetime, *, rest: b
     for action in _due(case, at) if rest else ():
         if case.status != Status.OPEN:
             return
-        if action.kind not in _TRIES:
+        if action.kind not in _TRIES and (is_tried or action.bill):
             _STEPS[action.kind](case, action, at)
             _record(case, action, _final_of(case, action) if action.kind == Kind.FINAL else "", at)
     if case.status == Status.OPEN and not dunning_cases.replan(case):
         dunning_cases.exhaust(case, at=at)
+    if case.status == Status.OPEN and not is_tried:
+        write(case, next_action_at=at + LEASE)
 
 
 def _locked(case: DunningCase) -> DunningCase:

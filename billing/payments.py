@@ -121,20 +121,23 @@ def collect_all(
     on_session: bool = False,
     unanswered: outages.Unanswered | None = None,
     at: datetime,
-) -> None:
+) -> bool:
     """Charge what a run has finalized, each invoice by itself, the first one of a payer with what was deferred to it.
 
     One that can't be charged is marked, and the others go on; those of a gateway that is away are left to the next run.
-    ``unanswered`` is what earlier calls of the same run have found.
+    ``unanswered`` is what earlier calls of the same run have found. False where a card is still to be tried, as no
+    charge could begin.
     """
     unanswered = outages.Unanswered() if unanswered is None else unanswered
-    for invoice in invoices:
-        if not outages.is_away(unanswered, gateways.name_of(invoice.customer)):
-            _try(invoice, unanswered, on_session=on_session, at=at)
+    tried = [_try(invoice, unanswered, on_session=on_session, at=at) for invoice in invoices]
+    return all(tried)
 
 
-def _try(invoice: Invoice, unanswered: outages.Unanswered, *, on_session: bool, at: datetime) -> None:
+def _try(invoice: Invoice, unanswered: outages.Unanswered, *, on_session: bool, at: datetime) -> bool:
+    """Whether that is done with: charged, begun to be, or marked as what can't be."""
     gateway = gateways.name_of(invoice.customer)
+    if outages.is_away(unanswered, gateway):
+        return False
     try:
         payment = _collect_with_deferred(invoice, on_session=on_session, at=at)
         outages.note(unanswered, gateway, answered=payment.status != Status.PENDING)
@@ -144,6 +147,8 @@ def _try(invoice: Invoice, unanswered: outages.Unanswered, *, on_session: bool, 
         if isinstance(refusal, gateways.AnswerLost):
             outages.note(unanswered, gateway, answered=False)
         log.info("not_collected", invoice=invoice.public_id, code=refusal.code, detail=refusal.detail)
+        return not isinstance(refusal, gateways.AnswerLost | gateways.GatewayUnavailable)
+    return True
 
 
 def _collect_with_deferred(invoice: Invoice, *, on_session: bool, at: datetime) -> Payment:

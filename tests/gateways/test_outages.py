@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from billing import attempts, customers, lost_answers, runs
-from billing.models import Invoice, PaymentAttempt
+from billing import attempts, customers, dunning_runs, lost_answers, runs
+from billing.models import DunningCase, Invoice, Payment, PaymentAttempt
 from gtm.shared import db
 from tests.billing import makers
 from tests.world import JAN_1
@@ -50,3 +50,24 @@ def test_a_run_charges_no_more_than_three_cards_in_vain(acme, double):
     assert list(found) == ["pending"] * 3 + ["none"] * 2
     runs.collect_waiting(at=FEB_1)
     assert set(Invoice.objects.values_list("payment_status", flat=True)) == {"pending"}
+
+
+def test_a_retry_that_was_not_made_stays_due_and_nothing_is_taken_away(acme, double):
+    """The charge that waits for its holder can't be given up while the gateway is away."""
+    carded(acme, double)
+    subscription = makers.subscribed(acme, plan=makers.published_plan())
+    carded(acme, double, ASKS)
+    runs.bill_due(at=FEB_1)
+    waits = Payment.objects.get(status="requires_action").gateway_reference
+    intent = double.api("GET", f"payment_intents/{waits}")
+    double.serve({f"POST /v1/payment_intents/{waits}/cancel": AWAY})
+    dunning_runs.run_due(at=DAY_14)
+    case = DunningCase.objects.get()
+    subscription.refresh_from_db()
+    assert (case.status, case.next_action_at, case.steps.count()) == ("open", DAY_14 + dunning_runs.LEASE, 0)
+    assert (subscription.status, subscription.access_ended_at) == ("past_due", None)
+    double.serve({f"POST /v1/payment_intents/{waits}/cancel": intent | {"status": "canceled"}})
+    dunning_runs.run_due(at=DAY_14 + dunning_runs.LEASE)
+    subscription.refresh_from_db()
+    assert subscription.status == "canceled"
+    assert set(case.steps.values_list("kind", flat=True)) == {"retry", "end_access", "final"}
