@@ -12,6 +12,7 @@ from datetime import datetime
 
 import structlog
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from billing import (
@@ -25,7 +26,7 @@ from billing import (
     settlement,
     standing,
 )
-from billing.gateways import AnswerLost, ChargeResult, GatewayUnavailable, Order
+from billing.gateways import AnswerLost, ChargeResult, GatewayRemoved, GatewayUnavailable, Order, words
 from billing.models import (
     AttemptShare,
     CollectionMethod,
@@ -125,12 +126,14 @@ def _require_one_payer(invoices: Sequence[Invoice]) -> None:
 
 
 def _method_for(invoice: Invoice) -> PaymentMethod:
-    own = invoice.payment_method
-    default = PaymentMethod.objects.filter(customer=invoice.customer_id, is_default=True, detached_at=None).first()
-    method = own if own is not None and own.detached_at is None else default
-    if method is None:
-        raise NoPaymentMethod(_("There is no payment method to charge."), attr="payment_method")
-    return method
+    """Raises NoPaymentMethod, and GatewayRemoved where there is only what another gateway keeps."""
+    wanted = Q(pk=invoice.payment_method_id) | Q(is_default=True)
+    found = list(payment_methods.usable_by(invoice.customer).filter(wanted))
+    if found:
+        return next((one for one in found if one.pk == invoice.payment_method_id), found[0])
+    if PaymentMethod.objects.filter(wanted, customer=invoice.customer_id, detached_at=None).exists():
+        raise GatewayRemoved(words.of(GatewayRemoved.code), attr="payment_method")
+    raise NoPaymentMethod(_("There is no payment method to charge."), attr="payment_method")
 
 
 def _require_usable(method: PaymentMethod, payer: Customer) -> None:

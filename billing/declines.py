@@ -11,6 +11,7 @@ HARD = frozenset(
         "do_not_try_again",
         "expired_card",
         "fraudulent",
+        "gateway_removed",
         "highest_risk_level",
         "incorrect_account_details",
         "incorrect_number",

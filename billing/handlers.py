@@ -3,7 +3,17 @@
 from functools import partial
 from typing import Any
 
-from billing import attempts, confirmations, declines, dunning_cases, hosted, notice_words, notices, phases
+from billing import (
+    attempts,
+    confirmations,
+    declines,
+    dunning_cases,
+    hosted,
+    notice_words,
+    notices,
+    payment_methods,
+    phases,
+)
 from billing.gateways import words
 from billing.models import (
     Allocation,
@@ -255,7 +265,7 @@ def trial_ending(event: Event) -> None:
         return
     charged = subscription.plan_version.trial_end == PlanVersion.TrialEnd.CHARGE
     by_card = subscription.collection_method == CollectionMethod.CHARGE_AUTOMATICALLY
-    has_card = PaymentMethod.objects.filter(customer=subscription.payer_id, is_default=True).exists()
+    has_card = payment_methods.usable_by(subscription.payer).filter(is_default=True).exists()
     context = {
         "ends_at": subscription.trial_end,
         "trial_end": subscription.plan_version.trial_end,

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from billing import disputes, gateways, outages, settlement
 from billing.attempts import Attempt, Status, order_of, settle
-from billing.gateways import AnswerLost, ChargeResult, GatewayUnavailable, UnknownToken
+from billing.gateways import AnswerLost, ChargeResult, GatewayRemoved, GatewayUnavailable, UnknownToken, words
 from billing.models import Invoice, Payment, PaymentAttempt
 from gtm.shared import db, outbox
 from gtm.shared.errors import DomainError
@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 STALE_AFTER = timedelta(minutes=2)
 ASK_AGAIN_AFTER = timedelta(hours=1)  # what the gateway itself called under way, such as a direct debit
 AT_ONCE = 500
+KEY_RETURNS_WITHIN = timedelta(days=3)  # or what its gateway was asked for is given up
 _UNASKED_FIRST = (F("asked_at").asc(nulls_first=True), "created_at")
 SUPERSEDED = "superseded"  # why a payment failed that its holder never confirmed: another took its place
 
@@ -54,7 +55,7 @@ def give_up_waiting(*, invoices: Sequence[Invoice], at: datetime) -> None:
 def _give_up(attempt: PaymentAttempt, *, at: datetime) -> None:
     try:
         result = gateways.named(attempt.payment_method.gateway).cancel(reference=attempt.gateway_reference)
-    except UnknownToken:  # what the gateway doesn't know can't be paid
+    except (UnknownToken, GatewayRemoved):  # what the gateway doesn't know, or no page can show, can't be paid
         result = ChargeResult(status="failed", reference=attempt.gateway_reference)
     if result.status in {"succeeded", "processing"}:
         settle(attempt=attempt, result=result, at=at)
@@ -81,7 +82,8 @@ def settle_stale(*, at: datetime) -> int:
 
     ``at`` is wall time. An attempt the gateway never saw is sent again with the same key: should the first call still
     arrive, it takes nothing more. Past the time for which a gateway keeps keys, it counts as failed instead. One that
-    waits for a confirmation nobody needs any more is given up. A gateway that is away is asked again by the next run,
+    waits for a confirmation nobody needs any more is given up, and so is one whose gateway has had no key for days. A
+    gateway that is away is asked again by the next run,
     beginning with those that have waited for the longest.
     """
     unanswered = outages.Unanswered()
@@ -117,7 +119,7 @@ def _one(
     try:
         is_settled = act(attempt, at)
     except (AnswerLost, GatewayUnavailable, OSError) as error:
-        outages.note(unanswered, gateway, answered=False)
+        outages.note(unanswered, gateway, answered=isinstance(error, GatewayRemoved))
         log.info("attempt_not_settled", attempt=str(attempt.pk), error=type(error).__name__)
     except DomainError as error:  # its clock has begun to advance: the others go on
         log.info("attempt_not_settled", attempt=str(attempt.pk), error=type(error).__name__)
@@ -131,13 +133,22 @@ def _one(
 
 def _settle_stale(attempt: PaymentAttempt, at: datetime) -> bool:
     happened_at = db.now_for(attempt.payment)
+    try:
+        result = _found_out(attempt, at)
+    except GatewayRemoved as gone:
+        if attempt.created_at > at - KEY_RETURNS_WITHIN:
+            raise
+        result = ChargeResult("failed", attempt.gateway_reference, gone.code, words.of(gone.code))
+    settle(attempt=attempt, result=result, at=happened_at)
+    return result.status != "processing"
+
+
+def _found_out(attempt: PaymentAttempt, at: datetime) -> ChargeResult:
     gateway, order = gateways.named(attempt.payment_method.gateway), order_of(attempt)
     result = gateway.lookup(order, reference=attempt.gateway_reference)
     if result is None and gateway.keys_last and attempt.created_at <= at - gateway.keys_last:
-        result = ChargeResult(status="failed", reference="", failure_code="gateway_unreachable")
-    result = result or gateway.charge(order)
-    settle(attempt=attempt, result=result, at=happened_at)
-    return result.status != "processing"
+        return ChargeResult(status="failed", reference="", failure_code="gateway_unreachable")
+    return result or gateway.charge(order)
 
 
 def _give_up_needless(attempt: PaymentAttempt, at: datetime) -> bool:

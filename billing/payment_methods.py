@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from billing import customers, dunning_cases, gateways
@@ -63,6 +64,13 @@ def learn(*, customer: Customer, given: str, default: bool = True, at: datetime)
         raise MethodRefused(reason, code=result.failure_code or result.status, attr="gateway_token")
     kept = customers.described(result.method)
     return customers.keep(PaymentMethod(customer=customer, gateway=gateway.name, is_default=default, **kept), at=at)
+
+
+def usable_by(customer: Customer) -> QuerySet[PaymentMethod]:
+    """What can be charged: not taken away, and kept by the gateway that serves the customer now."""
+    name = gateways.name_of(customer)
+    kept = PaymentMethod.objects.filter(customer=customer, detached_at=None, gateway=name)
+    return kept if customer.test_clock_id is not None or name in gateways.answering() else kept.none()
 
 
 @transaction.atomic

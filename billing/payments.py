@@ -4,7 +4,7 @@ How a charge and its answer meet is in ``attempts``; how money settles an invoic
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from django.db import transaction
@@ -21,6 +21,7 @@ from billing import (
     invoice_outcomes,
     lost_answers,
     outages,
+    payment_methods,
     settlement,
 )
 from billing.attempts import NoPaymentMethod
@@ -38,8 +39,10 @@ from gtm.shared.errors import Conflict, DomainError, Invalid
 from gtm.shared.models import TestClock, write
 
 log = structlog.get_logger(__name__)
+KEY_RETURNS_WITHIN = timedelta(days=1)  # or the payer is asked for another method than the one its gateway keeps
 MOST = 10**15  # minor units at once
 Status = Payment.Status
+_TO_TRY = {Invoice.PaymentStatus.NONE, Invoice.PaymentStatus.FAILED, Invoice.PaymentStatus.REQUIRES_ACTION}
 
 
 # --- by card -----------------------------------------------------------------------------------
@@ -102,7 +105,7 @@ def require_method(*, payer: Customer, collection_method: str, payment_method: P
     """Raise NoPaymentMethod where a card is to be charged and there is none."""
     if collection_method != CollectionMethod.CHARGE_AUTOMATICALLY or payment_method is not None:
         return
-    if not PaymentMethod.objects.filter(customer=payer, is_default=True).exists():
+    if not payment_methods.usable_by(payer).filter(is_default=True).exists():
         raise NoPaymentMethod(_("A payment method is needed to charge automatically."), attr="payment_method")
 
 
@@ -142,7 +145,11 @@ def _try(invoice: Invoice, unanswered: outages.Unanswered, *, on_session: bool, 
         payment = _collect_with_deferred(invoice, on_session=on_session, at=at)
         outages.note(unanswered, gateway, answered=payment.status != Status.PENDING)
     except NoPaymentMethod:
-        _mark_without_method(invoice, at=at)
+        _mark_without_method(invoice, NoPaymentMethod.code, at=at)
+    except gateways.GatewayRemoved as gone:
+        if at - (invoice.next_payment_attempt or invoice.finalized_at or at) < KEY_RETURNS_WITHIN:
+            return False
+        _mark_without_method(invoice, gone.code, at=at)
     except DomainError as refusal:
         if isinstance(refusal, gateways.AnswerLost):
             outages.note(unanswered, gateway, answered=False)
@@ -189,10 +196,11 @@ def to_collect(*, at: datetime, test_clock: TestClock | None = None) -> list[Inv
 
 
 @transaction.atomic
-def _mark_without_method(invoice: Invoice, *, at: datetime) -> None:
-    """Nothing to charge is a failed payment, without a gateway having been asked."""
+def _mark_without_method(invoice: Invoice, code: str, *, at: datetime) -> None:
+    """Nothing to charge is a failed payment, without a gateway having been asked: only another method helps."""
     invoice, subscriptions = settlement.lock(invoice)
-    if invoice.status != Invoice.Status.OPEN or invoice.payment_status != Invoice.PaymentStatus.NONE:
+    untold = {Invoice.PaymentStatus.NONE} if code == NoPaymentMethod.code else _TO_TRY
+    if invoice.status != Invoice.Status.OPEN or invoice.payment_status not in untold:
         return
     write(invoice, payment_status=Invoice.PaymentStatus.FAILED, next_payment_attempt=None)
     outbox.publish(
@@ -201,12 +209,10 @@ def _mark_without_method(invoice: Invoice, *, at: datetime) -> None:
         at=at,
         customer_id=invoice.customer_id,
         account_id=invoice.customer.account_id,
-        data={"failure_code": NoPaymentMethod.code, "amount": invoice.amount_due, "currency": invoice.currency},
+        data={"failure_code": code, "amount": invoice.amount_due, "currency": invoice.currency},
     )
-    invoice_outcomes.on_failed(subscriptions, at=at, reason=NoPaymentMethod.code)
-    dunning_cases.on_failed(
-        invoice=invoice, subscriptions=subscriptions, failure_code=NoPaymentMethod.code, hard=True, at=at
-    )
+    invoice_outcomes.on_failed(subscriptions, at=at, reason=code)
+    dunning_cases.on_failed(invoice=invoice, subscriptions=subscriptions, failure_code=code, hard=True, at=at)
 
 
 # --- by hand -----------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ from django.urls import reverse
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from billing import prompts
-from billing.models import PaymentMethod, PlanVersion, Prompt, Subscription
+from billing import payment_methods, prompts
+from billing.models import PlanVersion, Prompt, Subscription
 from gtm.shared import periods
 from gtm.shared.models import TestClock
 from gtm.shared.templatetags.tandem import day_text
@@ -120,4 +120,4 @@ def _then(subscription: Subscription) -> str:
 
 def _has_card(subscription: Subscription) -> bool:
     own = subscription.payment_method_id is not None or subscription.collection_method != "charge_automatically"
-    return own or PaymentMethod.objects.filter(customer=subscription.payer_id, is_default=True).exists()
+    return own or payment_methods.usable_by(subscription.payer).filter(is_default=True).exists()

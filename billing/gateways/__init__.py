@@ -19,6 +19,7 @@ from billing.gateways.base import (
     Forged,
     Funding,
     Gateway,
+    GatewayRemoved,
     GatewayUnavailable,
     MethodRefused,
     Order,
@@ -42,6 +43,7 @@ __all__ = [
     "Forged",
     "Funding",
     "Gateway",
+    "GatewayRemoved",
     "GatewayUnavailable",
     "MethodRefused",
     "Order",
@@ -61,12 +63,12 @@ LIVE, TEST = "stripe", "stripe_test"
 
 
 def named(name: str) -> Gateway:
-    """The gateway that keeps a payment method (``PaymentMethod.gateway``). Raises GatewayUnavailable without a key."""
+    """The gateway that keeps a payment method (``PaymentMethod.gateway``). Raises GatewayRemoved without a key."""
     if name == _SANDBOX.name:
         return _SANDBOX
     secret, publishable = _keys().get(name, ("", ""))
     if not secret:
-        raise GatewayUnavailable(f"There is no key for the gateway {name!r}.")
+        raise GatewayRemoved(f"There is no key for the gateway {name!r}.")
     return _stripe(name, secret, publishable, settings.STRIPE_API_BASE, settings.STRIPE_SCRIPT)
 
 
@@ -74,7 +76,7 @@ def of_customer(customer: Customer) -> Gateway:
     """The gateway for a customer's new payment methods and charges.
 
     The sandbox, which moves no money, answers where there is no key, and on test clocks always. Beside a live key the
-    test key is for customers in test mode alone; raises GatewayUnavailable for these where there is none.
+    test key is for customers in test mode alone; raises GatewayRemoved for these where there is none.
     """
     return named(name_of(customer))
 
@@ -94,6 +96,11 @@ def entry(gateway: Gateway) -> dict[str, str] | None:
 def is_live() -> bool:
     """Whether the installation holds a live Stripe key."""
     return LIVE in _keys()
+
+
+def answering() -> frozenset[str]:
+    """The names of those that serve customers outside test clocks."""
+    return frozenset(_keys()) or frozenset({_SANDBOX.name})
 
 
 def has_key() -> bool:

@@ -39,6 +39,12 @@ class GatewayUnavailable(Conflict):
     code = "gateway_unavailable"
 
 
+class GatewayRemoved(GatewayUnavailable):
+    """There is no key (any more) for the gateway that keeps a charge or a payment method."""
+
+    code = "gateway_removed"
+
+
 class AnswerLost(Conflict):
     """The gateway was not reached, or didn't answer: the call may have taken effect or not. It may be repeated."""
 

@@ -16,6 +16,7 @@ def of(failure_code: str) -> str:
         "debit_not_authorized": _("Your bank refused the direct debit."),
         "amount_too_small": _("This amount is too small to be charged by itself. It comes with the next payment."),
         "amount_not_chargeable": _("This amount can't be charged by card."),
+        "gateway_removed": _("Your card can't be charged any more. Give it again, or another one."),
         "gateway_unreachable": _("The payment service could not be reached. Try again later."),
     }
     return messages.get(failure_code, _("Your card was declined."))

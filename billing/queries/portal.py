@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from django.db.models import Exists, OuterRef, Prefetch, QuerySet, Sum
 from django.utils.translation import ngettext
 
-from billing import wording
+from billing import payment_methods, wording
 from billing.models import (
     CreditNote,
     Customer,
@@ -185,7 +185,7 @@ def open_total(customer: Customer) -> int:
 
 
 def payment_method(customer: Customer) -> PaymentMethod | None:
-    return PaymentMethod.objects.filter(customer=customer, is_default=True).first()
+    return payment_methods.usable_by(customer).filter(is_default=True).first()
 
 
 def prompts(customer: Customer, at: datetime) -> list[Prompt]:

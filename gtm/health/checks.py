@@ -25,6 +25,7 @@ def diagnose(*, afresh: bool = False) -> list[Finding]:
         *(partial(check, at) for check in (work.jobs, work.runs)),
         partial(books.now, at) if afresh else books.after_last_run,
         work.parked,
+        work.kept_elsewhere,
         work.clocks,
     ]
     about_servers = [servers.broker, servers.clock, servers.email, servers.gateway]

@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.db.models import Count, Max, Min
 
-from billing.models import BillingRun, Customer, GatewayEvent
+from billing import gateways
+from billing.models import BillingRun, Customer, GatewayEvent, PaymentAttempt, PaymentMethod
 from gtm.health.findings import Finding, error, ok, warning
 from gtm.shared.models import Event, PendingFact, Pulse, TestClock, UnsentFact, WebhookDelivery, WebhookEndpoint
 
-WORKER, BEAT, FACTS, WEBHOOKS, EVENTS, JOBS, RUNS, PARKED, CLOCKS = (
+WORKER, BEAT, FACTS, WEBHOOKS, EVENTS, JOBS, RUNS, PARKED, CLOCKS, KEPT = (
     "Worker",
     "Beat",
     "Facts",
@@ -22,6 +23,7 @@ WORKER, BEAT, FACTS, WEBHOOKS, EVENTS, JOBS, RUNS, PARKED, CLOCKS = (
     "Bill runs",
     "Parked customers",
     "Test clocks",
+    "Payment methods",
 )
 SILENT_WARNING, SILENT_ERROR = timedelta(seconds=45), timedelta(minutes=3)
 STUCK = timedelta(minutes=1)
@@ -177,6 +179,21 @@ def parked() -> Finding:
     who = "1 customer is" if number == 1 else f"{number} customers are"
     sentence = f"{who} not billed: {reasons[0]['parked_reason'].rstrip('.')}."
     return warning(PARKED, sentence, "Correct what the reason says, and press Retry on the customer in the admin.")
+
+
+def kept_elsewhere() -> Finding:
+    """Cards and payments under way of a gateway that has no key here any more."""
+    names = gateways.answering()
+    cards = PaymentMethod.objects.filter(is_default=True, customer__test_clock=None).exclude(gateway__in=names)
+    going = PaymentAttempt.objects.filter(
+        status__in=[PaymentAttempt.Status.LIVE, PaymentAttempt.Status.REQUIRES_ACTION], payment__test_clock=None
+    ).exclude(payment_method__gateway__in=names)
+    where = {*cards.values_list("gateway", flat=True), *going.values_list("payment_method__gateway", flat=True)}
+    if not where:
+        return ok(KEPT, "Every customer's card can be charged with the keys that are set.")
+    sentence = f"No key for {', '.join(sorted(where))}. Cards: {cards.count()}; payments under way: {going.count()}."
+    remedy = "Put its key back within a day, or let those customers give their card again: they are asked by mail."
+    return warning(KEPT, sentence, remedy)
 
 
 def clocks() -> Finding:

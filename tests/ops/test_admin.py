@@ -12,7 +12,7 @@ from django.db.models import Model
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
-from billing.models import Coupon, Customer, DunningPolicy, Feature, LegalEntity, Meter, Plan, TaxRate
+from billing.models import Coupon, Customer, DunningPolicy, Feature, Invoice, LegalEntity, Meter, Plan, TaxRate
 from crm.models import Leave, Pool, Queue, Ruleset, SegmentPolicy, Team
 from gtm.shared.admin_base import OperationAdmin
 from gtm.shared.models import ApiKey, Event, ExchangeRate, Mail, TestClock, User, Vendor, WebhookEndpoint
@@ -305,10 +305,12 @@ class TestFrontPage:
 
     def test_it_ticks_off_what_is_done_and_says_what_waits(self, founder: Client) -> None:
         Customer.objects.update(parked_at=world.JAN_1 + timedelta(days=1), parked_reason="No tax rate.")
+        Invoice.objects.filter(status="open").update(payment_status="deferred")
         shown = founder.get(address("index")).context
         assert [task.title for task in shown["tasks"] if not task.done] == ["Mail", "Real payments"]
         assert [(concern.words, concern.count) for concern in shown["concerns"]] == [
             ("Customers whose billing is held up", 2),
             ("Disputes to answer", 1),
+            ("Invoices that the card's next charge pays", 1),
             ("Events of payment gateways that failed", 1),
         ]
