@@ -127,6 +127,9 @@ def _require_one_payer(invoices: Sequence[Invoice]) -> None:
 
 def _method_for(invoice: Invoice) -> PaymentMethod:
     """Raises NoPaymentMethod, and GatewayRemoved where there is only what another gateway keeps."""
+    own = invoice.payment_method
+    if own is not None and own.detached_at is None and own.customer_id != invoice.customer_id:
+        return own  # is refused: another one is not charged instead
     wanted = Q(pk=invoice.payment_method_id) | Q(is_default=True)
     found = list(payment_methods.usable_by(invoice.customer).filter(wanted))
     if found:

@@ -8,15 +8,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import structlog
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from billing import customers, dunning_cases, gateways
-from billing.gateways import AttachedMethod, MethodRefused, Setup, UnknownToken, words
+from billing.gateways import AttachedMethod, GatewayRemoved, MethodRefused, Setup, UnknownToken, words
 from billing.models import Customer, PaymentMethod
 from gtm.shared import db, outbox
 
+log = structlog.get_logger(__name__)
 _SHOWN = ("brand", "last4", "exp_month", "exp_year", "country", "fingerprint", "mandate_reference")
 
 
@@ -88,8 +90,11 @@ def make_default(*, method: PaymentMethod, at: datetime) -> PaymentMethod:
 
 
 def detach(*, method: PaymentMethod, at: datetime) -> PaymentMethod:
-    """Take a method away, at the gateway first. Not in a transaction."""
-    gateways.named(method.gateway).detach(reference=method.gateway_reference)
+    """Take a method away, at the gateway first, where there is a key for it. Not in a transaction."""
+    try:
+        gateways.named(method.gateway).detach(reference=method.gateway_reference)
+    except GatewayRemoved:
+        log.warning("method_kept_at_gateway", method=str(method.pk), gateway=method.gateway)
     return _detached(method=method, at=at)
 
 

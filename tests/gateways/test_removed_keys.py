@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from billing import attempts, customers, lost_answers, payments, runs
-from billing.models import DunningCase, Invoice, PaymentAttempt
+from billing import attempts, customers, lost_answers, payment_methods, payments, runs
+from billing.models import DunningCase, Invoice, PaymentAttempt, PaymentMethod
 from billing.payments import NoPaymentMethod
 from billing.queries import portal
 from gtm.health import work
@@ -67,6 +67,8 @@ def test_a_card_of_a_removed_gateway_is_no_card_and_its_holder_is_asked(acme, do
     assert portal.payment_method(acme) is None
     with pytest.raises(NoPaymentMethod):
         payments.require_method_of(subscription)
+    gone = payment_methods.detach(method=PaymentMethod.objects.get(), at=FEB_1)
+    assert gone.detached_at == FEB_1
     carded(acme, double)
     assert payments.collect(invoice=invoice, at=FEB_1).status == "succeeded"
 
