@@ -242,10 +242,16 @@ def settle(*, attempt: PaymentAttempt, result: ChargeResult, at: datetime) -> Pa
     invoices = [by_key[invoice.pk] for invoice in wanted]
     if invoices:
         payment.customer = invoices[0].customer
-    _conclusion(result, subscriptions)(payment, invoices, subscriptions, result, at)
-    if result.status == "succeeded" and attempt.make_default:
+    _conclusion(result, invoices)(payment, invoices, subscriptions, result, at)
+    if result.status == "succeeded" and attempt.make_default and not _chosen_since(attempt):
         payment_methods.make_default(method=attempt.payment_method, at=at)
     return payment
+
+
+def _chosen_since(attempt: PaymentAttempt) -> bool:
+    """Whether the payer has given another method since, as a debit may take days."""
+    newer = PaymentMethod.objects.filter(customer=attempt.payment_method.customer_id, is_default=True)
+    return newer.filter(created_at__gt=attempt.created_at).exclude(pk=attempt.payment_method_id).exists()
 
 
 def _settles(attempt: PaymentAttempt, result: ChargeResult) -> list[Invoice]:
@@ -292,10 +298,10 @@ def _finish(attempt: PaymentAttempt, payment: Payment, result: ChargeResult, at:
     attempt.shares.update(live=False)
 
 
-def _conclusion(result: ChargeResult, subscriptions: Sequence[Subscription]) -> Callable[..., None]:
+def _conclusion(result: ChargeResult, invoices: Sequence[Invoice]) -> Callable[..., None]:
     if result.status == "succeeded":
         return _succeeded
-    return deferrals.defer if deferrals.is_deferred(result, subscriptions) else _not_succeeded
+    return deferrals.defer if deferrals.is_deferred(result, invoices) else _not_succeeded
 
 
 def _succeeded(

@@ -36,9 +36,8 @@ HARD = frozenset(
 )
 """Codes after which only another method, or its holder, helps. All others (funds, limits, outages) may pass."""
 
-TOO_SMALL, NOT_CHARGEABLE = "amount_too_small", "amount_not_chargeable"
-ABOUT_THE_SUM = frozenset({TOO_SMALL, NOT_CHARGEABLE})
-"""Codes that say nothing of the payer: a gateway doesn't take so little, or so fine a sum, by itself."""
+TOO_SMALL = "amount_too_small"
+"""The code that says nothing of the payer: a gateway doesn't take so little by itself."""
 
 
 def is_hard(failure_code: str) -> bool:

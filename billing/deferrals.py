@@ -1,27 +1,26 @@
-"""Sums that a gateway doesn't take by themselves: so small, or finer than the banks of their currency count.
+"""Sums so small that a gateway doesn't take them by themselves.
 
 Nobody has declined anything: the invoice stays open, nothing is dunned, and the payer's next charge that nobody looks
-at takes it along.
+at takes it along. What is paid on terms is not deferred: there is another way to pay it.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 
 from billing import declines, dunning_cases, invoice_outcomes, settlement
-from billing.gateways import ChargeResult
-from billing.models import Invoice, Payment, PaymentAttempt, Subscription
+from billing.gateways import ChargeResult, amounts
+from billing.models import CollectionMethod, Invoice, Payment, PaymentAttempt, Subscription
 from gtm.shared import outbox
 from gtm.shared.models import write
 
+BY_CARD = CollectionMethod.CHARGE_AUTOMATICALLY
 DEFERRED = Invoice.PaymentStatus.DEFERRED
 
 
-def is_deferred(result: ChargeResult, subscriptions: Sequence[Subscription]) -> bool:
-    """Whether this answer is about the sum. Nothing begins on a sum that isn't small and can't be charged."""
-    if result.status != "failed" or result.failure_code not in declines.ABOUT_THE_SUM:
-        return False
-    begins = any(one.status == Subscription.Status.INCOMPLETE for one in subscriptions)
-    return result.failure_code == declines.TOO_SMALL or not begins
+def is_deferred(result: ChargeResult, invoices: Sequence[Invoice]) -> bool:
+    """Whether these invoices come to too little to be charged now."""
+    is_too_small = result.status == "failed" and result.failure_code == declines.TOO_SMALL
+    return is_too_small and all(one.collection_method == BY_CARD for one in invoices)
 
 
 def defer(
@@ -52,7 +51,7 @@ def take_back(invoices: Sequence[Invoice]) -> list[Invoice]:
     """Those that had only come along with a charge that failed: deferred again. None where all had been deferred."""
     if len(invoices) < 2:
         return []
-    before = PaymentAttempt.objects.filter(invoices__in=invoices, failure_code__in=declines.ABOUT_THE_SUM)
+    before = PaymentAttempt.objects.filter(invoices__in=invoices, failure_code=declines.TOO_SMALL)
     known = set(before.values_list("invoices", flat=True))
     along = [one for one in invoices if one.pk in known and one.status in settlement.OWED]
     if len(along) == len(invoices):
@@ -63,7 +62,12 @@ def take_back(invoices: Sequence[Invoice]) -> list[Invoice]:
 
 
 def beside(invoice: Invoice) -> list[Invoice]:
-    """What the payer's next charge in this entity and currency takes along, the oldest first."""
-    owed = settlement.owed_by(customer=invoice.customer, currency=invoice.currency)
+    """What the payer's next charge in this entity and currency takes along, the oldest first.
+
+    Nothing where both together would be finer than the banks of the currency count.
+    """
+    owed = settlement.owed_by(customer=invoice.customer, currency=invoice.currency).filter(collection_method=BY_CARD)
     deferred = owed.filter(payment_status=DEFERRED, legal_entity=invoice.legal_entity_id).exclude(pk=invoice.pk)
-    return list(deferred.exclude(payment_attempts__status=PaymentAttempt.Status.REQUIRES_ACTION))
+    along = list(deferred.exclude(payment_attempts__status=PaymentAttempt.Status.REQUIRES_ACTION))
+    together = sum(settlement.open_amount(one) for one in [invoice, *along])
+    return along if amounts.is_chargeable(together, invoice.currency) else []

@@ -21,6 +21,7 @@ STALE_AFTER = timedelta(minutes=2)
 ASK_AGAIN_AFTER = timedelta(hours=1)  # what the gateway itself called under way, such as a direct debit
 AT_ONCE = 500
 KEY_RETURNS_WITHIN = timedelta(days=3)  # or what its gateway was asked for is given up
+DEBITS_TAKE = timedelta(days=30)  # at most: the money may come though nobody can be asked about it
 _UNASKED_FIRST = (F("asked_at").asc(nulls_first=True), "created_at")
 SUPERSEDED = "superseded"  # why a payment failed that its holder never confirmed: another took its place
 
@@ -136,7 +137,8 @@ def _settle_stale(attempt: PaymentAttempt, at: datetime) -> bool:
     try:
         result = _found_out(attempt, at)
     except GatewayRemoved as gone:
-        if attempt.created_at > at - KEY_RETURNS_WITHIN:
+        is_on_its_way = attempt.payment.status == Payment.Status.PROCESSING
+        if attempt.created_at > at - (DEBITS_TAKE if is_on_its_way else KEY_RETURNS_WITHIN):
             raise
         result = ChargeResult("failed", attempt.gateway_reference, gone.code, words.of(gone.code))
     settle(attempt=attempt, result=result, at=happened_at)

@@ -13,7 +13,6 @@ from django.utils.translation import gettext as _
 
 from billing import (
     attempts,
-    declines,
     deferrals,
     dunning_cases,
     entities,
@@ -159,12 +158,14 @@ def _try(invoice: Invoice, unanswered: outages.Unanswered, *, on_session: bool, 
 
 
 def _collect_with_deferred(invoice: Invoice, *, on_session: bool, at: datetime) -> Payment:
-    """By itself where the payer looks on, who was shown what this invoice comes to, or where only that can be taken."""
+    """By itself where the payer looks on, who was shown what this invoice comes to."""
     along = [] if on_session else deferrals.beside(invoice)
-    payment = collect_many(invoices=[invoice, *along], on_session=on_session, at=at)
-    if along and payment.failure_code == declines.NOT_CHARGEABLE:
+    try:
+        return collect_many(invoices=[invoice, *along], on_session=on_session, at=at)
+    except Conflict as refusal:  # another process may have just taken what would come along
+        if not along or isinstance(refusal, NoPaymentMethod | gateways.AnswerLost | gateways.GatewayUnavailable):
+            raise
         return collect(invoice=invoice, on_session=on_session, at=at)
-    return payment
 
 
 def collect_new(*, subscription: Subscription, on_session: bool = False, at: datetime) -> None:

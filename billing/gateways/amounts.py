@@ -24,6 +24,15 @@ def outward(amount: int, currency: str) -> int:
     return scaled
 
 
+def is_chargeable(amount: int, currency: str) -> bool:
+    """Whether Stripe can take exactly this amount, if it isn't too small."""
+    try:
+        outward(amount, currency)
+    except NotChargeable:
+        return False
+    return True
+
+
 def inward(amount: int, currency: str) -> int:
     """What Stripe says, in our minor units; it says nothing finer than they are."""
     shift = _shift(currency)

@@ -173,6 +173,15 @@ class TestPaying:
         assert lost_answers.settle_stale(at=db.now() + timedelta(minutes=3)) == 1
         assert PaymentMethod.objects.get(is_default=True) == card
 
+    def test_a_card_given_since_stays_the_default(self, acme: Customer, invoice: Invoice) -> None:
+        card = makers.card(acme, at=db.now(), default=False)
+        attempt = attempts.begin(invoices=[invoice], payment_method=card, make_default=True, at=db.now())
+        attempts.call(attempt)
+        chosen = makers.card(acme, "pm_card_mastercard", at=db.now())
+        PaymentMethod.objects.filter(pk=chosen.pk).update(created_at=db.now() + timedelta(minutes=1))
+        assert lost_answers.settle_stale(at=db.now() + timedelta(minutes=3)) == 1
+        assert PaymentMethod.objects.get(is_default=True) == chosen
+
     def test_a_card_that_fails_says_why_and_the_next_one_works(self, client: Client, invoice: Invoice) -> None:
         status, html = sent(client, page_of(invoice), card=DECLINED)
         assert status == 422

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from billing import attempts, customers, lost_answers, payment_methods, payments, runs
-from billing.models import DunningCase, Invoice, PaymentAttempt, PaymentMethod
+from billing.models import DunningCase, Invoice, Payment, PaymentAttempt, PaymentMethod
 from billing.payments import NoPaymentMethod
 from billing.queries import portal
 from gtm.health import work
@@ -48,6 +48,17 @@ def test_what_was_under_way_is_given_up_after_days(acme, double, live):
         assert attempt.status == status
     assert (attempt.failure_code, attempt.hard) == ("gateway_removed", True)
     assert Invoice.objects.get().payment_status == "failed"
+
+
+def test_a_debit_on_its_way_is_given_its_time(acme, double, live):
+    carded(acme, double)
+    attempt = attempts.begin(invoices=[makers.invoiced(acme, 4900)], at=JAN_1)
+    Payment.objects.update(status="processing")
+    live()
+    for days, status in ((20, "live"), (31, "failed")):
+        lost_answers.settle_stale(at=db.now() + timedelta(days=days))
+        attempt.refresh_from_db()
+        assert attempt.status == status
 
 
 def test_a_card_of_a_removed_gateway_is_no_card_and_its_holder_is_asked(acme, double, live):

@@ -100,25 +100,26 @@ def test_cents_that_are_left_of_a_failed_bill_leave_nobody_behind(acme, double):
     assert DunningCase.objects.get().status == "closed"
 
 
-def test_a_sum_too_fine_leaves_the_next_charge_alone(double):
+def test_what_would_make_the_sum_too_fine_is_not_taken_along(double):
     makers.legal_entity()
     kuwait = makers.customer(currency="KWD", name="Kuwait")
     carded(kuwait, double)
-    fine, round_one = makers.invoiced(kuwait, 4901), makers.invoiced(kuwait, 4900)
-    payments.collect_all(invoices=[fine, round_one], at=JAN_1)
+    fine, round_one = makers.invoiced(kuwait, 11), makers.invoiced(kuwait, 4900)
+    Invoice.objects.filter(pk=fine.pk).update(payment_status="deferred")
+    payments.collect_all(invoices=[round_one], at=JAN_1)
     assert [row[1:] for row in states()] == [("open", "deferred"), ("paid", "paid")]
     assert charged(double) == [4900]
 
 
 @pytest.mark.parametrize(
-    ("code", "status", "deferred"),
+    ("code", "collection_method", "deferred"),
     [
-        ("amount_too_small", "incomplete", True),
-        ("amount_not_chargeable", "active", True),
-        ("amount_not_chargeable", "incomplete", False),  # or it would begin, and go on, for nothing
-        ("card_declined", "active", False),
+        ("amount_too_small", "charge_automatically", True),
+        ("amount_too_small", "send_invoice", False),  # or its reminders would stop
+        ("amount_not_chargeable", "charge_automatically", False),  # or service would go on for nothing
+        ("card_declined", "charge_automatically", False),
     ],
 )
-def test_what_is_nobodys_fault(code, status, deferred):
+def test_what_is_nobodys_fault(code, collection_method, deferred):
     result = ChargeResult("failed", "", failure_code=code)
-    assert deferrals.is_deferred(result, [Subscription(status=status)]) is deferred
+    assert deferrals.is_deferred(result, [Invoice(collection_method=collection_method)]) is deferred
