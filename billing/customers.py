@@ -1,14 +1,14 @@
 """Customers: who uses and who pays, and how they pay."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import copy
 from datetime import datetime
 from typing import Any
 
 from babel import Locale, UnknownLocaleError
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 from stdnum import get_cc_module
@@ -119,7 +119,7 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 
 
 @transaction.atomic
-def record_care(*, account_ids: Iterable[uuid.UUID] | QuerySet[Any], at: datetime, **written: Any) -> int:
+def record_care(*, account_ids: Iterable[uuid.UUID], at: datetime, **written: Any) -> int:
     """Write down how the accounts' customers are dunned; return for how many that is new.
 
     ``managed``: whether somebody looks after them, who is told first and for whom nothing is cut off;
@@ -129,6 +129,17 @@ def record_care(*, account_ids: Iterable[uuid.UUID] | QuerySet[Any], at: datetim
     found = list(theirs.select_for_update(of=("self",), no_key=True))
     facts = [_changed(customer, written, at=at) for customer in found]
     bulk.update(Customer, found, [*written, "version", "updated_at"])
+    outbox.publish_many(facts)
+    return len(found)
+
+
+def record_dunning_policies(locked: Iterable[Customer], *, named: Mapping[uuid.UUID, str], at: datetime) -> int:
+    """Write down the codes of the policies by which customers, locked by the caller, are dunned; return for how many
+    that is new.
+    """
+    found = [one for one in locked if named.get(one.pk, one.dunning_policy) != one.dunning_policy]
+    facts = [_changed(customer, {"dunning_policy": named[customer.pk]}, at=at) for customer in found]
+    bulk.update(Customer, found, ["dunning_policy", "version", "updated_at"])
     outbox.publish_many(facts)
     return len(found)
 

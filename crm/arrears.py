@@ -2,14 +2,27 @@
 
 from datetime import datetime
 from typing import NamedTuple
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
 
 from billing import customers
 from billing.models import Customer, Invoice
 from crm import alerts, policies
-from crm.models import Account, Alert, Motion
-from gtm.shared import ids
+from crm.models import Account, Alert, Motion, SegmentPolicy
+from gtm.shared import db, ids
 from gtm.shared.models import Event
 from gtm.shared.templatetags.tandem import money
+
+BATCH = 500  # customers whose locks are held at once
+
+
+class _Batch(NamedTuple):
+    """The last customer that was looked at, and how many of them were written."""
+
+    last: UUID
+    written: int
 
 
 class _Telling(NamedTuple):
@@ -46,16 +59,47 @@ def write_down(*, account: Account, at: datetime) -> None:
     customers.record_care(account_ids=[account.pk], managed=managed, dunning_policy=policy, at=at)
 
 
-def write_down_policies(*, at: datetime) -> None:
-    """Another segment policy counts: the dunning policies that it names, onto the customers of each segment.
+def write_down_policies(*, at: datetime) -> int:
+    """Another segment policy counts: the dunning policies that it names, onto the customers of its segments; return for
+    how many that is new.
 
-    Those of test clocks follow when their account is looked at next.
+    Those of test clocks follow when their account is looked at next. Batch by batch, each in a transaction of its own:
+    bill runs and buyers wait for no more than one.
     """
-    current = policies.current_policy(at=at)
-    for segment in current.segments:
+    written, last = 0, UUID(int=0)
+    while (batch := _write_down_after(last, at=at)) is not None:
+        last = batch.last
+        written += batch.written
+    return written
+
+
+@transaction.atomic
+def _write_down_after(last: UUID, *, at: datetime) -> _Batch | None:
+    """The next customers by id. Segments are read under their locks: an account may move to another one meanwhile."""
+    db.advisory_lock("crm.dunning_policies")
+    policy = policies.current_policy(at=at)
+    keys = list(_misfits(policy).filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:BATCH])
+    if not keys:
+        return None
+    found = db.lock(Customer, keys)
+    accounts = Account.objects.filter(pk__in={customer.account_id for customer in found})
+    segments = dict(accounts.values_list("pk", "segment"))
+    named = {
+        one.pk: policies.dunning_policy_of(policy, segments[one.account_id])
+        for one in found
+        if one.account_id in segments
+    }
+    return _Batch(keys[-1], customers.record_dunning_policies(found, named=named, at=at))
+
+
+def _misfits(policy: SegmentPolicy) -> QuerySet[Customer]:
+    """The customers with another dunning policy than their segment names."""
+    wrong = Q()
+    for segment in policy.segments:
         accounts = Account.objects.filter(segment=segment["code"], test_clock=None).values("pk")
-        named = policies.dunning_policy_of(current, segment["code"])
-        customers.record_care(account_ids=accounts, dunning_policy=named, at=at)
+        named = policies.dunning_policy_of(policy, segment["code"])
+        wrong |= Q(account_id__in=accounts) & ~Q(dunning_policy=named)
+    return Customer.objects.filter(wrong)
 
 
 def tell(*, event: Event, customer: Customer, at: datetime) -> None:

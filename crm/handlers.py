@@ -3,7 +3,7 @@
 from billing.models import Customer
 from crm import accounts, arrears, buying, collection_policy
 from crm.models import Account
-from gtm.shared import db
+from gtm.shared import db, nudges
 from gtm.shared.models import Event
 
 AGREED = ("quote", "admin")
@@ -55,8 +55,10 @@ def motion_decided(event: Event) -> None:
 
 
 def policy_published(event: Event) -> None:
-    """Its segments may name other dunning policies; accounts are decided again by the nightly review."""
-    arrears.write_down_policies(at=db.now())
+    """Its segments may name other dunning policies, which may be many customers' and is left to a task; accounts are
+    decided again by the nightly review.
+    """
+    nudges.on_commit("crm.tasks.write_down_policies")
 
 
 def upgraded_large(event: Event) -> None:

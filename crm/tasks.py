@@ -5,7 +5,7 @@ from typing import Any
 import structlog
 from celery import shared_task
 
-from crm import accounts, alerts
+from crm import accounts, alerts, arrears
 from crm.models import Account
 from gtm.shared import db, pulse
 
@@ -19,6 +19,13 @@ def wake_snoozed_alerts(**kwargs: Any) -> None:
         at = db.now()
         while alerts.wake(at=at):
             pass
+
+
+@shared_task
+def write_down_policies(**kwargs: Any) -> None:
+    """Bring onto customers the dunning policies that the segments name now."""
+    with pulse.job("write down dunning policies"):
+        arrears.write_down_policies(at=db.now())
 
 
 @shared_task

@@ -14,7 +14,7 @@ from billing.models import Customer, DunningPolicy, Invoice, Plan, Subscription
 from crm import accounts, arrears, policies
 from crm.models import Account, Alert, MotionDecision
 from crm.queries import revenue
-from gtm.shared import outbox
+from gtm.shared import nudges, outbox
 from gtm.shared.errors import Invalid
 from gtm.shared.models import Event, ExchangeRate, PendingFact
 from tests import world
@@ -182,14 +182,47 @@ class TestArrears:
         settle()
         assert queries_of("") == one
 
+    def test_a_policy_is_written_down_by_a_task_batch_by_batch_in_the_order_of_customers(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Bill runs skip customers that are locked, and locks of several segments could else cross."""
+        monkeypatch.setattr(arrears, "BATCH", 2)
+        for code in ("patient", "strict"):
+            dunning_policies.create(code=code, name=code.title(), at=makers.NOON)
+        sizes = {"a": 5, "b": 2000, "c": 5}
+        for name, employees in sizes.items():
+            billing.customer(at=makers.NOON, name=name, email=f"x@{name}.example", traits={"employees": employees})
+        settle()
+        for account in Account.objects.all():
+            accounts.change(account=account, employee_count=sizes[account.name], at=LATER)
+        settle()
+        connection.run_on_commit.clear()  # the policy that was installed nudged it already
+        publish(smb="patient", enterprise="strict", written=False)
+        assert nudges._hint("crm.tasks.write_down_policies") in [
+            call for _ids, call, _robust in connection.run_on_commit
+        ]
+        assert set(Customer.objects.values_list("dunning_policy", flat=True)) == {""}
+        with CaptureQueriesContext(connection) as captured:
+            assert arrears.write_down_policies(at=LATER) == 3
+        taken = [one["sql"] for one in captured if "FOR NO KEY UPDATE" in one["sql"]]
+        locks = [sql for sql in taken if "billing_customer" in sql]
+        assert len(locks) == 2
+        assert all('ORDER BY "billing_customer"."id" ASC' in sql for sql in locks)
+        found = Customer.objects.order_by("pk").values_list("dunning_policy", flat=True)
+        assert list(found) == ["patient", "strict", "patient"]
+        assert arrears.write_down_policies(at=LATER) == 0
 
-def publish(*, relay: bool = True, **named: str) -> None:
-    """The next segment policy, with dunning policies named by segment."""
+
+def publish(*, relay: bool = True, written: bool = True, **named: str) -> None:
+    """The next segment policy, with dunning policies named by segment; written down as its task does."""
     segments = [one | {"dunning_policy": named.get(str(one["code"]), "")} for one in policies.INSTALLED_SEGMENTS]
     newest = policies.current_policy(at=LATER)
     bounds = {"employee_bounds": newest.employee_bounds, "value_bounds": newest.value_bounds}
     policies.publish_policy(at=LATER, name="Next", segments=segments, **bounds)
     if relay:
+        settle()
+    if relay and written:
+        arrears.write_down_policies(at=LATER)
         settle()
 
 
