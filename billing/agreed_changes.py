@@ -77,7 +77,7 @@ def preview(*, subscription: Subscription, choice: Choice, at: datetime) -> Offe
         "version": subscription.version,
         "at": at.isoformat(),
         "choice": [choice.plan, choice.interval, choice.seats, dict(choice.add_ons)],
-        "shown": _shown(wanted, found.effective_at, found.change),
+        "shown": _shown(wanted, found.effective_at, found.change, found.to_pay),
         "terms": version,
     }
     seats = max((int(one.quantity) for one in wanted.items or () if is_seat(one.price)), default=None)
@@ -109,7 +109,7 @@ def confirm(*, subscription: Subscription, token: str, agrees: bool = False, at:
 
         def check(made: Made) -> None:
             cost = change_preview.cost_of(made, noted=noted, at=shown_at)
-            if _shown(wanted, made.effective_at, cost) != held["shown"]:
+            if _shown(wanted, made.effective_at, cost, change_preview.to_pay(made)) != held["shown"]:
                 raise Stale(_("The price has changed since you looked at it."))
             if version:
                 vendor_terms.agree(customer=subscription.customer, version=version, origin=wanted.origin, at=at)
@@ -168,11 +168,11 @@ def _choice(held: Mapping[str, Any]) -> Choice:
     return Choice(plan, interval, seats, add_ons)
 
 
-def _shown(wanted: Wanted, effective_at: datetime, cost: Sum) -> list[Any]:
-    """All that a customer agrees to: which prices, from when, and each amount."""
+def _shown(wanted: Wanted, effective_at: datetime, cost: Sum, to_pay: int) -> list[Any]:
+    """All that a customer agrees to: which prices, from when, each amount, and what is paid after its credit."""
     content = [[str(one.price.pk), str(Decimal(one.quantity).normalize())] for one in wanted.items or ()]
     lines = [[line.amount, line.discount_amount, line.tax_amount] for line in cost.lines]
-    return [content, effective_at.isoformat(), lines, cost.total]
+    return [content, effective_at.isoformat(), lines, cost.total, to_pay]
 
 
 # --- what it means -----------------------------------------------------------------------------

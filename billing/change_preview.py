@@ -114,12 +114,13 @@ def _tried(subscription: Subscription, wanted: Wanted, at: datetime) -> ChangePr
     cost = cost_of(made, noted=noted, at=at)
     next_at, following = undone(lambda: _next_invoice(made.subscription, vendors.current()))
     charged_at = max((charge.invoice_at for charge in made.charges), default=made.effective_at)
-    to_pay = _to_pay(made.charges)
-    return ChangePreview(made.effective_at, subscription.currency, cost, next_at, following, charged_at, to_pay)
+    due = to_pay(made)
+    return ChangePreview(made.effective_at, subscription.currency, cost, next_at, following, charged_at, due)
 
 
-def _to_pay(made: Sequence[Charge]) -> int:
-    billed = Charge.objects.filter(pk__in=[charge.pk for charge in made], invoice_line__isnull=False)
+def to_pay(made: Made) -> int:
+    """What is asked for, after the payer's credit, on the invoices of a change that the transaction has made."""
+    billed = Charge.objects.filter(pk__in=[charge.pk for charge in made.charges], invoice_line__isnull=False)
     own = Invoice.objects.filter(pk__in=billed.values("invoice_line__invoice"), status=Invoice.Status.OPEN)
     return sum(settlement.open_amount(invoice) for invoice in own)
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from billing import agreed_changes, catalog, changes, collection, runs
+from billing import agreed_changes, balances, catalog, changes, collection, runs
 from billing.agreed_changes import Choice, Stale
 from billing.models import Customer, Invoice, Phase, Plan, Price, Subscription, SubscriptionChange
 from billing.payments import NoPaymentMethod
@@ -119,6 +119,13 @@ class TestStale:
         token = agreed(subscription, Choice("scale"), at=FEB_1 - SOON).token
         runs.bill_due(at=FEB_1)
         self.refused(subscription, token, at=FEB_1)
+
+    def test_credit_that_is_spent_elsewhere_meanwhile(self, subscription: Subscription, acme: Customer) -> None:
+        balances.adjust(customer=acme, amount=10_000, reason="Thanks", at=JAN_15)
+        offered = agreed(subscription, Choice("scale"))
+        assert offered.preview.to_pay == offered.preview.change.invoice_total - 10_000
+        balances.adjust(customer=acme, amount=-4_000, reason="Spent", at=JAN_15)
+        self.refused(subscription, offered.token)
 
     def test_too_long_ago(self, subscription: Subscription, token: str) -> None:
         self.refused(subscription, token, at=JAN_15 + timedelta(hours=1))
