@@ -141,9 +141,9 @@ def _change(
 
 
 def _agreed_terms(subscription: Subscription, held: Mapping[str, Any], agrees: bool) -> str:
-    """The version that was shown and is agreed to; empty where none was to be."""
-    version: str = held.get("terms", "")
-    if vendor_terms.wanted(subscription.customer, vendors.current()) not in ("", version):
+    """The version that is agreed to by this; empty where none was to be, or a colleague has agreed meanwhile."""
+    version = vendor_terms.wanted(subscription.customer, vendors.current())
+    if version not in ("", held.get("terms", "")):
         raise Stale(_("The terms have changed since you looked at it."))
     if version and not agrees:
         raise NotAgreed

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from billing import agreed_changes, balances, catalog, changes, collection, runs
-from billing.agreed_changes import Choice, Stale
+from billing import agreed_changes, balances, catalog, changes, collection, runs, vendor_terms
+from billing.agreed_changes import Choice, NotAgreed, Stale
 from billing.models import Customer, Invoice, Phase, Plan, Price, Subscription, SubscriptionChange
 from billing.payments import NoPaymentMethod
 from gtm.shared import vendors
@@ -141,6 +141,17 @@ class TestStale:
         offered = agreed(subscription, Choice("scale"))
         agreed_changes.confirm(subscription=subscription, token=offered.token, at=JAN_15 + SOON)
         assert Invoice.objects.latest("created_at").total == offered.preview.change.total
+
+
+def test_whose_colleague_agreed_to_the_terms_meanwhile_need_not(acme: Customer) -> None:
+    vendors.change(terms_url="https://tandem.example/terms", terms_version="2026-01")
+    subscription = on(acme, "pro")
+    offered = agreed(subscription, Choice("scale"))
+    with pytest.raises(NotAgreed):
+        agreed_changes.confirm(subscription=subscription, token=offered.token, at=JAN_15)
+    vendor_terms.agree(customer=acme, version="2026-01", origin="portal", at=JAN_15)
+    changed = agreed_changes.confirm(subscription=subscription, token=offered.token, at=JAN_15)
+    assert changed.plan_version.plan.code == "scale"
 
 
 class TestRefusals:
