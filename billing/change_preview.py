@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from billing import changes, drafting, invoices, settlement, standing, turns
+from billing import changes, drafting, invoices, phases, settlement, standing, turns
 from billing import credits as giving_back
 from billing.changes import Made, Wanted
 from billing.models import (
@@ -76,7 +76,8 @@ class ChangePreview:
     """What the change itself comes to, and the next invoice after it; None where none is known to come.
 
     ``charged_at`` is when the change is invoiced: with it, or with an invoice to come. ``to_pay`` (minor units) is due
-    on its own invoice after what stands to the payer's credit.
+    on its own invoice after what stands to the payer's credit. ``may_undo``: until it takes effect whoever asks for it
+    can take it back, as it joins nothing that somebody else has scheduled.
     """
 
     effective_at: datetime
@@ -86,6 +87,7 @@ class ChangePreview:
     next_invoice: Sum | None
     charged_at: datetime
     to_pay: int
+    may_undo: bool
 
 
 class _Undone(Exception):
@@ -111,11 +113,20 @@ def undone(act: Callable[[], R]) -> R:
 def _tried(subscription: Subscription, wanted: Wanted, at: datetime) -> ChangePreview:
     noted = credited(subscription)
     made = changes.make(subscription, wanted, at=at)
+    may_undo = made.effective_at > at and phases.is_own(subscription, at=made.effective_at, origin=wanted.origin)
     cost = cost_of(made, noted=noted, at=at)
     next_at, following = undone(lambda: _next_invoice(made.subscription, vendors.current()))
     charged_at = max((charge.invoice_at for charge in made.charges), default=made.effective_at)
-    due = to_pay(made)
-    return ChangePreview(made.effective_at, subscription.currency, cost, next_at, following, charged_at, due)
+    return ChangePreview(
+        effective_at=made.effective_at,
+        currency=subscription.currency,
+        change=cost,
+        next_invoice_at=next_at,
+        next_invoice=following,
+        charged_at=charged_at,
+        to_pay=to_pay(made),
+        may_undo=may_undo,
+    )
 
 
 def to_pay(made: Made) -> int:

@@ -11,13 +11,14 @@ from django.db.models import Prefetch, QuerySet
 from django.utils.translation import gettext as _
 
 from billing import items, phasing
-from billing.models import Phase, PhaseItem, PlanVersion, Subscription
+from billing.models import Phase, PhaseItem, PlanVersion, Subscription, SubscriptionChange
 from billing.phasing import Content, Scheduled
 from billing.selection import ItemTerms
 from gtm.shared import bulk, context
 from gtm.shared.errors import Conflict
 
 MAX_PHASES = 60
+_PORTAL = SubscriptionChange.Origin.PORTAL
 
 
 def waiting(subscription: Subscription) -> QuerySet[Phase]:
@@ -53,7 +54,11 @@ def schedule(
     origin: str,
     reason: str,
 ) -> None:
-    """Let ``new`` begin at ``at``. Raises Conflict where nothing changes by it, or a contract has its say there."""
+    """Let ``new`` begin at ``at``. Raises Conflict where nothing changes by it, or a contract has its say there.
+
+    What joins a change that another origin has scheduled for that instant is no customer's own any more, who would take
+    the vendor's part back with its own.
+    """
     known = list(waiting(subscription))
     if any(phase.locked and phase.starts_at == at for phase in known):
         raise Conflict(_("A contract begins then."), code="phase_locked", attr="effective")
@@ -64,6 +69,14 @@ def schedule(
     if len(after) > MAX_PHASES:
         raise Conflict(_("At most %(count)s changes can be scheduled.") % {"count": MAX_PHASES}, code="too_many_phases")
     _write(subscription, known, after, prorate=prorate, origin=origin, reason=reason)
+    if origin != _PORTAL:
+        there = Phase.objects.filter(subscription=subscription, applied_at=None, starts_at=at, origin=_PORTAL)
+        there.update(origin=origin)
+
+
+def is_own(subscription: Subscription, *, at: datetime, origin: str) -> bool:
+    """Whether what is scheduled for that instant was asked for there alone."""
+    return waiting(subscription).filter(starts_at=at, origin=origin, locked=False).exists()
 
 
 def truncate(subscription: Subscription, *, ends_at: datetime) -> None:

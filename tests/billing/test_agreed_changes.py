@@ -82,6 +82,7 @@ def test_less_counts_from_the_end_of_the_period_and_can_be_taken_back(acme: Cust
     subscription = on(acme, "team", 9)
     offered = agreed(subscription, Choice("pro"))
     assert (offered.preview.effective_at, offered.preview.change.total) == (FEB_1, 0)
+    assert offered.preview.may_undo
     changed = agreed_changes.confirm(subscription=subscription, token=offered.token, at=JAN_15 + SOON)
     assert changed.next_change_at == FEB_1
     changes.undo(subscription=changed, at=JAN_15 + SOON)

@@ -200,6 +200,19 @@ class TestDowngrade:
         with pytest.raises(Conflict, match="No change"):
             changes.undo(subscription=subscription, all_=True, origin="portal", at=JUN_16)
 
+    @pytest.mark.parametrize(("first", "second"), [("portal", "admin"), ("admin", "portal")])
+    def test_what_joins_another_s_change_is_not_the_customers_to_take_back(self, acme, first, second):
+        subscription = start(acme, "seat", quantity=5)
+        changes.change(subscription=subscription, items=of(seat=4), effective=AUG_1, at=JUN_16, origin=first)
+        wanted = Wanted(items=of(seat=8), effective=AUG_1, origin=second)
+        found = change_preview.preview(subscription=subscription, wanted=wanted, at=JUN_16)
+        assert found.may_undo == (second == "admin")  # who drops what anybody has scheduled
+        changes.change(subscription=subscription, items=of(seat=8), effective=AUG_1, at=JUN_16, origin=second)
+        with pytest.raises(Conflict, match="No change"):
+            changes.undo(subscription=subscription, all_=True, origin="portal", at=JUN_16)
+        phase = Phase.objects.get()
+        assert (phase.origin, phase.items.get().quantity) == ("admin", 7)
+
 
 def balance(customer: Customer) -> int:
     return sum(row.amount for row in CustomerBalance.objects.filter(customer=customer))
