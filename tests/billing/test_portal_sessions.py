@@ -155,6 +155,8 @@ class TestVisiting:
         page = client.get(overview(acme)).content.decode()
         assert "Second Home" not in page
         assert "/people/" not in page
+        details = client.get(f"{overview(acme)}details/")
+        assert (details.status_code, b"/mail/" in details.content) == (200, False)
         assert "_auth_user_id" not in client.session
         for elsewhere in (overview(other), "/account/email/", "/today/"):
             assert client.get(elsewhere)["Location"].startswith("/account/login/"), elsewhere
