@@ -9,6 +9,7 @@ from django import forms
 from django.template import Context, Template
 from django.test import RequestFactory
 from django.utils import timezone, translation
+from django.utils.safestring import mark_safe
 
 from gtm.shared import charts, statuses
 from gtm.shared.renderers import TandemFormRenderer
@@ -199,6 +200,25 @@ class TestUsageBar:
         html = self.rendered(value=25000, limit=None)
         assert "<svg" not in html
         assert "25,000" in html
+
+
+class _Order(forms.Form):
+    terms = forms.BooleanField(label=mark_safe('I agree to the <a href="/terms">terms</a>.'))
+    card = forms.CharField(widget=forms.HiddenInput, error_messages={"required": "Enter your card."})
+
+
+class TestWhatIsWrongWithAForm:
+    def rendered(self, **typed: str) -> str:
+        return render('{% include "components/_errors.html" with lead="" %}', form=_Order(typed))
+
+    def test_a_link_to_a_field_holds_no_other_link(self) -> None:
+        assert '<li><a href="#id_terms">I agree to the terms.</a></li>' in self.rendered()
+
+    def test_a_hidden_field_is_told_of_and_leaves_no_empty_list(self) -> None:
+        html = self.rendered(terms="on")
+        assert "<p>Enter your card.</p>" in html
+        assert "<ul" not in html
+        assert self.rendered(terms="on", card="pm").strip() == ""
 
 
 BLINK, GECKO = "AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36", "Gecko/20100101 Firefox/140.0"

@@ -15,7 +15,7 @@ from babel.dates import format_date, format_interval, format_time, get_datetime_
 from babel.numbers import format_currency, format_decimal, format_percent
 from django import template
 from django.conf import settings
-from django.forms import BoundField, CheckboxInput
+from django.forms import BaseForm, BoundField, CheckboxInput
 from django.http import QueryDict
 from django.template import Context
 from django.utils import timezone
@@ -282,6 +282,12 @@ def languages() -> list[tuple[str, str]]:
 
 
 # --- charts and forms --------------------------------------------------------------------------
+@register.filter
+def marked(form: BaseForm) -> list[BoundField]:
+    """The fields that a reader sees something wrong with."""
+    return [field for field in form.visible_fields() if field.errors]
+
+
 @register.simple_tag
 def sparkline(values: Sequence[charts.Number], label: str, limit: charts.Number | None = None) -> SafeString:
     """`{% sparkline usage.daily label="API calls, last 30 days" limit=1000 %}`"""
