@@ -44,6 +44,12 @@ def failing_of(payer: Customer) -> QuerySet[Invoice]:
     return _failed(_undisputed(theirs))
 
 
+def is_troubled(payer: Customer) -> bool:
+    """Whether the payer has been told that money is missing: a charge is tried again, or access may end."""
+    known = DunningCase.objects.filter(payer=payer, status__in=[Status.OPEN, Status.EXHAUSTED])
+    return known.filter(troubled_at__isnull=False).exists()
+
+
 def _failed(owed: QuerySet[Invoice]) -> QuerySet[Invoice]:
     cards = owed.filter(collection_method=CollectionMethod.CHARGE_AUTOMATICALLY)
     return cards.filter(payment_status__in=_FAILED)

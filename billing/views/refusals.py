@@ -6,6 +6,7 @@ from django import forms
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from billing import dunning_cases
 from billing.models import Customer
 from billing.taxation import PlaceUnknown
 from gtm.shared.errors import DomainError
@@ -53,13 +54,16 @@ def held_up(customer: Customer) -> HeldUp | None:
         return None
     if customer.parked_code != PlaceUnknown.code:
         text = _("Your next invoice takes a little longer: we are looking into it. There is nothing for you to do.")
-        return HeldUp(f"{text} {_meanwhile()}")
+        return HeldUp(f"{text} {_meanwhile(customer)}".strip())
     text = _("We need your country, and in some countries the state, to work out the tax on your next invoice.")
     url = reverse("portal_details", args=[customer.public_id])
-    return HeldUp(f"{text} {_meanwhile()}", url, _("Complete your billing details"))
+    return HeldUp(f"{text} {_meanwhile(customer)}".strip(), url, _("Complete your billing details"))
 
 
-def _meanwhile() -> str:
+def _meanwhile(customer: Customer) -> str:
+    """Nothing of it is true while a failed charge is tried again, and access may end with it."""
+    if dunning_cases.is_troubled(customer):
+        return ""
     return _("Until then nothing is charged, and you keep your access.")
 
 

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.html import strip_tags
 from pytest_django import DjangoAssertNumQueries
 
-from billing import invoices, parking, prompts
+from billing import dunning_cases, invoices, parking, prompts
 from billing.models import (
     CollectionMethod,
     Customer,
@@ -26,7 +26,7 @@ from billing.models import (
 )
 from billing.taxation import PlaceUnknown
 from gtm.shared import db
-from gtm.shared.models import User
+from gtm.shared.models import User, write
 from tests import world
 from tests.billing import makers
 from tests.billing.addresses import FILES, PORTAL, POSTED, portal
@@ -338,6 +338,10 @@ class TestChanging:
         page = text(client.get(overview))
         assert "There is nothing for you to do." in page
         assert "unheard of" not in page
+        assert "you keep your access" in page
+        case = dunning_cases.watch(Invoice.objects.get(), at=db.now())
+        write(case, troubled_at=db.now())
+        assert "you keep your access" not in text(client.get(overview))
 
     def test_details_stand_on_the_next_invoice(self, client: Client, acme: Customer) -> None:
         url = reverse("portal_details", args=[acme.public_id])
