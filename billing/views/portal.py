@@ -144,10 +144,10 @@ def card(request: HttpRequest, member: Member) -> HttpResponse:
         return cards.setup(request, customer)
     form = CardForm(sent(request), gateway=gateways.of_customer(customer))
     if request.method == "POST" and form.is_valid() and (kept := _kept(customer, form)):
-        if kept.to_confirm is not None:
-            return redirect(confirmations.path(kept.to_confirm.pk, at=db.now()))
         if request.GET.get("then") == "card" and customer.collection_method != collection.BY_CARD:
             collection.switch(customer=customer, method=collection.BY_CARD, at=db.now_for(customer))
+        if kept.to_confirm is not None:
+            return redirect(confirmations.path(kept.to_confirm.pk, at=db.now()))
         messages.success(request, _("Saved. Your next invoice is charged to this card."))
         return redirect("portal_overview", customer.public_id)
     context = {"form": form, "failed": dunning_cases.failing_of(customer)}

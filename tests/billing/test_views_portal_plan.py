@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
-from billing import catalog, collection, pauses
+from billing import catalog, collection, pauses, payments
 from billing.models import (
     Customer,
     Discount,
@@ -274,6 +274,16 @@ class TestWhatSalesHears:
         assert (acme.collection_method, acme.po_number) == ("send_invoice", "PO-7")
         assert "within 30 days" in text(client.get(url(acme, "way")))
         client.post(url(acme, "way"), {"method": "charge_automatically"})
+        acme.refresh_from_db()
+        assert acme.collection_method == "charge_automatically"
+
+    def test_so_does_a_card_whose_bank_asks_for_what_had_failed(self, client: Client, acme: Customer) -> None:
+        makers.card(acme, "pm_card_chargeDeclined", at=db.now())
+        payments.collect(invoice=makers.invoiced(acme, 500, at=db.now()), at=db.now())
+        collection.switch(customer=acme, method="send_invoice", origin="admin", at=db.now())
+        PaymentMethod.objects.update(is_default=False)
+        answer = client.post(f"{url(acme, 'card')}?then=card", {"card": "pm_card_authenticationRequired"})
+        assert answer.headers["Location"].startswith("/confirm/")
         acme.refresh_from_db()
         assert acme.collection_method == "charge_automatically"
 
