@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.core import checks
 from django.db import connection
 from django.db.models import Model
 from django.test import Client, RequestFactory
@@ -80,6 +81,11 @@ def founder() -> Client:
     backoffice_world.install()
     backoffice_world.one_more(1)
     return signed_in(world.fay())
+
+
+def test_django_finds_nothing_wrong_with_it() -> None:
+    """Its checks know what is registered once the addresses are read, as they are here."""
+    assert checks.run_checks(tags=[checks.Tags.admin]) == []
 
 
 def page(model: type[Model], name: str, *args: Any) -> str:
