@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Min, Prefetch, Q, QuerySet, prefetch_related_objects
+from django.db.models import Exists, Min, OuterRef, Prefetch, Q, QuerySet, prefetch_related_objects
 from django.db.models.functions import Coalesce
 
 from billing import charges, coupons, cycles, item_dues, mrr, rating, schedule
 from billing.models import (
+    Allocation,
     CollectionMethod,
     Coupon,
     Customer,
@@ -375,12 +376,17 @@ def refresh(subscriptions: Sequence[Subscription]) -> None:
 
 
 def owed(subscription: Subscription) -> QuerySet[Invoice]:
-    """The open invoices whose automatic charge failed, or whose terms are over."""
+    """The open invoices whose automatic charge failed, whose terms are over, or whose money a bank has taken back."""
     failed = Q(
         payment_status__in=[Invoice.PaymentStatus.FAILED, Invoice.PaymentStatus.REQUIRES_ACTION],
         collection_method=CollectionMethod.CHARGE_AUTOMATICALLY,
     )
     overdue = Q(overdue_at__isnull=False)
+    taken_back = Exists(
+        Allocation.objects.filter(
+            invoice=OuterRef("pk"), kind=Allocation.Kind.REVERSAL, payment__disputes__amount_reversed__gt=0
+        )
+    )
     return Invoice.objects.filter(
-        failed | overdue, status=Invoice.Status.OPEN, lines__charge__subscription=subscription
+        failed | overdue | Q(taken_back), status=Invoice.Status.OPEN, lines__charge__subscription=subscription
     )

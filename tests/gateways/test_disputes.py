@@ -114,6 +114,18 @@ class TestDispute:
         assert facts("billing.dispute.") == ["opened", "changed", "won"]
         replay.agrees()
 
+    def test_of_a_bill_on_terms_it_keeps_the_subscription_behind_whatever_else_is_paid(self, acme, double, bank):
+        customers.attach_payment_method(customer=acme, gateway_token=double.card(), at=JAN_1)
+        terms = {"collection_method": "send_invoice", "net_terms_days": 30}
+        subscription = subscriptions.create(customer=acme, plan=Plan.objects.get(), at=db.now(), **terms)
+        paid = payments.collect(invoice=Invoice.objects.get(), at=db.now())
+        bank(paid, "needs_response", "created")
+        other = makers.invoiced(acme, 500, at=db.now(), subscription=subscription)
+        assert payments.collect(invoice=other, at=db.now()).status == "succeeded"
+        assert Subscription.objects.get().status == "past_due"
+        bank(paid, "won", "closed")
+        assert Subscription.objects.get().status == "active"
+
     def test_lost_the_invoice_stays_open_and_another_card_pays_it(self, acme, paid, bank, double):
         bank(paid, "needs_response", "created")
         assert not DunningCase.objects.exists()
