@@ -18,6 +18,7 @@ import psycopg
 import pytest
 
 from gtm import embedded
+from tests import migrated
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -53,8 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     several = bool(config.getoption("numprocesses", default=None))
     if not hasattr(config, "workerinput"):
         _let_bytecode_be_kept()
-        _start_servers()
-        if several:
+        if not _start_servers() and several:
             _start_migrating()
     if hasattr(config, "workerinput") or not several:
         _set_up_django(worker=os.environ.get("PYTEST_XDIST_WORKER", "gw0"))
@@ -142,15 +142,23 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
         settings.DATABASES["default"]["TEST"]["TEMPLATE"] = _TEMPLATE
 
 
-def _start_servers() -> None:
+def _start_servers() -> bool:
+    """True where the database from which those of the tests are copied is there already."""
     os.environ["DATA_DIR"] = str(_data_folder())
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # Playwright's loop runs in the thread that asks the database
     ours = ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "EMAIL_URL", "BASE_URL", "PORT", "DEBUG")
     theirs = [name for name in os.environ if name.startswith("STRIPE_")]
     for name in (*ours, *theirs, "WEBHOOK_ALLOWED_HOSTS"):
         os.environ.pop(name, None)
-    if not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")):
-        _for_this_run.enter_context(embedded.private(Path(os.environ["DATA_DIR"])))
+    if os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL"):
+        return False
+    folder = Path(os.environ["DATA_DIR"])
+    is_migrated = migrated.copy_into(folder)
+    _for_this_run.enter_context(embedded.private(folder))
+    if is_migrated:
+        migrated.rename(os.environ["DATABASE_URL"], _TEMPLATE)
+        (folder / _TEMPLATE_LOCK).touch()
+    return is_migrated
 
 
 def _data_folder() -> Path:
