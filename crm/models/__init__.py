@@ -1,6 +1,14 @@
 from crm.models.accounts import Account, AccountCustomer, AccountDomain, Contact
 from crm.models.activities import Alert
 from crm.models.leads import Lead, LeadTransition
+from crm.models.opportunities import (
+    Confirmation,
+    Opportunity,
+    OpportunityEvent,
+    Risk,
+    Stakeholder,
+)
+from crm.models.pipelines import Category, LossReason, LostCategory, Pipeline, Stage, StageRequirement
 from crm.models.routing import (
     Engagement,
     Motion,
@@ -19,20 +27,31 @@ __all__ = [
     "AccountCustomer",
     "AccountDomain",
     "Alert",
+    "Category",
+    "Confirmation",
     "Contact",
     "Engagement",
     "Lead",
     "LeadTransition",
     "Leave",
+    "LossReason",
+    "LostCategory",
     "Motion",
     "MotionDecision",
+    "Opportunity",
+    "OpportunityEvent",
     "OwnerDecision",
+    "Pipeline",
     "Pool",
     "PoolMember",
     "Queue",
+    "Risk",
     "Rule",
     "Ruleset",
     "SegmentPolicy",
+    "Stage",
+    "StageRequirement",
+    "Stakeholder",
     "Team",
     "TeamMembership",
 ]

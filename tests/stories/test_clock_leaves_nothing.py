@@ -33,7 +33,7 @@ from billing.models import (
     UsageRollup,
     UsageValue,
 )
-from crm.models import Queue, Rule, Team, TeamMembership
+from crm.models import LossReason, Pipeline, Queue, Rule, Stage, StageRequirement, Team, TeamMembership
 from gtm import clocks
 from gtm.shared.models import TestClock, WebhookEndpoint
 from signals.models import TriggerRule, TriggerRuleVersion
@@ -46,6 +46,7 @@ Model = type[models.Model]
 EVERYBODYS = {  # the catalogue and the rules, which no operation puts on a clock
     *(Plan, PlanVersion, PlanVersionPrice, Price, Feature, Entitlement, Meter, TaxRate, Coupon),
     *(Team, TeamMembership, Queue, Rule, TriggerRule, TriggerRuleVersion, WebhookEndpoint),
+    *(Pipeline, Stage, StageRequirement, LossReason),
 }
 BY_COLUMN: dict[Model, str] = {  # without a foreign key
     LateUsage: "customer_id",
@@ -60,6 +61,7 @@ GIVEN: dict[str, dict[str, Any]] = {  # what the constraints of these tables ask
     "billing.CreditNote": {"total": 1, "subtotal": 1, "tax_total": 0, "offset_amount": 1},
     "billing.Document": {"credit_note_id": None, "payment_id": None},
     "billing.SubscriptionItem": {"current_period_end": datetime(2026, 2, 1, tzinfo=UTC)},
+    "crm.Opportunity": {"next_step": "Call", "next_step_at": JAN_1},
     "crm.OwnerDecision": {"queue_id": Queue},
     "shared.WebhookDelivery": {"next_attempt_at": JAN_1},
 }
