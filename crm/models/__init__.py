@@ -1,13 +1,8 @@
 from crm.models.accounts import Account, AccountCustomer, AccountDomain, Contact
 from crm.models.activities import Alert
 from crm.models.leads import Lead, LeadTransition
-from crm.models.opportunities import (
-    Confirmation,
-    Opportunity,
-    OpportunityEvent,
-    Risk,
-    Stakeholder,
-)
+from crm.models.lists import BulkJob, BulkRow, Entity, ImportJob, ImportMapping, ImportRow, SavedView, SavedViewRow
+from crm.models.opportunities import Confirmation, Opportunity, OpportunityEvent, Risk, Stakeholder
 from crm.models.pipelines import Category, LossReason, LostCategory, Pipeline, Stage, StageRequirement
 from crm.models.routing import (
     Engagement,
@@ -27,10 +22,16 @@ __all__ = [
     "AccountCustomer",
     "AccountDomain",
     "Alert",
+    "BulkJob",
+    "BulkRow",
     "Category",
     "Confirmation",
     "Contact",
     "Engagement",
+    "Entity",
+    "ImportJob",
+    "ImportMapping",
+    "ImportRow",
     "Lead",
     "LeadTransition",
     "Leave",
@@ -48,6 +49,8 @@ __all__ = [
     "Risk",
     "Rule",
     "Ruleset",
+    "SavedView",
+    "SavedViewRow",
     "SegmentPolicy",
     "Stage",
     "StageRequirement",

@@ -1,12 +1,17 @@
 """Accounts: the companies that reps own, their domains, the customers they pay through, and the people there."""
 
+from decimal import Decimal
+
 from django.conf import settings
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
+from django.db.models.functions import Coalesce
 
 from billing.models import Customer
 from crm.models.routing import Engagement, Motion
 from crm.models.teams import Queue, TeamMembership
+from crm.models.words import Words
 from gtm.shared.models import Resource, Row, User
 
 
@@ -69,6 +74,9 @@ class Account(Resource):
             models.Index(fields=["queue", "name_key", "id"], name="crm_account_of_queue"),
             models.Index(fields=["name_key", "id"], name="crm_account_by_name"),
             models.Index(fields=["created_at", "id"], name="crm_account_listed"),
+            models.Index(Coalesce("employee_count", Value(-1)), "id", name="crm_account_by_size"),
+            models.Index(Coalesce("score", Value(Decimal(-1000))), "id", name="crm_account_by_score"),
+            GinIndex(Words("name_key"), name="crm_account_words"),
         ]
         constraints = [
             *Resource.Meta.constraints,

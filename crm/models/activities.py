@@ -67,6 +67,11 @@ class Alert(Resource):
             models.Index(fields=["account", "-raised_at"], name="crm_alert_of_account"),
             models.Index(fields=["snoozed_until"], name="crm_alert_snoozed", condition=Q(state="snoozed")),
             models.Index(fields=["created_at", "id"], name="crm_alert_listed"),
+            models.Index(
+                fields=["rule_code", "account"],
+                name="crm_alert_not_closed",
+                condition=Q(state__in=["open", "acknowledged", "snoozed"]),
+            ),
         ]
         constraints = [
             *Resource.Meta.constraints,
