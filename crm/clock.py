@@ -3,8 +3,24 @@
 from datetime import datetime
 
 from crm import alerts
-from crm.models import Account, AccountCustomer, AccountDomain, Alert, Contact, Lead, Opportunity
+from crm.models import (
+    Account,
+    AccountCustomer,
+    AccountDomain,
+    Alert,
+    Call,
+    Contact,
+    EmailMessage,
+    Lead,
+    MailTemplate,
+    Note,
+    Notification,
+    Opportunity,
+    Task,
+)
 from gtm.shared.models import TestClock
+
+WORK = (Notification, EmailMessage, Note, Call, Task, MailTemplate)
 
 
 def next_due(*, clock: TestClock) -> datetime | None:
@@ -21,6 +37,6 @@ def run_due(*, clock: TestClock, at: datetime) -> None:
 
 def delete_all(*, clock: TestClock) -> None:
     """Delete what stands on the clock; call it before billing deletes the customers."""
-    for model in (Alert, Opportunity, Lead, Contact, AccountCustomer, AccountDomain, Account):
+    for model in (*WORK, Alert, Opportunity, Lead, Contact, AccountCustomer, AccountDomain, Account):
         on_clock = {"account__test_clock": clock} if model is AccountCustomer else {"test_clock": clock}
         model._default_manager.filter(**on_clock).delete()

@@ -63,6 +63,7 @@ GIVEN: dict[str, dict[str, Any]] = {  # what the constraints of these tables ask
     "billing.SubscriptionItem": {"current_period_end": datetime(2026, 2, 1, tzinfo=UTC)},
     "crm.Opportunity": {"next_step": "Call", "next_step_at": JAN_1},
     "crm.OwnerDecision": {"queue_id": Queue},
+    "crm.Snooze": {"opportunity_id": None},
     "shared.WebhookDelivery": {"next_attempt_at": JAN_1},
 }
 _numbers = itertools.count(1)

@@ -30,6 +30,9 @@ class Mail(Row):
         max_length=500, blank=True, help_text="Where one click stops mail of this kind; empty for what has to be sent."
     )
     message_id = models.CharField(max_length=200, unique=True)
+    sender_name = models.CharField(max_length=200, blank=True, help_text="Whose name stands before the address.")
+    reply_to = models.CharField(max_length=500, blank=True, help_text="Where answers go, if not to support.")
+    in_reply_to = models.CharField(max_length=500, blank=True)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(db_default=Now())
