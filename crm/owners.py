@@ -55,7 +55,7 @@ def assign(*, account: Account, at: datetime, trigger: str, lead: Mapping[str, s
         _take_turn(pools, decision)
     reasons = [reason.as_json() for reason in decision.reasons]
     changed = _record(account, _Place(reasons, decision.owner_id, decision.queue_id, ruleset), at=at, trigger=trigger)
-    return Assignment(account, reasons, ruleset.number, changed)
+    return Assignment(account, reasons, ruleset.number or 0, changed)
 
 
 def lock_pools(*, at: datetime) -> list[Pool]:

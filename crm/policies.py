@@ -94,7 +94,7 @@ def dunning_policy_of(policy: SegmentPolicy, segment: str) -> str:
 def terms(policy: SegmentPolicy) -> motion.Policy:
     """The policy as the pure decision takes it."""
     return motion.Policy(
-        version=policy.number,
+        version=policy.number or 0,
         segments=tuple(motion.Segment(s["code"], s["motion"], s["engagement"]) for s in policy.segments),
         employee_bounds=tuple(policy.employee_bounds),
         value_bounds=tuple(policy.value_bounds),

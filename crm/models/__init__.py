@@ -4,10 +4,12 @@ from crm.models.leads import Lead, LeadTransition
 from crm.models.lists import BulkJob, BulkRow, Entity, ImportJob, ImportMapping, ImportRow, SavedView, SavedViewRow
 from crm.models.opportunities import Confirmation, Opportunity, OpportunityEvent, Risk, Stakeholder
 from crm.models.pipelines import Category, LossReason, LostCategory, Pipeline, Stage, StageRequirement
+from crm.models.policy_runs import PolicyMove, PolicyRun, RoutingMove, RoutingRun, RunState
 from crm.models.routing import (
     Engagement,
     Motion,
     MotionDecision,
+    MotionOverride,
     OwnerDecision,
     Pool,
     PoolMember,
@@ -15,6 +17,7 @@ from crm.models.routing import (
     Ruleset,
     SegmentPolicy,
 )
+from crm.models.sla import Holiday, HolidayCalendar, SlaClock, SlaPolicy, WorkingHours
 from crm.models.teams import Leave, Queue, Team, TeamMembership
 from crm.models.work import (
     Call,
@@ -43,6 +46,8 @@ __all__ = [
     "EmailMessage",
     "Engagement",
     "Entity",
+    "Holiday",
+    "HolidayCalendar",
     "ImportJob",
     "ImportMapping",
     "ImportRow",
@@ -56,6 +61,7 @@ __all__ = [
     "Mention",
     "Motion",
     "MotionDecision",
+    "MotionOverride",
     "Note",
     "Notification",
     "NotificationSetting",
@@ -63,15 +69,22 @@ __all__ = [
     "OpportunityEvent",
     "OwnerDecision",
     "Pipeline",
+    "PolicyMove",
+    "PolicyRun",
     "Pool",
     "PoolMember",
     "Queue",
     "Risk",
+    "RoutingMove",
+    "RoutingRun",
     "Rule",
     "Ruleset",
+    "RunState",
     "SavedView",
     "SavedViewRow",
     "SegmentPolicy",
+    "SlaClock",
+    "SlaPolicy",
     "Snooze",
     "Stage",
     "StageRequirement",
@@ -79,4 +92,5 @@ __all__ = [
     "Task",
     "Team",
     "TeamMembership",
+    "WorkingHours",
 ]

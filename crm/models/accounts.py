@@ -48,7 +48,21 @@ class Account(Resource):
     personal = models.BooleanField(
         default=False, help_text="Of one person with a free-mail address; no company behind it."
     )
+    expected_value = models.BigIntegerField(
+        null=True, blank=True, help_text="What it may come to be worth in a year, in minor units of value_currency."
+    )
+    company_revenue = models.BigIntegerField(
+        null=True, blank=True, help_text="Its own yearly revenue, in minor units of value_currency."
+    )
+    value_currency = models.CharField(max_length=3, blank=True)
     segment = models.CharField(max_length=40, blank=True, editable=False)
+    segment_locked_until = models.DateField(null=True, blank=True, editable=False)
+    dead_zone = models.CharField(
+        max_length=40, blank=True, editable=False, help_text="Code of the dead zone its value lies in."
+    )
+    owner_role = models.CharField(
+        max_length=20, blank=True, editable=False, help_text="The role that is to own it, as the policy has it."
+    )
     motion = models.CharField(max_length=20, choices=Motion.choices, default=Motion.SELF_SERVE, editable=False)
     engagement_policy = models.CharField(
         max_length=12, choices=Engagement.choices, default=Engagement.NONE, editable=False
@@ -77,10 +91,15 @@ class Account(Resource):
             models.Index(Coalesce("employee_count", Value(-1)), "id", name="crm_account_by_size"),
             models.Index(Coalesce("score", Value(Decimal(-1000))), "id", name="crm_account_by_score"),
             GinIndex(Words("name_key"), name="crm_account_words"),
+            models.Index(fields=["dead_zone", "owner"], name="crm_account_in_dead_zone", condition=~Q(dead_zone="")),
         ]
         constraints = [
             *Resource.Meta.constraints,
             models.CheckConstraint(condition=Q(owner=None) | Q(queue=None), name="crm_account_owner_or_queue"),
+            models.CheckConstraint(
+                condition=Q(expected_value=None, company_revenue=None) | ~Q(value_currency=""),
+                name="crm_account_values_have_a_currency",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -34,7 +34,7 @@ def ruleset_terms(
     if test_clock_id is not None:
         turns = {key: _on_clock(pool, test_clock_id) for key, pool in turns.items()}
     return routing.Ruleset(
-        version=ruleset.number,
+        version=ruleset.number or 0,
         rules=tuple(_rule(rule, turns, free) for rule in rules),
         catch_all_id=Queue.objects.values_list("pk", flat=True).get(is_catch_all=True),
     )
