@@ -17,6 +17,7 @@ from crm.models.routing import (
     Ruleset,
     SegmentPolicy,
 )
+from crm.models.scoping import Level, RoleScope
 from crm.models.sla import Holiday, HolidayCalendar, SlaClock, SlaPolicy, WorkingHours
 from crm.models.teams import Leave, Queue, Team, TeamMembership
 from crm.models.work import (
@@ -54,6 +55,7 @@ __all__ = [
     "Lead",
     "LeadTransition",
     "Leave",
+    "Level",
     "LoggingAddress",
     "LossReason",
     "LostCategory",
@@ -75,6 +77,7 @@ __all__ = [
     "PoolMember",
     "Queue",
     "Risk",
+    "RoleScope",
     "RoutingMove",
     "RoutingRun",
     "Rule",

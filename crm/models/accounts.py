@@ -10,27 +10,18 @@ from django.db.models.functions import Coalesce
 
 from billing.models import Customer
 from crm.models.routing import Engagement, Motion
-from crm.models.teams import Queue, TeamMembership
+from crm.models.scoping import Scoped
+from crm.models.teams import Queue
 from crm.models.words import Words
-from gtm.shared.models import Resource, Row, User
+from gtm.shared.models import Resource, Row
 
 
-class AccountQuerySet(models.QuerySet["Account"]):
-    def visible_to(self, user: User | None) -> "AccountQuerySet":
-        """One's own, what waits in one's teams' queues, and all of the teams one manages. None: the installation."""
-        if user is None or user.sees_all:
-            return self
-        if not user.sells:
-            return self.none()
-        waiting = Queue.objects.filter(team__memberships__user=user)  # subqueries: a join would need DISTINCT
-        return self.filter(Q(owner=user) | Q(owner__in=managed_users(user)) | Q(queue__in=waiting))
+class AccountQuerySet(Scoped["Account"]):
+    PATH = ""
 
 
-def managed_users(user: User) -> models.QuerySet[TeamMembership, object]:
-    """Ids of the members of teams that ``user`` manages, and of the teams right below those."""
-    managed = Q(team__memberships__user=user, team__memberships__is_manager=True)
-    above = Q(team__parent__memberships__user=user, team__parent__memberships__is_manager=True)
-    return TeamMembership.objects.filter(managed | above).values("user")
+class ContactQuerySet(Scoped["Contact"]):
+    """The people at the accounts that the user sees."""
 
 
 class Account(Resource):
@@ -158,6 +149,7 @@ class Contact(Resource):
     name = models.CharField(max_length=200)
     email = models.EmailField(blank=True)
     title = models.CharField(max_length=200, blank=True)
+    objects = ContactQuerySet.as_manager()
 
     class Meta(Resource.Meta):
         constraints = [

@@ -6,16 +6,13 @@ from django.db.models import Q
 
 from billing.models import Customer
 from crm.models.accounts import Account
+from crm.models.scoping import Scoped
 from crm.models.teams import Queue
-from gtm.shared.models import Resource, User
+from gtm.shared.models import Resource
 
 
-class AlertQuerySet(models.QuerySet["Alert"]):
-    def visible_to(self, user: User | None) -> "AlertQuerySet":
-        """The alerts of the accounts that the user sees."""
-        if user is None or user.sees_all:
-            return self
-        return self.filter(account__in=Account.objects.visible_to(user).values("pk"))
+class AlertQuerySet(Scoped["Alert"]):
+    """The alerts of the accounts that the user sees."""
 
 
 class Alert(Resource):

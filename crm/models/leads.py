@@ -6,16 +6,13 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from crm.models.accounts import Account, Contact
+from crm.models.scoping import Scoped
 from crm.models.teams import Queue
-from gtm.shared.models import Resource, Row, User
+from gtm.shared.models import Resource, Row
 
 
-class LeadQuerySet(models.QuerySet["Lead"]):
-    def visible_to(self, user: User | None) -> "LeadQuerySet":
-        """The leads of the accounts that the user sees."""
-        if user is None or user.sees_all:
-            return self
-        return self.filter(account__in=Account.objects.visible_to(user).values("pk"))
+class LeadQuerySet(Scoped["Lead"]):
+    """The leads of the accounts that the user sees."""
 
 
 class Lead(Resource):

@@ -8,17 +8,14 @@ from django.db.models.functions import Now
 from crm.models.accounts import Account, Contact
 from crm.models.leads import Lead
 from crm.models.pipelines import Category, LossReason, LostCategory, Pipeline, Stage, StageRequirement
-from gtm.shared.models import Resource, Row, User
+from crm.models.scoping import Scoped
+from gtm.shared.models import Resource, Row
 
 
-class OpportunityQuerySet(models.QuerySet["Opportunity"]):
-    def visible_to(self, user: User | None) -> "OpportunityQuerySet":
-        """One's own, and those of the accounts that the user sees."""
-        if user is None or user.sees_all:
-            return self
-        if not user.sells:
-            return self.none()
-        return self.filter(Q(owner=user) | Q(account__in=Account.objects.visible_to(user).values("pk")))
+class OpportunityQuerySet(Scoped["Opportunity"]):
+    """One's own, and those of the accounts that the user sees."""
+
+    OWN = ("owner",)
 
     def open(self) -> "OpportunityQuerySet":
         return self.filter(state=Stage.Type.OPEN)

@@ -52,12 +52,26 @@ class Queue(Row):
 
 
 class Leave(Row):
-    """A rep is away on [starts_at, ends_at) and gets nothing new meanwhile."""
+    """A rep is away on [starts_at, ends_at) and gets nothing new meanwhile; the stand-in works their book."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="leaves")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
+    cover = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="stands_in",
+        help_text="Sees and works the accounts of who is away, for these days.",
+    )
 
     class Meta:
-        indexes = [models.Index(fields=["user", "ends_at"], name="crm_leave_of_user")]
-        constraints = [models.CheckConstraint(condition=Q(ends_at__gt=F("starts_at")), name="crm_leave_has_length")]
+        indexes = [
+            models.Index(fields=["user", "ends_at"], name="crm_leave_of_user"),
+            models.Index(fields=["cover", "ends_at"], name="crm_leave_covered_by"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=Q(ends_at__gt=F("starts_at")), name="crm_leave_has_length"),
+            models.CheckConstraint(condition=~Q(cover=F("user")), name="crm_leave_covered_by_somebody_else"),
+        ]

@@ -3,8 +3,6 @@
 Every row hangs on an account, and whoever sees the account sees it. What has none is its author's alone.
 """
 
-from typing import Any, TypeVar
-
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -14,23 +12,11 @@ from django.db.models.functions import Lower
 from crm.models.accounts import Account, Contact
 from crm.models.leads import Lead
 from crm.models.opportunities import Opportunity
+from crm.models.scoping import Scoped
 from crm.models.teams import Team
 from gtm.shared.models import Mail, Resource, Row, User
 
 STAFF = settings.AUTH_USER_MODEL
-
-
-S = TypeVar("S", bound=models.QuerySet[Any])
-
-
-def _seen(found: S, user: User | None, *authors: str) -> S:
-    """Of the accounts that the user sees; without an account, of those whom the columns ``authors`` name."""
-    if user is None or user.sees_all:
-        return found
-    seen = Q(account__in=Account.objects.visible_to(user).values("pk"))
-    for column in authors:
-        seen |= Q(account=None, **{column: user})
-    return found.filter(seen)
 
 
 class Work(Resource):
@@ -46,9 +32,8 @@ class Work(Resource):
         abstract = True
 
 
-class TaskQuerySet(models.QuerySet["Task"]):
-    def visible_to(self, user: User | None) -> "TaskQuerySet":
-        return _seen(self, user, "assignee", "created_by")
+class TaskQuerySet(Scoped["Task"]):
+    ALONE = ("assignee", "created_by")
 
 
 class Task(Work):
@@ -119,9 +104,8 @@ class Task(Work):
         return self.title
 
 
-class NoteQuerySet(models.QuerySet["Note"]):
-    def visible_to(self, user: User | None) -> "NoteQuerySet":
-        return _seen(self, user)
+class NoteQuerySet(Scoped["Note"]):
+    """The notes at the accounts that the user sees."""
 
 
 class Note(Work):
@@ -153,9 +137,8 @@ class Mention(Row):
         constraints = [models.UniqueConstraint(fields=["note", "user"], name="crm_mention_once")]
 
 
-class CallQuerySet(models.QuerySet["Call"]):
-    def visible_to(self, user: User | None) -> "CallQuerySet":
-        return _seen(self, user)
+class CallQuerySet(Scoped["Call"]):
+    """The calls at the accounts that the user sees."""
 
 
 class Call(Work):
@@ -189,9 +172,8 @@ class Call(Work):
         ]
 
 
-class EmailQuerySet(models.QuerySet["EmailMessage"]):
-    def visible_to(self, user: User | None) -> "EmailQuerySet":
-        return _seen(self, user, "user")
+class EmailQuerySet(Scoped["EmailMessage"]):
+    ALONE = ("user",)
 
 
 class EmailMessage(Work):

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from django.db.models import Case, Count, F, IntegerField, Q, QuerySet, Value, When
 
-from crm.models import Alert, Lead, Motion, Queue
-from crm.models.accounts import managed_users
+from crm.models import Alert, Lead, Motion
+from crm.models.scoping import reach_of
 from gtm.shared.models import User
 
 NOW, SNOOZED, DONE = "now", "snoozed", "done"
@@ -35,8 +35,9 @@ def alerts_of(user: User) -> QuerySet[Alert]:
     """One's own and those of one's teams' queues; a manager's people's too, where sales leads; all for founders."""
     if not user.sells:
         return Alert.objects.visible_to(user)
-    led = Q(account__motion=Motion.SALES_LED, owner__in=managed_users(user))
-    return Alert.objects.filter(Q(owner=user) | Q(queue__in=_queues(user)) | led)
+    reach = reach_of(user)
+    led = Q(account__motion=Motion.SALES_LED, owner__in=reach.led.owners)
+    return Alert.objects.filter(reach.own.where() | led)
 
 
 def leads_of(user: User) -> QuerySet[Lead]:
@@ -44,11 +45,7 @@ def leads_of(user: User) -> QuerySet[Lead]:
     unanswered = Lead.objects.filter(lifecycle=Lead.Lifecycle.LEAD)
     if not user.sells:
         return unanswered.filter(pk__in=Lead.objects.visible_to(user).values("pk"))
-    return unanswered.filter(Q(owner=user) | Q(queue__in=_queues(user)))
-
-
-def _queues(user: User) -> QuerySet[Queue]:
-    return Queue.objects.filter(team__memberships__user=user)
+    return unanswered.filter(reach_of(user).own.where())
 
 
 def counts(user: User, *, since: datetime) -> Counts:

@@ -82,11 +82,11 @@ def _context(request: HttpRequest, account: Account) -> dict[str, Any]:
 @desk_only
 def edit(request: HttpRequest, account: str) -> HttpResponse:
     """The facts that decide segment, motion and owner, set by hand."""
-    found = desk.find(Account, desk.of(request), account)
+    found = desk.find_to_work(Account, desk.of(request), account)
     form = AccountForm(request.POST or None, instance=found)
     url = reverse("crm_account", args=[account])
     if request.method == "POST" and form.is_valid():
-        unchanged = desk.find(Account, desk.of(request), account)
+        unchanged = desk.find_to_work(Account, desk.of(request), account)
         if desk.told(request, partial(accounts.change, account=unchanged, at=db.now_for(found), **form.cleaned_data)):
             return redirect(url)
     context = {"form": form, "account": found, "url": url}
@@ -99,7 +99,7 @@ def edit(request: HttpRequest, account: str) -> HttpResponse:
 def take(request: HttpRequest, account: str) -> HttpResponse:
     """Take an account that waits in a queue, as its owner."""
     user = desk.of(request)
-    found = desk.find(Account, user, account)
+    found = desk.find_to_work(Account, user, account)
     reason = _("taken from the queue")
     desk.told(request, partial(accounts.take, account=found, owner=user, at=db.now_for(found), reason=reason))
     return redirect("crm_account", account)

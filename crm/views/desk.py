@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -61,6 +62,14 @@ def find(model: type[R], user: User, public_id: str) -> R:
     found = references.find(references.visible(model, user), public_id)
     if found is None:
         raise Http404
+    return found
+
+
+def find_to_work(model: type[R], user: User, public_id: str) -> R:
+    """The same for a page that changes it. Raises PermissionDenied for what the user may read and not work."""
+    found = find(model, user, public_id)
+    if not references.is_workable(found, user):
+        raise PermissionDenied(_("You may read this, and not change it."))
     return found
 
 

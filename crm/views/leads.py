@@ -102,7 +102,7 @@ def _history(lead: Lead) -> list[dict[str, Any]]:
 @require_POST
 @desk_only
 def transition(request: HttpRequest, lead: str) -> HttpResponse:
-    found = desk.find(Lead, desk.of(request), lead)
+    found = desk.find_to_work(Lead, desk.of(request), lead)
     form = LeadStepForm(request.POST)
     if form.is_valid():
         desk.told(request, partial(leads.transition, lead=found, at=db.now_for(found), **form.cleaned_data))

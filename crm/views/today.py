@@ -80,7 +80,7 @@ def _lead(lead: Lead, at: datetime) -> dict[str, Any]:
 @desk_only
 def transition(request: HttpRequest, alert: str) -> HttpResponse:
     """A button of an alert."""
-    found = desk_views.find(Alert, desk_views.of(request), alert)
+    found = desk_views.find_to_work(Alert, desk_views.of(request), alert)
     form = AlertStepForm(request.POST)
     if form.is_valid():
         desk_views.told(request, partial(_step, found, form.cleaned_data))
@@ -91,7 +91,7 @@ def transition(request: HttpRequest, alert: str) -> HttpResponse:
 @desk_only
 def answer_lead(request: HttpRequest, lead: str) -> HttpResponse:
     """A button of a lead that waits for an answer."""
-    found = desk_views.find(Lead, desk_views.of(request), lead)
+    found = desk_views.find_to_work(Lead, desk_views.of(request), lead)
     form = LeadStepForm(request.POST)
     if form.is_valid():
         desk_views.told(request, partial(leads.transition, lead=found, at=db.now_for(found), **form.cleaned_data))

@@ -1,18 +1,20 @@
 """Who acts, and in which request: set at the edge, read when a fact is written."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from django.http import HttpRequest, HttpResponse
 
 from gtm.shared.models import Vendor
 
+T = TypeVar("T")
 SYSTEM = "system"
 _actor: ContextVar[str] = ContextVar("actor", default=SYSTEM)
 _on_behalf_of: ContextVar[str] = ContextVar("on_behalf_of", default="")
+_known: ContextVar[dict[Hashable, Any] | None] = ContextVar("known", default=None)
 
 
 def actor() -> str:
@@ -45,6 +47,27 @@ def acting(name: str, *, on_behalf_of: str = "", request_id: str = "") -> Iterat
         _on_behalf_of.reset(behalf_token)
 
 
+@contextmanager
+def remembering() -> Iterator[None]:
+    """For the length of a block, ``once`` keeps what it was given."""
+    token = _known.set({})
+    try:
+        yield
+    finally:
+        _known.reset(token)
+
+
+def once(key: Hashable, ask: Callable[[], T]) -> T:
+    """What ``ask`` answers, asked once per request; outside of one each time."""
+    known = _known.get()
+    if known is None:
+        return ask()
+    if key not in known:
+        known[key] = ask()
+    answer: T = known[key]
+    return answer
+
+
 class ContextMiddleware:
     """Names the signed-in user as the actor of the request; the API's authentication may name a key after."""
 
@@ -53,7 +76,7 @@ class ContextMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         name = f"user:{request.user.public_id}" if request.user.is_authenticated else "visitor"
-        with acting(name):
+        with acting(name), remembering():
             return self.get_response(request)
 
 

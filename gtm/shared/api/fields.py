@@ -50,6 +50,7 @@ class ReferenceField(serializers.RelatedField):
     default_error_messages: ClassVar[dict[str, Any]] = {
         "incorrect_type": "An id is a string.",
         "not_found": "There is no {kind} {text!r}.",
+        "not_yours": "You may read this {kind}, and not change what belongs to it.",
     }
 
     def __init__(self, model: type[Row] | None = None, *, answers_code: bool = False, **kwargs: Any) -> None:
@@ -78,7 +79,12 @@ class ReferenceField(serializers.RelatedField):
         found = references.find(self.get_queryset(), data)
         if found is None:
             self.fail("not_found", kind=self.model._meta.verbose_name, text=data[:100])  # type: ignore[union-attr]
+        if self._writes() and not references.is_workable(found, principal(self.context["request"])):
+            self.fail("not_yours", kind=found._meta.verbose_name)
         return found
+
+    def _writes(self) -> bool:
+        return bool(getattr(self.context.get("view"), "writes", False))
 
     def to_representation(self, value: Any) -> str:
         if self.answers_code:

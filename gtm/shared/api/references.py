@@ -35,6 +35,22 @@ def visible(model: type[R], user: User | None) -> models.QuerySet[R]:
     return queryset.filter(reduce(or_, conditions))
 
 
+def workable(model: type[R], user: User | None) -> models.QuerySet[R]:
+    """The rows that ``user`` may change, by the QuerySet's ``workable_by`` where it has one; else those it may see."""
+    queryset = model._default_manager.all()
+    if workable_by := getattr(queryset, "workable_by", None):
+        return cast("models.QuerySet[R]", workable_by(user))
+    return visible(model, user)
+
+
+def is_workable(row: Row, user: User | None) -> bool:
+    """Whether ``user``, who sees the row, may change it. Asks nothing where its table makes no difference."""
+    queryset = type(row)._default_manager.all()
+    if user is None or not hasattr(queryset, "workable_by"):
+        return True
+    return bool(queryset.workable_by(user).filter(pk=row.pk).exists())
+
+
 def _customer_columns(model: type[Row]) -> list[str]:
     """Where the table says whose a row is."""
     if model.PREFIX == CUSTOMER:

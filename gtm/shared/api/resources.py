@@ -135,10 +135,15 @@ class ResourceViewSet(ApiView, mixins.ListModelMixin, mixins.RetrieveModelMixin,
         return references.visible(self.model, self.principal)
 
     def get_object(self) -> Any:
-        """The addressed object; on a write its version is checked against ``If-Match``."""
+        """The addressed object; on a write its version is checked against ``If-Match``.
+
+        Raises PermissionDenied on a write of what the caller may read and not change.
+        """
         found = references.find(self.get_queryset(), self.kwargs[self.lookup_url_kwarg])
         if found is None:
             raise Http404
+        if self.writes and not references.is_workable(found, self.principal):
+            raise exceptions.PermissionDenied
         self.check_object_permissions(self.request, found)
         self.check_version(found)
         return found

@@ -48,6 +48,11 @@ class ApiView(views.APIView):
         """The member of staff whose rows are meant; None is the installation, which sees all."""
         return None if getattr(self, "swagger_fake_view", False) else principal(self.request)
 
+    @property
+    def writes(self) -> bool:
+        """Whether this request may change something."""
+        return self.request.method not in SAFE_METHODS and not self.only_reads
+
     def get_idempotency_mode(self) -> str:
         return self.idempotency_mode
 
