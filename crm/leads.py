@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from crm import accounts, business_hours, owners
+from crm import accounts, business_hours, contacts, owners
 from crm.models import Account, Contact, Lead, LeadTransition
 from crm.needs import normalised
 from crm.queries.routing import as_told
@@ -92,7 +92,7 @@ def _route(lead: Lead, at: datetime) -> None:
     assignment = owners.assign(account=account, at=at, trigger="lead", lead=occasion)
     lead.account = assignment.account
     lead.owner, lead.queue = assignment.account.owner, assignment.account.queue
-    lead.contact = _contact(assignment.account, lead)
+    lead.contact = _contact(assignment.account, lead, at)
     lead.routing = _routing(assignment)
     lead.sla_due_at = _answer_by(at)
 
@@ -110,11 +110,10 @@ def _account(lead: Lead, at: datetime) -> Account:
     )
 
 
-def _contact(account: Account, lead: Lead) -> Contact:
-    """The person at the account, known by their address; what is known of them already stays."""
-    defaults = {"name": lead.name, "test_clock_id": account.test_clock_id}
-    contact, _made = Contact.objects.get_or_create(account=account, email=lead.email, defaults=defaults)
-    return contact
+def _contact(account: Account, lead: Lead, at: datetime) -> Contact:
+    """The person, known by their address, wherever they are a contact already; what is known of them stays."""
+    known = Contact.objects.filter(email=lead.email, test_clock=account.test_clock_id).first()
+    return known or contacts.create(account=account, at=at, name=lead.name, email=lead.email, source=lead.kind)
 
 
 def _routing(assignment: owners.Assignment) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from crm.models.lists import BulkJob, BulkRow, Entity, ImportJob, ImportMapping,
 from crm.models.opportunities import Confirmation, Opportunity, OpportunityEvent, Risk, Stakeholder
 from crm.models.pipelines import Category, LossReason, LostCategory, Pipeline, Stage, StageRequirement
 from crm.models.policy_runs import PolicyMove, PolicyRun, RoutingMove, RoutingRun, RunState
+from crm.models.records import CustomField, FieldChange, MergeLog, Suggestion, TargetDomain
 from crm.models.routing import (
     Engagement,
     Motion,
@@ -44,9 +45,11 @@ __all__ = [
     "Category",
     "Confirmation",
     "Contact",
+    "CustomField",
     "EmailMessage",
     "Engagement",
     "Entity",
+    "FieldChange",
     "Holiday",
     "HolidayCalendar",
     "ImportJob",
@@ -61,6 +64,7 @@ __all__ = [
     "LostCategory",
     "MailTemplate",
     "Mention",
+    "MergeLog",
     "Motion",
     "MotionDecision",
     "MotionOverride",
@@ -92,6 +96,8 @@ __all__ = [
     "Stage",
     "StageRequirement",
     "Stakeholder",
+    "Suggestion",
+    "TargetDomain",
     "Task",
     "Team",
     "TeamMembership",

@@ -6,7 +6,8 @@ from django.conf import settings
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import F, Q, Value
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Lower
+from django.utils.translation import gettext_lazy as _
 
 from billing.models import Customer
 from crm.models.routing import Engagement, Motion
@@ -24,8 +25,19 @@ class ContactQuerySet(Scoped["Contact"]):
     """The people at the accounts that the user sees."""
 
 
+class StandingAccounts(models.Manager["Account"]):
+    """Those that have not been merged into another."""
+
+    def get_queryset(self) -> AccountQuerySet:
+        return AccountQuerySet(self.model, using=self._db).filter(merged_into=None)
+
+
 class Account(Resource):
-    """The company that a rep owns. Segment, motion and owner repeat the open decisions, which are its history."""
+    """The company that a rep owns. Segment, motion and owner repeat the open decisions, which are its history.
+
+    One that was merged into another keeps its row, for its address and for the way back; only ``everything`` finds it.
+    Where it came from first (``first_source``, ``first_touch_at``) never changes once known: a trigger sees to it.
+    """
 
     PREFIX = "acct"
 
@@ -69,9 +81,21 @@ class Account(Resource):
     queue = models.ForeignKey(
         Queue, null=True, blank=True, on_delete=models.PROTECT, related_name="accounts", editable=False
     )
+    blockers = models.JSONField(default=list, blank=True, help_text="What keeps the company from buying.")
+    is_referenceable = models.BooleanField(default=False, help_text="Agreed to be named to other customers.")
+    feedback_url = models.URLField(max_length=500, blank=True, help_text="Where its feedback on the product is kept.")
+    parent = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="children", editable=False
+    )
+    merged_into = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.CASCADE, related_name="merged", editable=False
+    )
+    custom = models.JSONField(default=dict, blank=True, help_text="Values of the founders' own fields, by code.")
     first_source = models.CharField(max_length=60, blank=True, editable=False)
+    first_touch_at = models.DateTimeField(null=True, blank=True, editable=False)
     score = models.DecimalField(max_digits=5, decimal_places=1, null=True, blank=True, editable=False)
-    objects = AccountQuerySet.as_manager()
+    objects = StandingAccounts.from_queryset(AccountQuerySet)()
+    everything = AccountQuerySet.as_manager()
 
     class Meta(Resource.Meta):
         indexes = [
@@ -90,6 +114,12 @@ class Account(Resource):
             models.CheckConstraint(
                 condition=Q(expected_value=None, company_revenue=None) | ~Q(value_currency=""),
                 name="crm_account_values_have_a_currency",
+            ),
+            models.CheckConstraint(
+                condition=Q(parent=None) | ~Q(parent=F("id")), name="crm_account_not_its_own_parent"
+            ),
+            models.CheckConstraint(
+                condition=Q(merged_into=None) | ~Q(merged_into=F("id")), name="crm_account_not_merged_into_itself"
             ),
         ]
 
@@ -121,14 +151,18 @@ class AccountDomain(Row):
 
 
 class AccountCustomer(Row):
-    """Which account a customer belongs to, from when to when; one at a time."""
+    """Which account a customer belongs to, from when to when; one at a time. ``email_domain`` is of its address."""
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="customer_links")
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="account_links")
     valid_from = models.DateTimeField()
     valid_to = models.DateTimeField(null=True)
+    email_domain = models.CharField(max_length=253, blank=True)
 
     class Meta:
+        indexes = [
+            models.Index(fields=["email_domain"], name="crm_accountcustomer_by_domain", condition=~Q(email_domain=""))
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["customer"], condition=Q(valid_to=None), name="crm_accountcustomer_one_account_at_a_time"
@@ -141,20 +175,50 @@ class AccountCustomer(Row):
 
 
 class Contact(Resource):
-    """A person at an account."""
+    """A person at an account. An address is one person's: per test clock it stands at one account only."""
 
     PREFIX = "ctc"
 
+    class BuyingRole(models.TextChoices):
+        CHAMPION = "champion", _("Champion")
+        ECONOMIC_BUYER = "economic_buyer", _("Economic buyer")
+        TECHNICAL_BUYER = "technical_buyer", _("Technical buyer")
+        INFLUENCER = "influencer", _("Influencer")
+        USER = "user", _("User")
+        PROCUREMENT = "procurement", _("Procurement")
+        LEGAL = "legal", _("Legal")
+        BLOCKER = "blocker", _("Against it")
+
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="contacts")
     name = models.CharField(max_length=200)
+    name_key = models.CharField(max_length=460, blank=True, editable=False, help_text="Name and address, folded.")
     email = models.EmailField(blank=True)
+    email_domain = models.CharField(max_length=253, blank=True, editable=False)
+    phone = models.CharField(max_length=40, blank=True)
     title = models.CharField(max_length=200, blank=True)
+    buying_role = models.CharField(max_length=20, blank=True, choices=BuyingRole.choices)
+    unsubscribed = models.BooleanField(default=False, help_text="Wants no mail from sales.")
+    source = models.CharField(max_length=60, blank=True, editable=False)
+    custom = models.JSONField(default=dict, blank=True, help_text="Values of the founders' own fields, by code.")
     objects = ContactQuerySet.as_manager()
 
     class Meta(Resource.Meta):
+        indexes = [
+            models.Index(fields=["account", "name_key", "id"], name="crm_contact_of_account"),
+            models.Index(fields=["name_key", "id"], name="crm_contact_by_name"),
+            models.Index(fields=["created_at", "id"], name="crm_contact_listed"),
+            models.Index(fields=["email_domain"], name="crm_contact_by_domain", condition=~Q(email_domain="")),
+            GinIndex(Words("name_key"), name="crm_contact_words"),
+        ]
         constraints = [
             *Resource.Meta.constraints,
-            models.UniqueConstraint(fields=["account", "email"], condition=~Q(email=""), name="crm_contact_email_once"),
+            models.UniqueConstraint(
+                fields=["email", "test_clock"],
+                condition=~Q(email=""),
+                nulls_distinct=False,
+                name="crm_contact_email_once",
+            ),
+            models.CheckConstraint(condition=Q(email=Lower("email")), name="crm_contact_email_in_lower_case"),
         ]
 
     def __str__(self) -> str:

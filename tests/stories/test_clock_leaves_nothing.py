@@ -33,7 +33,7 @@ from billing.models import (
     UsageRollup,
     UsageValue,
 )
-from crm.models import LossReason, Pipeline, Queue, Rule, Stage, StageRequirement, Team, TeamMembership
+from crm.models import Account, LossReason, Pipeline, Queue, Rule, Stage, StageRequirement, Team, TeamMembership
 from gtm import clocks
 from gtm.shared.models import TestClock, WebhookEndpoint
 from signals.models import TriggerRule, TriggerRuleVersion
@@ -62,6 +62,11 @@ GIVEN: dict[str, dict[str, Any]] = {  # what the constraints of these tables ask
     "billing.Document": {"credit_note_id": None, "payment_id": None},
     "billing.SubscriptionItem": {"current_period_end": datetime(2026, 2, 1, tzinfo=UTC)},
     "crm.Opportunity": {"next_step": "Call", "next_step_at": JAN_1},
+    "crm.MergeLog": {
+        "undo_until": datetime(2026, 1, 31, tzinfo=UTC),
+        "survivor_id": lambda filler: filler.another(Account),
+    },
+    "crm.Suggestion": {"second_id": lambda filler: filler.another(Account)},
     "crm.OwnerDecision": {"queue_id": Queue},
     "crm.Snooze": {"opportunity_id": None},
     "shared.WebhookDelivery": {"next_attempt_at": JAN_1},
@@ -99,11 +104,23 @@ class Filler:
             fields = [field for field in model._meta.concrete_fields if not isinstance(field, CompositePrimaryKey)]
             values = {field.attname: self.value(field) for field in fields if self.is_needed(model, field)}
             given = GIVEN.get(model._meta.label, {})
-            given = {name: self.row(value).pk if isinstance(value, type) else value for name, value in given.items()}
+            given = {name: self.given(value) for name, value in given.items()}
             self.made[model] = model(**values | given)
             self.made[model].save(force_insert=True)
             self.waiting.discard(model)
         return self.made[model]
+
+    def given(self, value: Any) -> Any:
+        if isinstance(value, type):
+            return self.row(value).pk
+        return value(self) if callable(value) else value
+
+    def another(self, model: Model) -> Any:
+        """The key of a second row of a table, where a row asks for two."""
+        self.row(model)
+        clock = self.made[TestClock]
+        assert isinstance(clock, TestClock)
+        return Filler(clock).row(model).pk
 
     def is_needed(self, model: Model, field: Any) -> bool:
         """Whether the row has to say something there, or can refer to another row of the clock."""
