@@ -1,5 +1,6 @@
 from crm.models.accounts import Account, AccountCustomer, AccountDomain, Contact
 from crm.models.activities import Alert
+from crm.models.hand_overs import HandOver, HandOverRow
 from crm.models.leads import Lead, LeadTransition
 from crm.models.lists import BulkJob, BulkRow, Entity, ImportJob, ImportMapping, ImportRow, SavedView, SavedViewRow
 from crm.models.opportunities import Confirmation, Opportunity, OpportunityEvent, Risk, Stakeholder
@@ -50,6 +51,8 @@ __all__ = [
     "Engagement",
     "Entity",
     "FieldChange",
+    "HandOver",
+    "HandOverRow",
     "Holiday",
     "HolidayCalendar",
     "ImportJob",

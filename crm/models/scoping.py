@@ -170,7 +170,7 @@ class Scoped(models.QuerySet[M]):
     """Rows that hang on an account, by the ``PATH`` to it.
 
     ``OWN`` names columns by which a row is one's own wherever its account is, such as an opportunity's owner; ``ALONE``
-    those by which a row without an account is one's own, such as a task's assignee.
+    those by which a row without an account is one's own and nobody else's, such as a task's assignee.
     """
 
     PATH = "account__"
@@ -179,20 +179,23 @@ class Scoped(models.QuerySet[M]):
 
     def visible_to(self, user: User | None) -> Self:
         """What the user may read. None: the installation, which reads everything."""
-        return self._within(reach_of(user).reads)
+        return self._within(reach_of(user).reads, user)
 
     def workable_by(self, user: User | None) -> Self:
         """What the user may change, which is never more than they may read. None: the installation."""
-        return self._within(reach_of(user).writes)
+        return self._within(reach_of(user).writes, user)
 
-    def _within(self, side: Side) -> Self:
-        if side.everything:
+    def _within(self, side: Side, user: User | None) -> Self:
+        if user is None or (user.sees_all and side.everything):
             return self
+        alone = Q()
+        for column in self.ALONE:
+            alone |= Q(**{"account": None, column: user})
+        if side.everything:
+            return self.filter(alone | Q(account__isnull=False)) if alone else self
         if not side.owners:
             return self.none()
-        found = side.where(self.PATH)
+        own = Q()
         for column in self.OWN:
-            found |= Q(**{f"{column}__in": side.owners})
-        for column in self.ALONE:
-            found |= Q(**{f"{self.PATH.rstrip('_')}": None, f"{column}__in": side.owners})
-        return self.filter(found)
+            own |= Q(**{f"{column}__in": side.owners})
+        return self.filter(side.where(self.PATH) | own | alone)
