@@ -1,6 +1,6 @@
 from django.urls import path
 
-from crm.views import accounts, contact, leads, today
+from crm.views import account, accounts, contact, leads, today
 
 urlpatterns = [
     path("contact-sales/", contact.contact_sales, name="contact_sales"),
@@ -9,9 +9,9 @@ urlpatterns = [
     path("today/leads/<str:lead>/", today.answer_lead, name="today_lead"),
     path("crm/alerts/<str:alert>/transition/", today.transition, name="crm_alert_transition"),
     path("crm/accounts/", accounts.listed, name="crm_accounts"),
-    path("crm/accounts/<str:account>/", accounts.show, name="crm_account"),
-    path("crm/accounts/<str:account>/edit/", accounts.edit, name="crm_account_edit"),
-    path("crm/accounts/<str:account>/take/", accounts.take, name="crm_account_take"),
+    path("crm/accounts/<str:account>/", account.show, name="crm_account"),
+    path("crm/accounts/<str:account>/edit/", account.edit, name="crm_account_edit"),
+    path("crm/accounts/<str:account>/take/", account.take, name="crm_account_take"),
     path("crm/leads/", leads.listed, name="crm_leads"),
     path("crm/leads/<str:lead>/", leads.show, name="crm_lead"),
     path("crm/leads/<str:lead>/transition/", leads.transition, name="crm_lead_transition"),
