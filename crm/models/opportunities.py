@@ -45,7 +45,7 @@ class Opportunity(Resource):
         COMPELLING_EVENT = "compelling_event", "Another compelling event"
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="opportunities")
-    lead = models.OneToOneField(Lead, null=True, on_delete=models.PROTECT, related_name="opportunity")
+    lead = models.OneToOneField(Lead, null=True, blank=True, on_delete=models.PROTECT, related_name="opportunity")
     name = models.CharField(max_length=200)
     name_key = models.CharField(max_length=200, editable=False)
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.NEW)
@@ -55,25 +55,27 @@ class Opportunity(Resource):
     category = models.CharField(max_length=10, choices=Category.choices)
     category_overridden = models.BooleanField(default=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="opportunities")
-    amount = models.BigIntegerField(null=True)
+    amount = models.BigIntegerField(null=True, blank=True)
     currency = models.CharField(max_length=3)
     amount_basis = models.CharField(max_length=10, choices=AmountBasis.choices, default=AmountBasis.NEW_ARR)
     close_date = models.DateField()
     close_date_basis = models.CharField(max_length=20, choices=CloseBasis.choices, blank=True)
     compelling_event = models.CharField(max_length=300, blank=True)
-    compelling_event_on = models.DateField(null=True)
+    compelling_event_on = models.DateField(null=True, blank=True)
     next_step = models.CharField(max_length=300, blank=True)
-    next_step_at = models.DateTimeField(null=True)
+    next_step_at = models.DateTimeField(null=True, blank=True)
     competitor = models.CharField(max_length=100, blank=True)
     source = models.CharField(max_length=60, blank=True)
-    lost_reason = models.ForeignKey(LossReason, null=True, on_delete=models.PROTECT, related_name="opportunities")
+    lost_reason = models.ForeignKey(
+        LossReason, null=True, blank=True, on_delete=models.PROTECT, related_name="opportunities"
+    )
     lost_category = models.CharField(max_length=15, choices=LostCategory.choices, blank=True)
-    closed_on = models.DateField(null=True)
+    closed_on = models.DateField(null=True, blank=True)
     push_count = models.PositiveIntegerField(default=0)
-    unresponsive_since = models.DateField(null=True)
+    unresponsive_since = models.DateField(null=True, blank=True)
     included_in_call = models.BooleanField(default=False)
     stage_entered_at = models.DateTimeField()
-    reached_sal_at = models.DateTimeField(null=True)
+    reached_sal_at = models.DateTimeField(null=True, blank=True)
     objects = OpportunityQuerySet.as_manager()
 
     class Meta(Resource.Meta):
@@ -200,10 +202,10 @@ class Risk(Row):
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.RISK)
     requirement = models.CharField(max_length=40, blank=True)
     text = models.CharField(max_length=300)
-    roadmap_on = models.DateField(null=True)
+    roadmap_on = models.DateField(null=True, blank=True)
     actor = models.CharField(max_length=60)
     raised_at = models.DateTimeField()
-    resolved_at = models.DateTimeField(null=True)
+    resolved_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         indexes = [

@@ -2,10 +2,13 @@
 
 DomainError
 ├── Invalid     400  the input cannot be used; ``attr`` names the field
+│   └── Incomplete   several fields at once, each a part of its own
 ├── Forbidden   403  the caller may not do this
 ├── NotFound    404  unknown, or not the caller's
 └── Conflict    409  the state does not allow it (now)
 """
+
+from collections.abc import Sequence
 
 
 class DomainError(Exception):
@@ -24,6 +27,16 @@ class DomainError(Exception):
 class Invalid(DomainError):
     status = 400
     code = "invalid"
+
+
+class Incomplete(Invalid):
+    """Several things are wrong or missing; ``parts`` tells each, so that nobody has to find them one after another."""
+
+    code = "incomplete"
+
+    def __init__(self, parts: Sequence[Invalid]) -> None:
+        super().__init__(" ".join(part.detail for part in parts))
+        self.parts = tuple(parts)
 
 
 class Forbidden(DomainError):

@@ -1,13 +1,14 @@
 """Makers of the CRM's nouns, with keyword-only defaults. Each makes what it needs by the real operations."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 from billing import customers
 from billing.models import Customer
-from crm import alerts, leads, policies
-from crm.models import Account, Alert, Lead, Pool, PoolMember, Queue, Team, TeamMembership
+from crm import alerts, leads, opportunities, pipelines, policies
+from crm.models import Account, Alert, Lead, Opportunity, Pool, PoolMember, Queue, Team, TeamMembership
+from crm.pipeline_terms import INSTALLED_STAGES, StageTerms
 from gtm.shared.models import User
 from tests import world
 
@@ -62,3 +63,25 @@ def alert(*, account: Account, at: datetime = NOON, **fields: Any) -> Alert:
         "play": "Offer the next plan before the limit is reached.",
     }
     return alerts.raise_alert(account=account, at=at, **defaults | fields)
+
+
+def opportunity(*, at: datetime = NOON, **said: Any) -> Opportunity:
+    """A deal of 1,000.00 with a next step, of an account and an owner of its own unless they are given."""
+    pipelines.install_defaults(at=at)
+    found = said.pop("account", None) or account()
+    defaults: dict[str, Any] = {
+        "name": "Acme, 20 seats",
+        "amount": 100_000,
+        "owner": said.pop("owner", None) or found.owner or User.objects.filter(roles=["ae"]).first() or world.ann(),
+        "next_step": "Call Cora",
+        "next_step_at": at + timedelta(days=3),
+    }
+    return opportunities.create(account=found, at=at, **defaults | said)
+
+
+def installed_stages() -> list[StageTerms]:
+    return list(INSTALLED_STAGES)
+
+
+def draft_stages() -> list[StageTerms]:
+    return [StageTerms("signing", "Signing up", "conversation"), StageTerms("done", "Done", "closed", type="won")]

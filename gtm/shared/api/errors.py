@@ -21,7 +21,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from gtm.shared import context as acting
-from gtm.shared.errors import DomainError
+from gtm.shared.errors import DomainError, Incomplete
 
 log = structlog.get_logger(__name__)
 API_PATH = "/api/"
@@ -93,7 +93,8 @@ def _one(status: int, code: str, detail: str, attr: str | None = None) -> Refusa
 
 def _domain(error: DomainError) -> Refusal:
     kind = "validation_error" if error.status == 400 else "client_error"
-    return Refusal(error.status, [Problem(error.code, str(error.detail), error.attr)], kind)
+    parts = error.parts if isinstance(error, Incomplete) else (error,)
+    return Refusal(error.status, [Problem(part.code, str(part.detail), part.attr) for part in parts], kind)
 
 
 def _validation(error: exceptions.ValidationError) -> Refusal:
