@@ -1,4 +1,4 @@
-"""Leads: taken in, matched to an account, routed, and led through their lifecycle.
+"""Leads: taken in, matched to an account, routed. ``crm.lead_steps`` leads them on, and is called from here.
 
 Every request is a lead of its own, also when the same person asks twice: what they said stays as they said it. Both
 belong to the same account, contact and owner.
@@ -11,25 +11,21 @@ from uuid import UUID
 
 from django.db import transaction
 
-from crm import accounts, business_hours, contacts, owners
-from crm.models import Account, Contact, Lead, LeadTransition
+from crm import accounts, attribution, business_hours, contacts, owners
+from crm.attribution import Touch
+from crm.lead_steps import STEPS, accept, reject, transition
+from crm.models import Account, Contact, Lead, LeadForm
 from crm.needs import normalised
 from crm.queries.routing import as_told
-from gtm.shared import context, db, outbox, saving, vendors
+from gtm.shared import context, outbox, saving, vendors
 from gtm.shared.countries import is_country
 from gtm.shared.domains import business_domain
-from gtm.shared.errors import Conflict, Invalid
-from gtm.shared.models import write
+from gtm.shared.errors import Invalid
+
+__all__ = ["STEPS", "accept", "reject", "submit", "transition"]
 
 RESPONSE_HOURS = 4
 MAX_MESSAGE, MAX_EMPLOYEES = 5000, 10_000_000
-STEPS: dict[str, frozenset[str]] = {
-    Lead.Lifecycle.LEAD: frozenset({Lead.Lifecycle.MQL, Lead.Lifecycle.REJECTED}),
-    Lead.Lifecycle.MQL: frozenset({Lead.Lifecycle.SQL, Lead.Lifecycle.REJECTED}),
-    Lead.Lifecycle.SQL: frozenset({Lead.Lifecycle.SAL, Lead.Lifecycle.REJECTED}),
-    Lead.Lifecycle.SAL: frozenset(),
-    Lead.Lifecycle.REJECTED: frozenset({Lead.Lifecycle.LEAD}),
-}
 
 
 # --- taken in ----------------------------------------------------------------------------------
@@ -49,11 +45,15 @@ def submit(
     test_clock_id: UUID | None = None,
     external_id: str | None = None,
     metadata: dict[str, Any] | None = None,
+    form: LeadForm | None = None,
+    answers: Sequence[dict[str, Any]] = (),
+    consent: dict[str, Any] | None = None,
 ) -> Lead:
     """Take in a request and route it; publishes ``crm.lead.created``. Raises Invalid, with the field, for bad input.
 
     The account is the one of the address's registrable domain on the same test clock, or a new one; its empty facts are
-    filled, filled ones stay. The lead keeps the account's owner or queue, why, and by when to answer.
+    filled, filled ones stay. The lead keeps the account's owner or queue, why, and by when to answer; and for good
+    where it came from first, and who is credited with it. ``answers`` are those to the questions of ``form``.
     """
     said: dict[str, Any] = {
         "kind": kind,
@@ -66,11 +66,14 @@ def submit(
         "message": message.strip(),
         "source": source.strip() or kind,
     }
-    lead = Lead(**said, test_clock_id=test_clock_id, external_id=external_id, metadata=metadata or {})
+    kept = {"form": form, "answers": list(answers), "consent": consent or {}, "metadata": metadata or {}}
+    lead = Lead(**said, **kept, test_clock_id=test_clock_id, external_id=external_id)
+    lead.name_key = accounts.fold(f"{lead.company} {lead.name} {lead.email}")
     _check(lead, set(said))
     _route(lead, at)
+    _attribute(lead, at)
     saving.insert(lead)
-    _tell(lead, "crm.lead.created", at=at, data={"kind": kind, "source": lead.source, "lifecycle": lead.lifecycle})
+    _tell(lead, at)
     return lead
 
 
@@ -132,30 +135,31 @@ def _answer_by(at: datetime) -> datetime:
     return business_hours.add(start=at, hours=RESPONSE_HOURS, zone=vendors.current().reporting_zone)
 
 
-# --- led on ------------------------------------------------------------------------------------
-@transaction.atomic
-def transition(*, lead: Lead, to: str, at: datetime, reason: str = "") -> Lead:
-    """Lead to MQL to SQL to SAL, one step at a time, or rejected with a reason; a rejected one may start again.
-
-    Publishes ``crm.lead.transitioned``. Raises Invalid for an unknown step or a missing reason, Conflict for a step
-    that does not follow.
-    """
-    if to not in Lead.Lifecycle.values:
-        raise Invalid(f"A lead becomes one of {', '.join(Lead.Lifecycle.values)}.", attr="to")
-    if to == Lead.Lifecycle.REJECTED and not reason.strip():
-        raise Invalid("Say why the lead is rejected.", code="required", attr="reason")
-    lead = db.lock_one(lead)
-    before = lead.lifecycle
-    if to not in STEPS[before]:
-        raise Conflict(f"A lead that is {before} does not become {to}.", code="wrong_state", attr="to")
-    write(lead, lifecycle=to)
-    LeadTransition.objects.create(
-        lead=lead, from_lifecycle=before, to_lifecycle=to, actor=context.actor(), reason=reason.strip()[:500], at=at
-    )
-    _tell(lead, "crm.lead.transitioned", at=at, data={"lifecycle": to}, previous={"lifecycle": before})
-    return lead
+def _attribute(lead: Lead, at: datetime) -> None:
+    """Where its company came from first, and who is credited with the lead."""
+    assert lead.account is not None, "a lead is routed before"
+    this, touches = Touch(lead.source, at), _touches(lead.account)
+    first = attribution.first(touches, this=this)
+    lead.first_source, lead.first_touch_at = first.source[:60], first.at
+    lead.credited_team = attribution.credit(touches, this=this, by_hand=context.actor().startswith("user:"))
 
 
-def _tell(lead: Lead, fact: str, *, at: datetime, data: dict[str, Any], previous: dict[str, Any] | None = None) -> None:
-    """The reason of a rejection is free text about people: it stays in the lead's own history."""
-    outbox.publish(fact, lead, at=at, account_id=lead.account_id, data=data, previous=previous)
+def _touches(account: Account) -> list[Touch]:
+    """The account's first lead, and since when a customer of it has used the product."""
+    found = []
+    earlier = account.leads.filter(first_touch_at__isnull=False).order_by("first_touch_at", "pk").first()
+    if earlier is not None and earlier.first_touch_at is not None:
+        found.append(Touch(earlier.first_source, earlier.first_touch_at))
+    used = account.customer_links.order_by("valid_from").values_list("valid_from", flat=True).first()
+    return [*found, Touch(attribution.PRODUCT, used, attribution.PRODUCT)] if used else found
+
+
+def _tell(lead: Lead, at: datetime) -> None:
+    data = {
+        "kind": lead.kind,
+        "source": lead.source,
+        "lifecycle": lead.lifecycle,
+        "first_source": lead.first_source,
+        "credited_team": lead.credited_team,
+    }
+    outbox.publish("crm.lead.created", lead, at=at, account_id=lead.account_id, data=data)

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import Max
 
 from billing.models import DunningPolicy
-from crm import conditions, motion
+from crm import conditions, lead_terms, motion
 from crm.models import Motion, Pool, Queue, Rule, Ruleset, SegmentPolicy, Team
 from gtm.shared import db, outbox
 from gtm.shared.errors import Conflict, Invalid
@@ -211,6 +211,7 @@ def _next_number(model: type[SegmentPolicy] | type[Ruleset]) -> int:
 def install_defaults(*, at: datetime) -> None:
     """Team, queue and pool of sales, and the first policy and rule set, where they are missing. Safe to repeat."""
     db.advisory_lock("crm.install")
+    lead_terms.install_reasons()
     pool = _install_people()
     if not SegmentPolicy.objects.exists():
         publish_policy(

@@ -14,6 +14,7 @@ from crm import leads
 from crm.api.accounts import NeedsField, RoutingSerializer
 from crm.leads import MAX_EMPLOYEES, MAX_MESSAGE
 from crm.models import Account, Lead, Queue
+from crm.qualification import MAX_MONTHS, MAX_WORDS
 from gtm.shared import db
 from gtm.shared.api import fields
 from gtm.shared.api.filters import ReferenceFilter, ResourceFilter
@@ -61,11 +62,27 @@ class LeadSerializer(ResourceSerializer):
         read_only_fields = ("lifecycle",)
 
 
+class QualificationSerializer(StrictSerializer):
+    """The acceptance form: a path to a funded project in time, a good fit, a compelling event or a pain, and power or a
+    way to it. A segment may ask for more, or less.
+    """
+
+    months_to_project = fields.IntegerField(required=False, allow_null=True, min_value=0, max_value=MAX_MONTHS)
+    good_fit = serializers.BooleanField(required=False)
+    compelling_event = serializers.CharField(required=False, allow_blank=True, max_length=MAX_WORDS)
+    pain = serializers.CharField(required=False, allow_blank=True, max_length=MAX_WORDS)
+    has_power = serializers.BooleanField(required=False)
+    connects_with_power = serializers.BooleanField(required=False)
+
+
 class LeadStepSerializer(StrictSerializer):
-    """The next step; a rejection needs a reason."""
+    """The next step. A rejection needs a reason, the code of one that founders keep or words; the step to `sal` needs
+    the acceptance form.
+    """
 
     to = serializers.ChoiceField(choices=Lead.Lifecycle.choices)
     reason = serializers.CharField(required=False, allow_blank=True, max_length=500)
+    qualification = QualificationSerializer(required=False)
 
 
 class LeadFilter(ResourceFilter):

@@ -1,7 +1,8 @@
 from crm.models.accounts import Account, AccountCustomer, AccountDomain, Contact
 from crm.models.activities import Alert
 from crm.models.hand_overs import HandOver, HandOverRow
-from crm.models.leads import Lead, LeadTransition
+from crm.models.lead_forms import AcceptanceTerms, LeadForm, LeadFormField, RejectReason
+from crm.models.leads import HeldLead, Lead, LeadTransition
 from crm.models.lists import BulkJob, BulkRow, Entity, ImportJob, ImportMapping, ImportRow, SavedView, SavedViewRow
 from crm.models.opportunities import Confirmation, Opportunity, OpportunityEvent, Risk, Stakeholder
 from crm.models.pipelines import Category, LossReason, LostCategory, Pipeline, Stage, StageRequirement
@@ -36,6 +37,7 @@ from crm.models.work import (
 )
 
 __all__ = [
+    "AcceptanceTerms",
     "Account",
     "AccountCustomer",
     "AccountDomain",
@@ -53,12 +55,15 @@ __all__ = [
     "FieldChange",
     "HandOver",
     "HandOverRow",
+    "HeldLead",
     "Holiday",
     "HolidayCalendar",
     "ImportJob",
     "ImportMapping",
     "ImportRow",
     "Lead",
+    "LeadForm",
+    "LeadFormField",
     "LeadTransition",
     "Leave",
     "Level",
@@ -83,6 +88,7 @@ __all__ = [
     "Pool",
     "PoolMember",
     "Queue",
+    "RejectReason",
     "Risk",
     "RoleScope",
     "RoutingMove",

@@ -167,6 +167,13 @@ class Request:
     reason: str = ""
 
 
+QUALIFIED = {
+    "months_to_project": 6,
+    "good_fit": True,
+    "compelling_event": "The contract with today's supplier ends",
+    "pain": "Checks take days and are done by hand",
+    "connects_with_power": True,
+}
 REQUESTS = (
     Request(
         "Helen Marsh",

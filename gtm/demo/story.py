@@ -44,6 +44,7 @@ from gtm.demo.company import (
     PASSWORD,
     PORTAL_CUSTOMER,
     PORTAL_EMAIL,
+    QUALIFIED,
     REQUESTS,
     STAFF,
     TAX_RATES,
@@ -387,7 +388,8 @@ def _write_in(request: Request, world: _World, at: datetime) -> None:
         source="contact form",
     )
     for number, step in enumerate(request.steps, start=1):
-        lead = leads.transition(lead=lead, to=step, at=at + timedelta(hours=5 * number), reason=request.reason)
+        then = at + timedelta(hours=5 * number)
+        lead = leads.transition(lead=lead, to=step, at=then, reason=request.reason, qualification=QUALIFIED)
 
 
 def _work_off(now: datetime) -> None:

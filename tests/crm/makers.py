@@ -14,6 +14,14 @@ from tests import world
 
 NOON = datetime.fromisoformat("2026-11-18T12:00:00+00:00")  # a Wednesday
 
+QUALIFIED: dict[str, Any] = {
+    "months_to_project": 6,
+    "good_fit": True,
+    "compelling_event": "The old contract ends in spring",
+    "pain": "Invoices are typed by hand",
+    "connects_with_power": True,
+}
+
 
 def sales(*reps: User, manager: User | None = None, weights: dict[User, int] | None = None) -> Pool:
     """The installed policies, with these reps in the team and in the pool "Sales", in this order."""

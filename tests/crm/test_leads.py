@@ -4,17 +4,19 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.db import IntegrityError, transaction
 
-from crm import leads, pools
-from crm.models import Account, Contact, Lead, LeadTransition, OwnerDecision
-from gtm.shared import vendors
+from crm import accounts, lead_terms, leads, pools
+from crm.models import Account, Contact, Lead, LeadTransition, OwnerDecision, RejectReason
+from gtm.shared import context, vendors
 from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import Event
 from tests import world
 from tests.crm import makers
 
 pytestmark = pytest.mark.django_db
-LATER = makers.NOON + timedelta(hours=1)
+NOON = makers.NOON
+LATER = NOON + timedelta(hours=1)
 
 
 class TestSubmit:
@@ -217,9 +219,10 @@ class TestTransition:
     def test_a_lead_is_led_step_by_step(self) -> None:
         makers.sales(world.ann())
         lead = makers.lead()
-        for step in ("mql", "sql", "sal"):
+        for step in ("mql", "sql"):
             lead = leads.transition(lead=lead, to=step, at=LATER)
-        assert lead.lifecycle == "sal"
+        lead = leads.transition(lead=lead, to="sal", at=LATER + timedelta(hours=1), qualification=makers.QUALIFIED)
+        assert (lead.lifecycle, lead.answered_at, lead.accepted_at) == ("sal", LATER, LATER + timedelta(hours=1))
         steps = LeadTransition.objects.order_by("pk").values_list("from_lifecycle", "to_lifecycle")
         assert list(steps) == [("lead", "mql"), ("mql", "sql"), ("sql", "sal")]
         assert Event.objects.filter(type="crm.lead.transitioned").count() == 3
@@ -228,9 +231,12 @@ class TestTransition:
     def test_a_step_that_does_not_follow_is_a_conflict(self, before: str, to: str) -> None:
         makers.sales(world.ann())
         lead = makers.lead()
-        Lead.objects.update(lifecycle=before)
+        if before == "sal":
+            leads.accept(lead=lead, at=LATER, qualification=makers.QUALIFIED)
+        if before == "rejected":
+            leads.reject(lead=lead, at=LATER, reason_code="no_fit")
         with pytest.raises(Conflict):
-            leads.transition(lead=lead, to=to, at=LATER)
+            leads.transition(lead=lead, to=to, at=LATER, qualification=makers.QUALIFIED)
 
     def test_a_rejection_needs_a_reason_and_can_be_taken_back(self) -> None:
         makers.sales(world.ann())
@@ -240,9 +246,90 @@ class TestTransition:
         assert refused.value.attr == "reason"
         lead = leads.transition(lead=lead, to="rejected", at=LATER, reason="a student")
         assert LeadTransition.objects.get().reason == "a student"
-        assert leads.transition(lead=lead, to="lead", at=LATER).lifecycle == "lead"
+        assert lead.rejected_reason is not None
+        assert (lead.rejected_reason.code, lead.rejection_note) == ("other", "a student")
+        again = leads.transition(lead=lead, to="lead", at=LATER)
+        assert (again.lifecycle, again.rejected_reason, again.rejection_note) == ("lead", None, "")
 
     def test_an_unknown_step_is_invalid(self) -> None:
         makers.sales(world.ann())
         with pytest.raises(Invalid):
             leads.transition(lead=makers.lead(), to="customer", at=LATER)
+
+
+class TestAcceptance:
+    """S2-07 to S2-09 and S2-49."""
+
+    def test_what_is_qualified_is_accepted_from_wherever_it_is_and_only_once(self) -> None:
+        makers.sales(world.ann())
+        lead = leads.accept(lead=makers.lead(), at=LATER, qualification=makers.QUALIFIED)
+        again = leads.accept(lead=lead, at=LATER + timedelta(days=1), qualification={})
+        assert (again.lifecycle, again.accepted_at, again.qualification["months_to_project"]) == ("sal", LATER, 6)
+        assert list(LeadTransition.objects.order_by("pk").values_list("to_lifecycle", flat=True)) == [
+            "mql",
+            "sql",
+            "sal",
+        ]
+
+    def test_small_companies_are_asked_more_tightly(self) -> None:
+        makers.sales(world.ann())
+        lead = makers.lead(employee_count=20)
+        with pytest.raises(Invalid) as refused:
+            leads.accept(lead=lead, at=LATER, qualification=makers.QUALIFIED)
+        assert (refused.value.attr, refused.value.code) == ("months_to_project", "not_qualified")
+        lead_terms.create_terms(at=LATER, segment="smb", within_months=6)
+        assert leads.accept(lead=lead, at=LATER, qualification=makers.QUALIFIED).lifecycle == "sal"
+
+    def test_the_reason_says_what_becomes_of_a_rejected_one(self) -> None:
+        ann, sid = world.ann(), world.user(email="sid@vendor.example", roles=("sdr",))
+        makers.sales(ann)
+        with context.acting(f"user:{sid.public_id}"):
+            lead = leads.transition(lead=makers.lead(), to="mql", at=LATER)
+        back = leads.reject(lead=lead, at=LATER, reason_code="no_power", note="an intern")
+        assert (back.owner, back.queue, back.lifecycle) == (sid, None, "rejected")
+        leads.transition(lead=back, to="lead", at=LATER)
+        later = leads.reject(lead=back, at=LATER, reason_code="no_pain")
+        assert later.revisit_at == LATER + timedelta(days=90)
+        for step in ("lead", "mql", "sql"):
+            later = leads.transition(lead=later, to=step, at=LATER)
+        assert later.owner == ann  # who owns the account meets whom the SDR has qualified
+        fact = Event.objects.filter(type="crm.lead.transitioned", data__lifecycle="rejected").order_by("position")
+        assert [one.data["reason_code"] for one in fact] == ["no_power", "no_pain"]
+        assert "intern" not in str([(one.data, one.reason) for one in fact])
+
+    def test_an_accepted_one_may_turn_out_not_to_be_qualified(self) -> None:
+        """S2-10: what was accepted less what was not qualified after all."""
+        makers.sales(world.ann())
+        lead = leads.accept(lead=makers.lead(), at=LATER, qualification=makers.QUALIFIED)
+        lead = leads.reject(lead=lead, at=LATER + timedelta(days=9), reason_code="no_project")
+        assert (lead.accepted_at, lead.disqualified_at) == (LATER, LATER + timedelta(days=9))
+
+    def test_only_reasons_that_are_offered_count(self) -> None:
+        makers.sales(world.ann())
+        lead = makers.lead()
+        lead_terms.change_reason(reason=RejectReason.objects.get(code="spam"), at=LATER, active=False)
+        for code in ("spam", "mood"):
+            with pytest.raises(Invalid) as refused:
+                leads.reject(lead=lead, at=LATER, reason_code=code)
+            assert refused.value.attr == "reason"
+
+
+class TestFirstTouch:
+    """S4-35."""
+
+    def test_the_first_touch_stays_and_marketing_gets_nothing_for_use_of_the_product(self) -> None:
+        ann = world.ann()
+        makers.sales(ann)
+        first = makers.lead(source="webinar", at=NOON)
+        second = makers.lead(email="dan@acme.com", source="google_ads", at=LATER)
+        assert [(one.first_source, one.first_touch_at, one.credited_team) for one in (first, second)] == [
+            ("webinar", NOON, "marketing"),
+            ("webinar", NOON, "marketing"),
+        ]
+        accounts.for_customer(customer=makers.customer(name="Umbra", email="eve@umbra.com"), at=NOON)
+        used = makers.lead(email="fay@umbra.com", source="google_ads", at=LATER)
+        assert (used.first_source, used.credited_team) == ("product", "product")
+        with context.acting(f"user:{ann.public_id}"):
+            assert makers.lead(email="x@zeta.com").credited_team == "sales"
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Lead.objects.filter(pk=first.pk).update(first_source="google_ads")

@@ -40,7 +40,8 @@ def accounts(people: dict[str, User]) -> dict[str, Account]:
     found = {name: makers.account(domain=f"{name}.com") for name in ("ann", "bob", "queue")}
     for name in ("ann", "bob"):
         owners.give(account=found[name], owner=people[name], at=makers.NOON)
-    Account.objects.filter(pk=found["queue"].pk).update(owner=None, queue=Queue.objects.get(code="berlin"))
+    for model, key in ((Account, "pk"), (Lead, "account")):
+        model.objects.filter(**{key: found["queue"].pk}).update(owner=None, queue=Queue.objects.get(code="berlin"))
     for account in found.values():
         makers.alert(account=account)
     return found
