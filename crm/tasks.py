@@ -5,8 +5,8 @@ from typing import Any
 import structlog
 from celery import shared_task
 
-from crm import accounts, alerts, arrears
-from crm.models import Account
+from crm import accounts, alerts, arrears, bulk_edits
+from crm.models import Account, BulkJob
 from gtm.shared import db, pulse
 
 log = structlog.get_logger(__name__)
@@ -45,3 +45,11 @@ def _review(account: Account) -> Exception | None:
         log.exception("account_not_reviewed", account=account.public_id)
         return error
     return None
+
+
+@shared_task
+def work_on_bulk_edits(**kwargs: Any) -> None:
+    """Go on with the bulk edits that were started, or whose worker was killed."""
+    with pulse.job("work on bulk edits"):
+        for job in BulkJob.objects.filter(state__in=BulkJob.WORKING).select_related("user").order_by("pk"):
+            bulk_edits.work(job=job)

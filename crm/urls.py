@@ -1,6 +1,6 @@
 from django.urls import path
 
-from crm.views import account, accounts, contact, leads, today
+from crm.views import account, bulk_edits, contact, leads, lists, today
 
 urlpatterns = [
     path("contact-sales/", contact.contact_sales, name="contact_sales"),
@@ -8,10 +8,17 @@ urlpatterns = [
     path("today/", today.today, name="today"),
     path("today/leads/<str:lead>/", today.answer_lead, name="today_lead"),
     path("crm/alerts/<str:alert>/transition/", today.transition, name="crm_alert_transition"),
-    path("crm/accounts/", accounts.listed, name="crm_accounts"),
+    path("crm/accounts/", lists.page, {"entity": "account"}, name="crm_accounts"),
     path("crm/accounts/<str:account>/", account.show, name="crm_account"),
     path("crm/accounts/<str:account>/edit/", account.edit, name="crm_account_edit"),
     path("crm/accounts/<str:account>/take/", account.take, name="crm_account_take"),
+    path("crm/bulk/<str:job>/", bulk_edits.show, name="crm_bulk"),
+    path("crm/bulk/<str:job>/undo/", bulk_edits.undo, name="crm_bulk_undo"),
+    path("crm/lists/<str:entity>/export/", lists.export, name="crm_list_export"),
+    path("crm/lists/<str:entity>/bulk/", bulk_edits.draft, name="crm_list_bulk"),
+    path("crm/lists/<str:entity>/views/", lists.save_view, name="crm_list_views"),
+    path("crm/lists/<str:entity>/<str:row>/<str:column>/", lists.cell, name="crm_list_cell"),
+    path("crm/views/<str:view>/", lists.change_view, name="crm_view"),
     path("crm/leads/", leads.listed, name="crm_leads"),
     path("crm/leads/<str:lead>/", leads.show, name="crm_lead"),
     path("crm/leads/<str:lead>/transition/", leads.transition, name="crm_lead_transition"),

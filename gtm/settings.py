@@ -158,6 +158,7 @@ CELERY_BEAT_SCHEDULE = {
     "tell of trials that end": _every(900, "billing.tasks.show_trial_prompts"),
     "make partitions": _every(3600, "billing.tasks.make_partitions"),
     "wake snoozed alerts": _every(60, "crm.tasks.wake_snoozed_alerts"),
+    "work on bulk edits": _every(20, "crm.tasks.work_on_bulk_edits"),
     "write down dunning policies": _every(600, "crm.tasks.write_down_policies"),
     "review accounts": _every(86_400, "crm.tasks.review_accounts"),
     "evaluate recent usage": _every(300, "signals.tasks.evaluate_recent_usage"),

@@ -13,10 +13,10 @@ from rest_framework.response import Response
 
 from crm import accounts
 from crm.leads import MAX_EMPLOYEES
+from crm.lists.matching import accounts as matching
 from crm.models import Account, AccountCustomer, AccountDomain, Motion, Queue
 from crm.needs import MAX_LENGTH, MAX_NEEDS
 from crm.queries import revenue
-from crm.queries.accounts import matching
 from crm.queries.routing import routing_of
 from gtm.shared import db
 from gtm.shared.api import fields

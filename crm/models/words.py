@@ -23,7 +23,7 @@ class Words(Func):
 
 def query(text: str) -> SearchQuery | None:
     """All words of a folded text, each as the beginning of a word; None where it holds none."""
-    words = [word for word in _NO_WORD.split(text) if word][:MOST_WORDS]
+    words = [word for word in _NO_WORD.split(text) if any(map(str.isalnum, word))][:MOST_WORDS]
     if not words:
         return None
     return SearchQuery(" & ".join(f"'{word}':*" for word in words), config="simple", search_type="raw")

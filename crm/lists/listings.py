@@ -1,0 +1,6 @@
+"""All lists, by what they are of."""
+
+from crm.lists import accounts
+from crm.lists.listing import Listing
+
+LISTINGS: dict[str, Listing] = {listing.entity: listing for listing in (accounts.LISTING,)}
