@@ -8,6 +8,7 @@ from django.db import transaction
 from crm.models import Confirmation, Opportunity, Stage, StageRequirement
 from gtm.shared import context, db, outbox
 from gtm.shared.errors import Invalid, NotFound
+from gtm.shared.models import write
 
 
 @transaction.atomic
@@ -19,6 +20,7 @@ def confirm(
     if requirement.stage.pipeline_id != opportunity.pipeline_id:
         raise Invalid("That is a requirement of another pipeline.", attr="requirement")
     row = _write(opportunity, requirement, evidence, at)
+    write(opportunity)
     _publish("confirmed", opportunity, requirement, at)
     return row
 
@@ -30,6 +32,7 @@ def withdraw(*, opportunity: Opportunity, requirement: StageRequirement, at: dat
     gone, _by_model = opportunity.confirmations.filter(requirement=requirement).delete()
     if not gone:
         raise NotFound("That was not confirmed.")
+    write(opportunity)
     _publish("confirmation_withdrawn", opportunity, requirement, at)
 
 
@@ -47,6 +50,7 @@ def keep(opportunity: Opportunity, path: list[Stage], given: Mapping[str, str], 
         raise Invalid(f"There is no requirement {unknown[0]!r} in this pipeline.", attr="confirmations")
     for name, evidence in given.items():
         _write(opportunity, asked[name], evidence, at)
+        _publish("confirmed", opportunity, asked[name], at)
 
 
 def _write(opportunity: Opportunity, requirement: StageRequirement, evidence: str, at: datetime) -> Confirmation:

@@ -27,7 +27,7 @@ from crm.models import (
 from crm.pipeline_words import lacking
 from gtm.shared import db, periods, saving, vendors
 from gtm.shared.errors import Conflict, Incomplete, Invalid
-from gtm.shared.models import Role, User
+from gtm.shared.models import Role, User, write
 from gtm.shared.money import exponent
 
 CHANGEABLE = frozenset(
@@ -38,6 +38,9 @@ CHANGEABLE = frozenset(
     }
 )
 AT_A_LOSS = frozenset({"lost_reason", "lost_category"})
+GUARDED = AT_A_LOSS | {
+    *("stage", "category", "amount", "close_date_basis", "compelling_event", "next_step", "next_step_at", "competitor"),
+}
 CSM_KINDS = (Opportunity.Kind.EXPANSION, Opportunity.Kind.RENEWAL)
 
 
@@ -67,6 +70,8 @@ def create(
     """
     _refuse_unknown(fields)
     account = db.lock_one(account)
+    if lead is not None and lead.account_id != account.pk:
+        raise Invalid("That lead is of another account.", attr="lead")
     pipeline = pipeline or (stage.pipeline if stage else pipelines.default(at=at))
     path = pipelines.path(pipeline)
     first, target = _start(path, stage)
@@ -130,16 +135,14 @@ def change(
 
     A close date that moves later is a push, one that leaves its quarter a slip; a less certain category needs a reason.
     """
-    _refuse_unknown(fields)
-    opportunity = _locked(opportunity, version)
-    return _apply(opportunity, opportunity.stage, at, reason=reason, fields=fields, confirmations={})
+    return move(opportunity=opportunity, stage=None, at=at, reason=reason, version=version, **fields)
 
 
 @transaction.atomic
 def move(
     *,
     opportunity: Opportunity,
-    stage: Stage,
+    stage: Stage | None,
     at: datetime,
     reason: str = "",
     version: int | None = None,
@@ -153,9 +156,19 @@ def move(
     """
     _refuse_unknown(fields, AT_A_LOSS)
     opportunity = _locked(opportunity, version)
+    stage = stage or opportunity.stage
     if stage.pipeline_id != opportunity.pipeline_id:
         raise Invalid("That stage belongs to another pipeline.", attr="stage")
+    if stage.type != Stage.Type.LOST:
+        fields = _without_loss(fields)
     return _apply(opportunity, stage, at, reason=reason, fields=fields, confirmations=confirmations or {})
+
+
+def _without_loss(fields: dict[str, Any]) -> dict[str, Any]:
+    """Why it was lost is said of lost deals; who writes a whole object back says nothing there."""
+    if said := next((name for name in sorted(AT_A_LOSS) if fields.get(name)), None):
+        raise Invalid("Only a lost deal has that.", attr=said)
+    return {name: value for name, value in fields.items() if name not in AT_A_LOSS}
 
 
 def reopen(
@@ -210,9 +223,12 @@ def _apply(
     if not changed and not confirmations:
         return opportunity
     _check(opportunity, changed)
-    if changed & {"stage", "category", "amount", "close_date_basis", "compelling_event", "next_step", "next_step_at"}:
+    if changed & GUARDED:
         _guard(opportunity, path, source=source, before=category, confirmations=confirmations, reason=reason)
     kept.keep(opportunity, path, confirmations, at)
+    if not changed:
+        write(opportunity)
+        return opportunity
     return _store(opportunity, at, before, changed, reason=reason)
 
 
@@ -227,12 +243,16 @@ def _of_stage(opportunity: Opportunity, stage: Stage, at: datetime, fields: Mapp
     category = fields.get("category") or (stage.category if is_move else opportunity.category)
     found = {"category": category, "category_overridden": category != stage.category}
     if not is_move:
-        return found
+        return found | _loss(fields)
     found |= {"stage": stage, "state": stage.type, "stage_entered_at": at}
     found |= {"closed_on": _closed_on(opportunity, stage, at, fields), "lost_reason": None, "lost_category": ""}
-    if stage.type == Stage.Type.LOST and (why := fields.get("lost_reason")):
-        found |= {"lost_reason": why, "lost_category": fields.get("lost_category") or why.category}
-    return found
+    return found | _loss(fields)
+
+
+def _loss(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Why it was lost; the category is the reason's unless a person says another."""
+    why = fields.get("lost_reason")
+    return {"lost_reason": why, "lost_category": fields.get("lost_category") or why.category} if why else {}
 
 
 def _closed_on(opportunity: Opportunity, stage: Stage, at: datetime, fields: Mapping[str, Any]) -> date | None:

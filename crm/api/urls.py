@@ -1,6 +1,7 @@
 from crm.api.accounts import AccountViewSet
 from crm.api.alerts import AlertViewSet
 from crm.api.leads import LeadViewSet
+from crm.api.opportunities import OpportunityViewSet, StageViewSet
 from crm.api.teams import StaffViewSet, TeamViewSet
 from gtm.shared.api.resources import Router
 
@@ -9,6 +10,8 @@ router.register("users", StaffViewSet)
 router.register("teams", TeamViewSet)
 router.register("accounts", AccountViewSet)
 router.register("leads", LeadViewSet)
+router.register("stages", StageViewSet)
+router.register("opportunities", OpportunityViewSet)
 router.register("alerts", AlertViewSet)
 
 urlpatterns = router.urls

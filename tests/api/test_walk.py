@@ -170,7 +170,7 @@ DOCUMENT: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=Tru
 METHODS = {"get", "post", "patch", "put", "delete"}
 OPERATIONS = [(method, path) for path, methods in DOCUMENT["paths"].items() for method in methods if method in METHODS]
 EVERYBODYS = {"coupons", "features", "meters", "plans", "prices", "tax_rates", "trigger_rules"}
-EVERYBODYS |= {"teams", "test_clocks", "users"}
+EVERYBODYS |= {"stages", "teams", "test_clocks", "users"}
 NONE = "none"
 READS = {"simulations"}  # by POST, and writing nothing
 USAGE = {
@@ -200,6 +200,7 @@ def objects(acme: Customer) -> dict[str, str]:
         "invoices": Invoice.objects.filter(customer=acme).latest("created_at").public_id,
         "leads": lead.public_id,
         "mrr_movements": NONE,
+        "opportunities": crm_makers.opportunity(account=account).public_id,
         "payments": Payment.objects.latest("created_at").public_id,
         "refunds": Refund.objects.latest("created_at").public_id,
         "signals": NONE,
