@@ -18,7 +18,7 @@ from crm.forms import country_choices
 from crm.lists import actions, cells, filters, matching
 from crm.lists.cells import Cell
 from crm.lists.listing import Action, Column, Edit, Listing, Sort, View
-from crm.models import Account, Alert, Entity, Motion, MotionDecision, Opportunity, Task
+from crm.models import Account, Alert, Entity, Motion, Opportunity, Task
 from crm.policies import current_policy
 from crm.queries.account_columns import Beside, beside
 from gtm.shared.models import User
@@ -73,8 +73,7 @@ class AccountFilters(filters.ListFilters):
         return rows.filter(pk__in=Customer.objects.filter(pk__in=long, account_id__isnull=False).values("account_id"))
 
     def in_dead_zone(self, rows: QuerySet[Account], _name: str, _value: str) -> QuerySet[Account]:
-        decisions = MotionDecision.objects.filter(valid_to=None, reasons__contains=[{"code": "dead_zone"}])
-        return rows.filter(pk__in=decisions.values("account"))
+        return rows.exclude(dead_zone="")
 
 
 # --- cells -------------------------------------------------------------------------------------

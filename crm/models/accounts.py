@@ -13,7 +13,7 @@ from billing.models import Customer
 from crm.models.routing import Engagement, Motion
 from crm.models.scoping import Scoped
 from crm.models.teams import Queue
-from crm.models.words import Words
+from crm.models.words import DigitsBackwards, Words
 from gtm.shared.models import Resource, Row
 
 
@@ -209,6 +209,7 @@ class Contact(Resource):
             models.Index(fields=["created_at", "id"], name="crm_contact_listed"),
             models.Index(fields=["email_domain"], name="crm_contact_by_domain", condition=~Q(email_domain="")),
             GinIndex(Words("name_key"), name="crm_contact_words"),
+            models.Index(DigitsBackwards("phone"), name="crm_contact_by_phone", condition=~Q(phone="")),
         ]
         constraints = [
             *Resource.Meta.constraints,

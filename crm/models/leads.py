@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -10,6 +11,7 @@ from crm.models.accounts import Account, Contact
 from crm.models.lead_forms import LeadForm, RejectReason
 from crm.models.scoping import Scoped
 from crm.models.teams import Queue
+from crm.models.words import Words
 from gtm.shared.models import Resource, Row
 
 
@@ -100,6 +102,7 @@ class Lead(Resource):
             models.Index(fields=["created_at", "id"], name="crm_lead_listed"),
             models.Index(fields=["lifecycle", "-created_at", "-id"], name="crm_lead_by_lifecycle"),
             models.Index(fields=["email"], name="crm_lead_by_email"),
+            GinIndex(Words("name_key"), name="crm_lead_words"),
             models.Index(fields=["accepted_at"], name="crm_lead_accepted", condition=Q(accepted_at__isnull=False)),
         ]
         constraints = [

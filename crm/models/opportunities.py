@@ -1,14 +1,16 @@
 """Opportunities: deals with an account, their history, and what stands for and against them."""
 
 from django.conf import settings
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
-from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models import Q, Value
+from django.db.models.functions import Coalesce, Now
 
 from crm.models.accounts import Account, Contact
 from crm.models.leads import Lead
 from crm.models.pipelines import Category, LossReason, LostCategory, Pipeline, Stage, StageRequirement
 from crm.models.scoping import Scoped
+from crm.models.words import Words
 from gtm.shared.models import Resource, Row
 
 
@@ -85,6 +87,9 @@ class Opportunity(Resource):
             models.Index(fields=["account", "-created_at"], name="crm_opportunity_of_account"),
             models.Index(fields=["name_key", "id"], name="crm_opportunity_by_name"),
             models.Index(fields=["created_at", "id"], name="crm_opportunity_listed"),
+            models.Index(fields=["close_date", "id"], name="crm_opportunity_by_close_date"),
+            models.Index(Coalesce("amount", Value(-1)), "id", name="crm_opportunity_by_amount"),
+            GinIndex(Words("name_key"), name="crm_opportunity_words"),
             models.Index(
                 fields=["stage", "closed_on", "id"], name="crm_opportunity_closed", condition=~Q(state="open")
             ),

@@ -3,11 +3,13 @@
 Every row hangs on an account, and whoever sees the account sees it. What has none is its author's alone.
 """
 
+from datetime import UTC, datetime
+
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import F, Q
-from django.db.models.functions import Lower
+from django.db.models import F, Q, Value
+from django.db.models.functions import Coalesce, Lower
 
 from crm.models.accounts import Account, Contact
 from crm.models.leads import Lead
@@ -17,6 +19,7 @@ from crm.models.teams import Team
 from gtm.shared.models import Mail, Resource, Row, User
 
 STAFF = settings.AUTH_USER_MODEL
+NEVER = datetime(2999, 12, 31, tzinfo=UTC)  # where a task without a date stands among those that are due
 
 
 class Work(Resource):
@@ -87,6 +90,7 @@ class Task(Work):
                 fields=["remind_at"], name="crm_task_to_remind", condition=Q(state="open", reminded_at__isnull=True)
             ),
             models.Index(fields=["created_at", "id"], name="crm_task_listed"),
+            models.Index(Coalesce("due_at", Value(NEVER)), "id", name="crm_task_by_due"),
         ]
         constraints = [
             *Resource.Meta.constraints,
