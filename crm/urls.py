@@ -1,10 +1,12 @@
 from django.urls import path
 
-from crm.views import account, bulk_edits, contact, leads, lists, today
+from crm.views import account, bulk_edits, contact, lead_forms, leads, lists, today
 
 urlpatterns = [
     path("contact-sales/", contact.contact_sales, name="contact_sales"),
     path("contact-sales/thanks/", contact.thanks, name="contact_thanks"),
+    path("f/<slug:code>/", lead_forms.form, name="lead_form"),
+    path("f/<slug:code>/thanks/", lead_forms.thanks, name="lead_form_thanks"),
     path("today/", today.today, name="today"),
     path("today/leads/<str:lead>/", today.answer_lead, name="today_lead"),
     path("crm/alerts/<str:alert>/transition/", today.transition, name="crm_alert_transition"),

@@ -1,9 +1,7 @@
 """Talk to sales: a form anybody may send, and what comes after it. No page here says what sales makes of it."""
 
 import re
-from typing import Any
 
-import structlog
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -11,14 +9,13 @@ from django.utils.translation import gettext as _
 
 from billing.models import Plan
 from billing.queries import shop
-from crm import leads
-from crm.forms import ContactForm
+from crm import held_leads, leads
 from crm.models import Lead
+from crm.public_forms import ContactForm
 from gtm.shared import db, vendors
 from gtm.shared.api.throttling import address
 from gtm.shared.flooding import is_flooded
 
-log = structlog.get_logger(__name__)
 FROM_ONE_ADDRESS, FROM_ONE_PERSON = "60/h", "10/h"
 SMALL = 100  # employees, up to which one is offered to buy at once
 SENT = "contact_sent"
@@ -28,18 +25,15 @@ _CODE = re.compile(r"[-\w]{1,60}", re.ASCII)
 def contact_sales(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         plan = _code(request.GET.get("plan", ""))
-        return _page(request, ContactForm(initial={"plan": plan}), plan=plan)
-    form = ContactForm(request.POST)
+        return _page(request, ContactForm(initial={"plan": plan}, at=db.now()), plan=plan)
+    form = ContactForm(request.POST, at=db.now())
     if not form.is_valid():
         return _page(request, form, plan=_code(request.POST.get("plan", "")), status=422)
-    if _sends_too_much(request, form.cleaned_data["email"]):
+    if _sends_too_much(request):
         form.add_error(None, _("Too many messages were sent from here. Please try again in an hour."))
         return _page(request, form, plan=form.cleaned_data["plan"], status=429)
     data = form.cleaned_data
-    if form.is_trap_sprung:
-        log.info("contact_form_trap")
-    else:
-        _submit(data)
+    _take_in(request, form)
     small = data["employee_count"] <= SMALL and not data["needs"]
     request.session[SENT] = {"buy": (_buy_url(data["plan"]) or reverse("pricing")) if small else ""}
     return redirect("contact_thanks")
@@ -50,10 +44,15 @@ def _code(text: str) -> str:
     return text if _CODE.fullmatch(text) else ""
 
 
-def _submit(data: dict[str, Any]) -> None:
+def _take_in(request: HttpRequest, form: ContactForm) -> None:
+    """What looks like spam is held, and thanked for like everything else."""
+    data = form.cleaned_data
     said = {name: data[name] for name in ("name", "email", "company", "employee_count", "country", "needs", "message")}
-    metadata = {"plan": data["plan"]} if data["plan"] else {}
-    leads.submit(at=db.now(), kind=Lead.Kind.CONTACT_SALES, source="website", metadata=metadata, **said)
+    said |= {"kind": Lead.Kind.CONTACT_SALES.value, "source": "website"}
+    said |= {"metadata": {"plan": data["plan"]}} if data["plan"] else {}
+    person = [("person", data["email"].lower(), FROM_ONE_PERSON)]
+    because = form.suspicions(one_of_many=is_flooded(request, page="contact", senders=person))
+    held_leads.take_in(at=form.at, said=said, because=because)
 
 
 def thanks(request: HttpRequest) -> HttpResponse:
@@ -80,7 +79,6 @@ def _buy_url(plan: str) -> str:
     return ""
 
 
-def _sends_too_much(request: HttpRequest, email: str) -> bool:
-    """By address and by person."""
-    senders = [("address", address(request), FROM_ONE_ADDRESS), ("person", email.lower(), FROM_ONE_PERSON)]  # type: ignore[arg-type]  # it has META, too
-    return is_flooded(request, page="contact", senders=senders)
+def _sends_too_much(request: HttpRequest) -> bool:
+    who = address(request)  # type: ignore[arg-type]  # it has META, too
+    return is_flooded(request, page="contact", senders=[("address", who, FROM_ONE_ADDRESS)])

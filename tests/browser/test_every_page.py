@@ -18,6 +18,7 @@ from playwright.sync_api import ConsoleMessage, Page
 
 from billing import catalog, changes, collection, confirmations, hosted, members, payments, prompts, subscriptions
 from billing.models import Customer, Invoice, Payment, Plan, Subscription
+from crm import lead_forms
 from gtm import sign_up
 from gtm.shared import db, outbox, vendors
 from gtm.shared.models import Mail, User
@@ -83,6 +84,8 @@ def signed_out(acme: Customer, at: datetime) -> Iterator[str]:
     """What anybody can open, and what a link in a mail opens."""
     yield from ("/pricing/", "/pricing/?interval=year&currency=EUR", "/checkout/pro/", "/checkout/team/?coupon=HALF")
     yield from ("/contact-sales/?plan=team", "/contact-sales/thanks/")
+    lead_forms.create(at=at, code="demo", title="Watch it at work", consent_text="You may write to me.")
+    yield from ("/f/demo/", "/f/demo/thanks/")
     yield from ("/account/login/", "/account/signup/", "/account/confirm-email/", "/account/inactive/")
     yield from ("/account/password/reset/", "/account/password/reset/done/", "/account/password/reset/key/1-x/")
     yield "/account/signup/" + signing.dumps(["new@acme.com", ""], salt=sign_up.SALT, compress=True) + "/"
