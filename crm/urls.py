@@ -1,6 +1,6 @@
 from django.urls import path
 
-from crm.views import account, bulk_edits, contact, lead_forms, leads, lists, today
+from crm.views import account, bulk_edits, contact, lead_forms, leads, lists, search, today
 
 urlpatterns = [
     path("contact-sales/", contact.contact_sales, name="contact_sales"),
@@ -24,4 +24,6 @@ urlpatterns = [
     path("crm/leads/", leads.listed, name="crm_leads"),
     path("crm/leads/<str:lead>/", leads.show, name="crm_lead"),
     path("crm/leads/<str:lead>/transition/", leads.transition, name="crm_lead_transition"),
+    path("crm/search/", search.page, name="crm_search"),
+    path("crm/search/palette/", search.palette, name="crm_palette"),
 ]

@@ -30,7 +30,8 @@ def page(
     frame = {
         "nav": navigation(user, counts=counts, active=active),
         "desk_url": reverse("today"),
-        "search_url": reverse("crm_accounts"),
+        "search_url": reverse("crm_search"),
+        "palette_url": reverse("crm_palette"),
     }
     return render(request, template, {**frame, **context}, status=status)
 

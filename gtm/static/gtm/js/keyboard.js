@@ -75,16 +75,50 @@ function paletteEntries(query) {
   return found;
 }
 
+// Pages of the rail at once, and what the server finds as soon as it has: its last answer alone counts.
+const WAIT_MS = 120;
+let found = [];
+let asking = null;
+let timer = 0;
+
+function typed() {
+  found = [];
+  fillPalette();
+  clearTimeout(timer);
+  asking?.abort();
+  if (palette.dataset.paletteUrl && field.value.trim().length > 1) timer = setTimeout(ask, WAIT_MS, field.value.trim());
+}
+
+async function ask(query) {
+  asking = new AbortController();
+  const url = new URL(palette.dataset.paletteUrl, location.href);
+  url.searchParams.set("q", query);
+  try {
+    const answer = await fetch(url, { signal: asking.signal, headers: { Accept: "application/json" } });
+    if (!answer.ok || field.value.trim() !== query) return;
+    found = (await answer.json()).entries;
+    fillPalette();
+  } catch (error) {
+    if (error.name !== "AbortError") throw error;
+  }
+}
+
+function optionOf(entry, index) {
+  const option = document.createElement("div");
+  option.id = `palette-option-${index}`;
+  option.role = "option";
+  option.textContent = entry.label;
+  option.dataset.url = entry.url;
+  const said = [entry.kind, entry.note].filter(Boolean).join(" · ");
+  if (said) option.append(Object.assign(document.createElement("small"), { textContent: said }));
+  return option;
+}
+
 function fillPalette() {
-  const entries = paletteEntries(field.value);
-  list.replaceChildren(...entries.map((entry, index) => {
-    const option = document.createElement("div");
-    option.id = `palette-option-${index}`;
-    option.role = "option";
-    option.textContent = entry.label;
-    option.dataset.url = entry.url;
-    return option;
-  }));
+  const known = paletteEntries(field.value);
+  const more = found.filter((entry) => !known.some((one) => new URL(one.url, location.href).href === new URL(entry.url, location.href).href && one.label === entry.label));
+  const entries = found.length ? [...more, ...known] : known;
+  list.replaceChildren(...entries.map(optionOf));
   nothing.hidden = entries.length > 0;
   selectOption(0);
 }
@@ -102,11 +136,11 @@ function openPalette() {
   if (!palette || dialogOpen()) return;
   field.value = "";
   palette.showModal();
-  fillPalette();
+  typed();
   field.focus();
 }
 
-palette?.addEventListener("input", fillPalette);
+palette?.addEventListener("input", typed);
 palette?.addEventListener("click", (event) => {
   const option = event.target.closest("[role=option]");
   if (option) location.assign(option.dataset.url);
@@ -128,7 +162,7 @@ function openRow() {
 }
 
 function focusSearch() {
-  const search = document.querySelector("[data-key-search]");
+  const search = document.querySelector("main [data-key-search]") ?? document.querySelector("[data-key-search]");
   if (search) search.select();
   else openPalette();
 }
