@@ -1,7 +1,7 @@
 """Customers: who uses and who pays, and how they pay."""
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from copy import copy
 from datetime import datetime
 from typing import Any
@@ -164,6 +164,13 @@ def _changed(customer: Customer, values: dict[str, Any], *, at: datetime) -> Eve
 def record_account(*, customer_id: uuid.UUID, account_id: uuid.UUID) -> None:
     """Write down to which account the customer belongs, so that its facts can name it; the account's own tell why."""
     Customer.objects.filter(pk=customer_id).update(account_id=account_id, updated_at=Now())
+
+
+@transaction.atomic
+def record_account_of_many(*, customer_ids: Collection[uuid.UUID], account_id: uuid.UUID) -> None:
+    """The same for several that go over to another account; nothing else about them changes."""
+    keys = [customer.pk for customer in db.lock(Customer, customer_ids)]
+    Customer.objects.filter(pk__in=keys).update(account_id=account_id, updated_at=Now())
 
 
 def attach_payment_method(

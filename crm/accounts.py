@@ -5,7 +5,6 @@ A company is known by its registrable domain; whoever makes or looks for the acc
 lock of (test clock, domain), so that two customers of one company at once get one account.
 """
 
-import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -15,12 +14,14 @@ from django.db import transaction
 
 from billing import customers as billing_customers
 from billing.models import Customer
-from crm import owners
+from crm import account_domains, blockers, history, owners, suggestions
+from crm.account_facts import fold, told, write_down
+from crm.custom_fields import checked
 from crm.models import Account, AccountCustomer, AccountDomain
 from crm.needs import normalised
 from crm.owners import assign, give, take
 from crm.segments import decide
-from gtm.shared import db, outbox, saving
+from gtm.shared import db, outbox
 from gtm.shared.countries import is_country
 from gtm.shared.domains import business_domain, is_free_mail, registrable_domain
 from gtm.shared.errors import Conflict, Invalid
@@ -31,6 +32,7 @@ __all__ = [
     "change",
     "change_and_give",
     "claim_domain",
+    "create",
     "decide",
     "find_or_make",
     "fold",
@@ -44,9 +46,11 @@ __all__ = [
 
 TRAITS = ("employee_count", "industry", "country")
 CHANGEABLE = frozenset(
-    {"name", "employee_count", "industry", "country", "needs", "target_list", "external_id", "metadata"}
+    {
+        *("name", "employee_count", "industry", "country", "needs", "target_list", "blockers", "is_referenceable"),
+        *("feedback_url", "custom", "external_id", "metadata"),
+    }
 )
-TOLD = frozenset({"employee_count", "industry", "country", "needs", "target_list"})  # of an account, in facts
 
 
 # --- customers ---------------------------------------------------------------------------------
@@ -71,10 +75,13 @@ def for_customer(*, customer: Customer, at: datetime) -> Account:
         source="customer",
         facts=_traits(customer),
     )
-    AccountCustomer.objects.create(account=account, customer=customer, valid_from=at)
+    seen_at = business_domain(customer.email) or ""
+    AccountCustomer.objects.create(account=account, customer=customer, valid_from=at, email_domain=seen_at)
     billing_customers.record_account(customer_id=customer.pk, account_id=account.pk)
     account = decide(account=account, at=at)
-    return assign(account=account, at=at, trigger="customer").account
+    account = assign(account=account, at=at, trigger="customer").account
+    suggestions.look(accounts=[account], at=at)
+    return account
 
 
 def _stated_domain(customer: Customer) -> str | None:
@@ -105,7 +112,16 @@ def review(*, customer: Customer, at: datetime) -> Account:
         claim_domain(account=account, domain=domain, at=at)
     account = db.lock_one(account)
     _fill(account, _traits(customer), at=at, source="traits")
+    _see_address(account, customer, at)
     return redecide(account=account, at=at, trigger="customer")
+
+
+def _see_address(account: Account, customer: Customer, at: datetime) -> None:
+    """The customer's people may be of another company's domain now."""
+    seen_at = business_domain(customer.email) or ""
+    link = AccountCustomer.objects.filter(customer=customer, valid_to=None).exclude(email_domain=seen_at)
+    if link.update(email_domain=seen_at):
+        suggestions.look(accounts=[account], at=at)
 
 
 @transaction.atomic
@@ -135,6 +151,27 @@ def for_domain(*, domain: str, at: datetime, name: str = "", test_clock_id: UUID
 
 
 @transaction.atomic
+def create(*, name: str, at: datetime, domain: str = "", test_clock_id: UUID | None = None, **facts: Any) -> Account:
+    """A company that somebody names, with its owner by the rules. Takes what ``change`` takes.
+
+    Raises Invalid as ``change`` does, Conflict (``domain``) where an account has the domain.
+    """
+    facts = _clean({"name": name.strip(), **facts})
+    custom = checked(entity="account", values=facts.pop("custom", {}), held={}, whole=True)
+    company = account_domains.company_domain(domain) if domain else None
+    owners.lock_pools(at=at)
+    if company:
+        db.advisory_lock("crm.account", test_clock_id, company)
+        account_domains.refuse_taken(company, test_clock_id)
+    said = {**facts, "custom": custom}
+    account = _make(said.pop("name"), False, test_clock_id, said, at=at, source=history.by_whom())
+    if company:
+        account_domains.attach(account, company, at=at, verified=False, source=account.first_source)
+        suggestions.look(accounts=[account], at=at)
+    return redecide(account=account, at=at, trigger="created")
+
+
+@transaction.atomic
 def find_or_make(
     *,
     at: datetime,
@@ -160,7 +197,7 @@ def find_or_make(
         personal = company is None and bool(email) and not names_company
         account = _make(name, personal, test_clock_id, facts or {}, at=at, source=source)
         if company:
-            _add_domain(account, company, verified_at=at if domain else None)
+            account_domains.attach(account, company, at=at, verified=bool(domain), source=source)
         return account
     account = db.lock_one(account)
     _fill(account, facts or {}, at=at, source=source)
@@ -191,28 +228,13 @@ def _make(
         personal=personal,
         test_clock_id=test_clock_id,
         first_source=source[:60],
+        first_touch_at=at,
         **facts,
     )
-    data = {"source": source, "personal": personal, **_told(facts)}
+    history.started(account, account_id=account.pk, facts={"name": account.name, **facts}, at=at, source=source)
+    data = {"source": source, "personal": personal, **told(facts)}
     outbox.publish("crm.account.created", account, at=at, account_id=account.pk, data=data)
     return account
-
-
-def _add_domain(account: Account, domain: str, *, verified_at: datetime | None) -> AccountDomain:
-    primary = not account.domains.filter(is_primary=True).exists()
-    return AccountDomain.objects.create(
-        account=account,
-        domain=domain,
-        is_primary=primary,
-        verified_at=verified_at,
-        test_clock_id=account.test_clock_id,
-    )
-
-
-def fold(name: str) -> str:
-    """A name as lists sort it and searches find it: without case, accents and surrounding space."""
-    decomposed = unicodedata.normalize("NFKD", name.casefold())
-    return " ".join("".join(c for c in decomposed if not unicodedata.combining(c)).split())
 
 
 # --- facts -------------------------------------------------------------------------------------
@@ -225,7 +247,7 @@ def _fill(account: Account, facts: Mapping[str, Any], *, at: datetime, source: s
     }
     if new := [need for need in facts.get("needs", ()) if need not in account.needs]:
         changes["needs"] = [*account.needs, *new]
-    _write(account, changes, at=at, source=source)
+    write_down(account, changes, at=at, source=source)
 
 
 def _may_fill(account: Account, name: str, source: str) -> bool:
@@ -238,40 +260,35 @@ def _may_fill(account: Account, name: str, source: str) -> bool:
     return latest in {"traits", "customer"}
 
 
-def _write(account: Account, changes: Mapping[str, Any], *, at: datetime, source: str) -> None:
-    """Write what differs and publish ``crm.account.changed`` with the previous values."""
-    derived = {"name_key": fold(changes["name"])[:200]} if "name" in changes else {}
-    previous = saving.change(account, **changes, **derived)
-    if not previous:
-        return
-    data = {"source": source, "changed": sorted(previous.keys() - derived.keys()), **_told(changes)}
-    outbox.publish("crm.account.changed", account, at=at, account_id=account.pk, data=data, previous=_told(previous))
-
-
-def _told(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of the facts about a company that an Event may hold: no names, no free text of others."""
-    return {name: value for name, value in facts.items() if name in TOLD}
-
-
 @transaction.atomic
 def change(*, account: Account, at: datetime, **facts: Any) -> Account:
     """Set facts by a person's or an integrator's decision; motion and, where nobody owns it, owner are decided anew.
 
-    Takes name, employee_count, industry, country, needs, target_list, external_id and metadata. Raises Invalid, and
-    TypeError for other names.
+    Takes what is ``CHANGEABLE``. Raises Invalid, and TypeError for other names.
     """
     if unknown := facts.keys() - CHANGEABLE:
         raise TypeError(f"an account has no changeable {', '.join(sorted(unknown))}")
-    if "needs" in facts:
-        facts["needs"] = normalised(facts["needs"])
-    if not str(facts.get("name", "x")).strip():
-        raise Invalid("An account needs a name.", attr="name")
-    if facts.get("country") and not is_country(facts["country"]):
-        raise Invalid("Give a country code of ISO 3166.", attr="country")
+    facts = _clean(facts)
     _lock_for_assigning(account, at)
     account = db.lock_one(account)
-    _write(account, facts, at=at, source="hand")
+    if "custom" in facts:
+        facts["custom"] = checked(entity="account", values=facts["custom"], held=account.custom, whole=False)
+    write_down(account, facts, at=at, source=history.by_whom())
     return redecide(account=account, at=at, trigger="facts")
+
+
+def _clean(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts as people give them, in their form. Raises Invalid."""
+    found = dict(facts)
+    if "needs" in found:
+        found["needs"] = normalised(found["needs"])
+    if "blockers" in found:
+        found["blockers"] = blockers.known(found["blockers"])
+    if not str(found.get("name", "x")).strip():
+        raise Invalid("An account needs a name.", attr="name")
+    if found.get("country") and not is_country(found["country"]):
+        raise Invalid("Give a country code of ISO 3166.", attr="country")
+    return found
 
 
 @transaction.atomic
@@ -292,8 +309,7 @@ def claim_domain(*, account: Account, domain: str, at: datetime, verified: bool 
     account = db.lock_one(account)
     row = AccountDomain.objects.filter(domain=found, test_clock=account.test_clock_id).first()
     if row is None:
-        _write(account, {"personal": False}, at=at, source="domain")
-        return _add_domain(account, found, verified_at=at if verified else None)
+        return account_domains.attach(account, found, at=at, verified=verified, source="domain")
     if row.account_id != account.pk:
         raise Conflict(f"{found} belongs to another account.", code="domain_taken", attr="domain")
     return row

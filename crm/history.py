@@ -3,7 +3,7 @@
 Facts name the fields that changed and hold no personal data; the values stand here, for whoever sees the account.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -30,7 +30,20 @@ def started(thing: Resource, *, account_id: UUID, facts: Mapping[str, Any], at: 
 
 def record(thing: Row, *, account_id: UUID, changes: Mapping[str, tuple[Any, Any]], at: datetime, source: str) -> None:
     """Keep (old, new) of each field; values of the founders' own fields are kept one by one, as ``custom.CODE``."""
-    rows = [
+    keep(rows(thing, account_id=account_id, changes=changes, at=at, source=source))
+
+
+def keep(changes: Iterable[FieldChange]) -> None:
+    """Write what ``rows`` made, of one object or of many."""
+    if found := list(changes):
+        bulk.insert(FieldChange, found)
+
+
+def rows(
+    thing: Row, *, account_id: UUID, changes: Mapping[str, tuple[Any, Any]], at: datetime, source: str
+) -> list[FieldChange]:
+    """What ``record`` keeps, not yet written."""
+    return [
         bulk.new(
             FieldChange,
             account_id=account_id,
@@ -45,8 +58,6 @@ def record(thing: Row, *, account_id: UUID, changes: Mapping[str, tuple[Any, Any
         )
         for field, (old, new) in _spread(changes).items()
     ]
-    if rows:
-        bulk.insert(FieldChange, rows)
 
 
 def _spread(changes: Mapping[str, tuple[Any, Any]]) -> dict[str, tuple[Any, Any]]:

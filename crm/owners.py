@@ -186,7 +186,7 @@ def _record(account: Account, place: _Place, *, at: datetime, trigger: str) -> b
     )
     previous = _names(account)
     write(account, owner_id=place.owner_id, queue_id=place.queue_id)
-    _hand_over(account)
+    bring_along(account)
     data = {**_names(account), "ruleset": place.ruleset.number if place.ruleset else None}
     outbox.publish(
         "crm.account.owner_assigned",
@@ -200,7 +200,7 @@ def _record(account: Account, place: _Place, *, at: datetime, trigger: str) -> b
     return True
 
 
-def _hand_over(account: Account) -> None:
+def bring_along(account: Account) -> None:
     """Open leads and alerts go with the account: one accountable owner."""
     place = {"owner": account.owner, "queue": account.queue, "version": F("version") + 1, "updated_at": Now()}
     account.leads.exclude(lifecycle__in=[Lead.Lifecycle.SAL, Lead.Lifecycle.REJECTED]).update(**place)

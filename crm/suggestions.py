@@ -60,7 +60,7 @@ AT_A_TIME = 1000
 def look(*, at: datetime, accounts: Collection[Account] | None = None) -> int:
     """Suggest what is to be suggested for these accounts, or for all; how many. A full 1,000 may have more behind it.
 
-    Publishes ``crm.account.consolidation_suggested``, with the domain, for both accounts.
+    Publishes ``crm.account.consolidation_suggested`` for both accounts.
     """
     if accounts is None:
         where, params = dict.fromkeys(COLUMNS, "TRUE"), {}
@@ -82,13 +82,7 @@ def look(*, at: datetime, accounts: Collection[Account] | None = None) -> int:
 
 def _tell(rows: list[Suggestion], at: datetime) -> None:
     facts = [
-        outbox.fact(
-            "crm.account.consolidation_suggested",
-            row,
-            at=at,
-            account_id=account_id,
-            data={"domain": row.domain},
-        )
+        outbox.fact("crm.account.consolidation_suggested", row, at=at, account_id=account_id)
         for row in rows
         for account_id in (row.first_id, row.second_id)
     ]

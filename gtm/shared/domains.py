@@ -7,10 +7,12 @@ from urllib.parse import urlsplit
 
 from publicsuffixlist import PublicSuffixList
 
-from gtm.shared.free_mail import FREE_MAIL
+from gtm.shared.free_mail import ACCESS_PROVIDERS, FREE_MAIL
 
 _HOST_LENGTH = 253
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+_EDUCATION = re.compile(r"\.(edu|(edu|ac|sch|k12|school)\.[a-z]{2}|k12\.[a-z]{2}\.us)$")
 
 # Names that mean something else on every network (RFC 6761, RFC 9476 and habit) identify nobody.
 _LOCAL = frozenset({"arpa", "corp", "home", "internal", "invalid", "lan", "local", "localhost", "onion"})
@@ -33,6 +35,17 @@ def registrable_domain(text: str) -> str | None:
 def is_free_mail(domain: str) -> bool:
     """Whether anybody can get an address there, so that it says nothing about an employer."""
     return registrable_domain(domain) in FREE_MAIL
+
+
+def is_access_provider(domain: str) -> bool:
+    """Whether it is among the free ones as an access provider's, which is a company with staff of its own."""
+    return registrable_domain(domain) in ACCESS_PROVIDERS
+
+
+def is_education(domain: str) -> bool:
+    """Whether schools or universities have their addresses under it: many people, no common purse."""
+    found = registrable_domain(domain) or ""
+    return bool(_EDUCATION.search(f".{found}"))
 
 
 def business_domain(email: str) -> str | None:

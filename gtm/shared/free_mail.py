@@ -1,7 +1,10 @@
 """Mail domains that say nothing about an employer: free providers, access providers and throw-away addresses.
 
-Registrable domains in lower case, curated by hand; a domain on it gives its customer a personal account.
+Registrable domains in lower case; a domain on it gives its customer a personal account. Throw-away addresses come from
+a package that follows them week by week, the rest is curated by hand.
 """
+
+from disposable_email_domains import blocklist
 
 _PROVIDERS = """
 126.com 139.com 163.com 189.cn 1und1.de 21cn.com abv.bg addy.io aim.com alice.it aliceadsl.fr aliyun.com ameritech.net
@@ -51,4 +54,16 @@ throwawaymail.com trash-mail.com trashmail.com trashmail.de trashmail.net wegwer
 yopmail.net
 """
 
-FREE_MAIL = frozenset(f"{_PROVIDERS} {_DISPOSABLE}".split())
+_ACCESS = """
+alice.it aliceadsl.fr aon.at arcor.de att.net bbox.fr bell.net bellsouth.net bigpond.com bigpond.net.au bluewin.ch
+blueyonder.co.uk bredband.net btinternet.com centurylink.net charter.net chello.at club-internet.fr comcast.net cox.net
+docomo.ne.jp earthlink.net eircom.net ezweb.ne.jp fastwebnet.it free.fr freenet.de frontier.com frontiernet.net
+hetnet.nl hispeed.ch home.nl iinet.net.au kpnmail.nl mindspring.com netvision.net.il neuf.fr ntlworld.com
+numericable.fr o2.co.uk online.no optonline.net optusnet.com.au orange.fr pacbell.net planet.nl roadrunner.com
+rogers.com rr.com saunalahti.fi sbcglobal.net sfr.fr shaw.ca sky.com skynet.be softbank.ne.jp sunrise.ch sympatico.ca
+t-online.de talktalk.net telefonica.net telenet.be telia.com telus.net tin.it tiscali.co.uk tiscali.it tpg.com.au
+upcmail.nl verizon.net videotron.ca virginmedia.com wanadoo.fr windstream.net xs4all.nl xtra.co.nz ziggo.nl
+"""
+
+ACCESS_PROVIDERS = frozenset(_ACCESS.split())
+FREE_MAIL = frozenset(f"{_PROVIDERS} {_DISPOSABLE}".split()) | blocklist

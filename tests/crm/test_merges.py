@@ -1,0 +1,314 @@
+"""Suggestions that two accounts are one company, merging them, and taking that back."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.db.utils import IntegrityError
+
+from billing.models import Customer, Invoice, Subscription
+from crm import account_domains, accounts, contacts, hierarchy, merges, merging, suggestions, target_list
+from crm.clock import delete_all
+from crm.models import Account, AccountCustomer, AccountDomain, Contact, FieldChange, Suggestion, TargetDomain
+from gtm.shared.errors import Conflict, Invalid
+from gtm.shared.models import Event, TestClock
+from tests import world
+from tests.billing import makers as billing_makers
+from tests.crm import makers
+
+AT = makers.NOON
+LATER = AT + timedelta(days=29)
+ours: dict[str, Any] = {"name": "Acme", "employee_count": 250, "industry": ""} | {
+    "custom": {"tier": "A"},
+    "needs": ["sso"],
+}
+theirs: dict[str, Any] = {
+    "name": "ACME Ltd",
+    "employee_count": None,
+    "industry": "bank",
+    "custom": {"tier": "B", "region": "EU"},
+    "needs": ["msa", "sso"],
+}
+
+
+class TestFields:
+    @pytest.mark.parametrize(
+        ("picks", "field", "value"),
+        [
+            ({}, "name", "Acme"),
+            ({"name": "merged"}, "name", "ACME Ltd"),
+            ({}, "industry", "bank"),
+            ({"industry": "survivor"}, "industry", "bank"),  # empty never overwrites filled
+            ({"employee_count": "merged"}, "employee_count", 250),
+            ({}, "needs", ["sso", "msa"]),
+            ({"custom.tier": "merged"}, "custom", {"tier": "B", "region": "EU"}),
+            ({}, "custom", {"tier": "A", "region": "EU"}),
+        ],
+    )
+    def test_what_is_empty_never_overwrites_what_is_filled(self, picks: dict[str, str], field: str, value: Any) -> None:
+        found = merging.lines(ours, theirs, picks)
+        assert merging.values(found, ours_personal=False, theirs_personal=True)[field] == value
+
+    def test_only_what_differs_is_there_to_pick(self) -> None:
+        assert [line.field for line in merging.lines(ours, theirs, {}) if line.is_open] == ["name", "custom.tier"]
+
+    @pytest.mark.parametrize("picks", [{"owner": "merged"}, {"name": "both"}])
+    def test_a_bad_pick_is_named(self, picks: dict[str, str]) -> None:
+        with pytest.raises(Invalid) as refused:
+            merging.lines(ours, theirs, picks)
+        assert refused.value.attr == f"fields.{next(iter(picks))}"
+
+
+@pytest.fixture
+def pair(db: None) -> tuple[Account, Account]:
+    """Two accounts, one of a domain, and somebody of that domain at the other."""
+    ann = world.ann()
+    makers.sales(ann)
+    acme = makers.account(domain="acme.com")
+    labs = makers.account(domain="acme-labs.com")
+    contacts.create(account=labs, at=AT, name="Dora", email="Dora@mail.ACME.com")
+    return acme, labs
+
+
+def suggested() -> list[tuple[str, str]]:
+    return list(Suggestion.objects.values_list("domain", "state"))
+
+
+class TestSuggestions:
+    def test_two_people_of_one_company_on_two_accounts_make_one(self, pair: tuple[Account, Account]) -> None:
+        """A27."""
+        acme, labs = pair
+        assert suggested() == [("acme.com", "open")]
+        contacts.create(account=labs, at=AT, name="Emil", email="emil@acme.com")
+        assert suggestions.look(at=AT) == 0
+        told = Event.objects.filter(type="crm.account.consolidation_suggested")
+        assert set(told.values_list("account_id", flat=True)) == {acme.pk, labs.pk}
+
+    def test_two_of_a_free_mail_provider_make_none(self, db: None) -> None:
+        """A27, the other half; a throw-away address says nothing either."""
+        makers.sales(world.ann())
+        one, other = makers.account(domain="one.com"), makers.account(domain="two.com")
+        for account, name in ((one, "a"), (other, "b")):
+            contacts.create(account=account, at=AT, name=name, email=f"{name}@gmail.com")
+            contacts.create(account=account, at=AT, name=name, email=f"{name}@mailinator.com")
+        assert (suggested(), suggestions.look(at=AT)) == ([], 0)
+
+    def test_the_registrable_domain_counts(self, db: None) -> None:
+        """A28."""
+        makers.sales(world.ann())
+        one, other = makers.account(domain="one.com"), makers.account(domain="two.com")
+        contacts.create(account=one, at=AT, name="a", email="a@eu.acme.co.uk")
+        contacts.create(account=other, at=AT, name="b", email="b@acme.co.uk")
+        assert suggested() == [("acme.co.uk", "open")]
+
+    def test_customers_count_and_three_accounts_make_two(self, pair: tuple[Account, Account]) -> None:
+        customer = makers.customer(email="fin@acme.com", traits={"domain": "acme-fr.com"})
+        third = accounts.for_customer(customer=customer, at=AT)
+        assert suggested() == [("acme.com", "open")] * 2
+        assert {pair[0].pk} == {a for a, _ in Suggestion.objects.values_list("first", "second")}
+        assert third.pk in set(Suggestion.objects.values_list("second", flat=True))
+
+    def test_a_dismissal_is_for_good(self, pair: tuple[Account, Account]) -> None:
+        row = Suggestion.objects.get()
+        with pytest.raises(Invalid):
+            suggestions.dismiss(suggestion=row, at=AT, reason=" ")
+        suggestions.dismiss(suggestion=row, at=AT, reason="A reseller")
+        with pytest.raises(Conflict):
+            suggestions.dismiss(suggestion=row, at=AT, reason="again")
+        contacts.create(account=pair[1], at=AT, name="Emil", email="emil@acme.com")
+        assert (suggestions.look(at=AT), suggested()) == (0, [("acme.com", "dismissed")])
+
+    def test_test_clocks_are_sealed(self, pair: tuple[Account, Account]) -> None:
+        clock = TestClock.objects.create(frozen_time=AT)
+        clocked = accounts.create(name="Clocked", at=AT, test_clock_id=clock.pk)
+        contacts.create(account=clocked, at=AT, name="Zed", email="dora@mail.acme.com")
+        assert len(suggested()) == 1
+        with pytest.raises(Invalid) as refused:
+            merges.merge(survivor=pair[0], merged=clocked, at=AT)
+        assert refused.value.code == "other_clock"
+        delete_all(clock=clock)
+        connection.check_constraints()
+
+
+def books() -> list[Any]:
+    """What billing knows of its customers, but for the account that each belongs to."""
+    return [
+        list(Subscription.objects.order_by("pk").values()),
+        list(Invoice.objects.order_by("pk").values()),
+        list(Customer.objects.order_by("pk").values("pk", "name", "currency", "version", "net_terms_days")),
+    ]
+
+
+class TestMerging:
+    def test_everything_goes_over_and_comes_back(self, pair: tuple[Account, Account]) -> None:
+        acme, labs = pair
+        customer = makers.customer(email="x@acme-labs.com")
+        accounts.for_customer(customer=customer, at=AT)
+        accounts.change(account=labs, at=AT, industry="bank", external_id="labs-1", name="Acme Labs")
+        below = accounts.create(name="Below", at=AT)
+        hierarchy.place(account=below, parent=labs, at=AT)
+        alert = makers.alert(account=labs)
+        shown = merges.preview(survivor=acme, merged=labs)
+        assert (shown.moving["contacts"], shown.moving["customers"], shown.moving["leads"]) == (2, 1, 1)
+        before = books()
+
+        log = merges.merge(survivor=acme, merged=labs, at=AT, fields={"name": "merged"})
+        acme.refresh_from_db()
+        assert (acme.name, acme.industry, acme.external_id) == ("Acme Labs", "bank", "labs-1")
+        assert not Account.objects.filter(pk=labs.pk).exists()
+        assert Account.everything.get(pk=labs.pk).merged_into == acme
+        assert set(acme.contacts.values_list("email", flat=True)) >= {"dora@mail.acme.com", "cora@acme-labs.com"}
+        assert dict(acme.domains.values_list("domain", "is_primary")) == {"acme.com": True, "acme-labs.com": False}
+        customer.refresh_from_db()
+        assert customer.account_id == acme.pk
+        assert books()[:2] == before[:2]
+        below.refresh_from_db()
+        alert.refresh_from_db()
+        assert (below.parent, alert.account) == (acme, acme)
+        assert suggested() == [("acme.com", "merged")]
+        assert accounts.for_domain(domain="acme-labs.com", at=AT) == acme
+        with pytest.raises(Conflict):
+            merges.merge(survivor=acme, merged=labs, at=AT)
+
+        accounts.change(account=acme, at=LATER, name="Acme Group")
+        merges.undo(log=log, at=LATER)
+        acme, labs = (Account.objects.get(pk=row.pk) for row in (acme, labs))
+        assert (acme.name, acme.industry, acme.external_id) == ("Acme Group", "", None)  # the name was changed since
+        assert (labs.name, labs.external_id, labs.merged_into) == ("Acme Labs", "labs-1", None)
+        assert list(labs.domains.values_list("domain", "is_primary")) == [("acme-labs.com", True)]
+        assert Contact.objects.get(email="dora@mail.acme.com").account == labs
+        assert AccountCustomer.objects.get(customer=customer).account == labs
+        customer.refresh_from_db()
+        below.refresh_from_db()
+        assert (customer.account_id, below.parent) == (labs.pk, labs)
+        assert suggested() == [("acme.com", "open")]
+        assert books()[:2] == before[:2]
+        with pytest.raises(Conflict):
+            merges.undo(log=log, at=LATER)
+
+    def test_it_can_be_undone_for_30_days(self, pair: tuple[Account, Account]) -> None:
+        log = merges.merge(survivor=pair[0], merged=pair[1], at=AT)
+        with pytest.raises(Conflict) as refused:
+            merges.undo(log=log, at=AT + timedelta(days=30, seconds=1))
+        assert refused.value.code == "too_late"
+
+    def test_merges_are_undone_in_turn(self, pair: tuple[Account, Account]) -> None:
+        acme, labs = pair
+        last = accounts.create(name="Last", at=AT, domain="last.com")
+        first_log = merges.merge(survivor=acme, merged=labs, at=AT)
+        second_log = merges.merge(survivor=last, merged=acme, at=AT)
+        assert Account.everything.get(pk=labs.pk).merged_into == last
+        with pytest.raises(Conflict):
+            merges.undo(log=first_log, at=AT)
+        merges.undo(log=second_log, at=AT)
+        merges.undo(log=first_log, at=AT)
+        assert Account.objects.filter(pk__in=[acme.pk, labs.pk, last.pk]).count() == 3
+
+    def test_two_who_pay_are_merged_only_on_a_persons_word(self, pair: tuple[Account, Account]) -> None:
+        acme, labs = pair
+        billing_makers.legal_entity()
+        plan = billing_makers.published_plan()
+        for email in ("pay@acme.com", "pay@acme-labs.com"):
+            customer = billing_makers.customer(email=email, name=email)
+            billing_makers.card(customer)
+            accounts.for_customer(customer=customer, at=world.JAN_1)
+            billing_makers.subscribed(customer, plan=plan, at=world.JAN_1)
+        assert merges.preview(survivor=acme, merged=labs).both_pay
+        with pytest.raises(Conflict) as refused:
+            merges.merge(survivor=acme, merged=labs, at=AT)
+        assert refused.value.code == "both_pay"
+        before = books()
+        log = merges.merge(survivor=acme, merged=labs, at=AT, keep_customers_apart=True)
+        assert books() == before
+        merges.undo(log=log, at=AT)
+        assert books() == before
+
+    def test_a_parent_is_merged_into_its_child_without_a_circle(self, pair: tuple[Account, Account]) -> None:
+        acme, labs = pair
+        between = accounts.create(name="Between", at=AT)
+        hierarchy.place(account=between, parent=acme, at=AT)
+        hierarchy.place(account=labs, parent=between, at=AT)
+        log = merges.merge(survivor=labs, merged=acme, at=AT)
+        between.refresh_from_db()
+        labs.refresh_from_db()
+        assert (labs.parent, between.parent) == (None, labs)
+        merges.undo(log=log, at=AT)
+        between.refresh_from_db()
+        labs.refresh_from_db()
+        assert (labs.parent, between.parent) == (between, acme)
+
+    def test_every_table_with_an_account_is_named(self) -> None:
+        assert set(merges.relations()) == {*merges.GOES_OVER, *merges.STAYS}
+
+
+class TestDomains:
+    def test_they_are_added_verified_made_primary_and_removed(self, pair: tuple[Account, Account]) -> None:
+        acme, _labs = pair
+        row = account_domains.add(account=acme, domain="https://www.acme.de/x", at=AT)
+        account_domains.make_primary(domain=account_domains.verify(domain=row, at=AT), at=AT)
+        assert [(d.domain, d.is_primary) for d in acme.domains.order_by("-is_primary")] == [
+            ("acme.de", True),
+            ("acme.com", False),
+        ]
+        account_domains.remove(domain=AccountDomain.objects.get(domain="acme.de"), at=AT)
+        assert acme.domains.get().is_primary
+        for domain, code in (("acme-labs.com", "domain_taken"), ("gmail.com", "invalid"), ("co.uk", "invalid")):
+            with pytest.raises((Invalid, Conflict)) as refused:
+                account_domains.add(account=acme, domain=domain, at=AT)
+            assert refused.value.code == code
+
+    def test_domains_that_many_share_are_warned_of(self) -> None:
+        found = {name: account_domains.caution(name) for name in ("mit.edu", "ox.ac.uk", "comcast.net", "acme.com")}
+        assert found == {
+            "mit.edu": "education",
+            "ox.ac.uk": "education",
+            "comcast.net": "access_provider",
+            "acme.com": "",
+        }
+
+    def test_the_target_list_marks_whoever_comes_first(self, pair: tuple[Account, Account]) -> None:
+        _acme, labs = pair
+        accounts.change(account=labs, at=AT, target_list=True)
+        done = target_list.upload(lines=["www.acme.com", "acme.com", "acme-labs.com", "gmail.com", "new.io", ""], at=AT)
+        assert (done.added, done.refused, done.marked) == (3, ("gmail.com",), 1)
+        newcomer = accounts.create(name="New", domain="new.io", at=AT)
+        assert newcomer.target_list
+        target_list.remove(targets=TargetDomain.objects.all(), at=AT)
+        marks = dict(Account.objects.values_list("name", "target_list"))
+        assert marks == {"acme.com": False, "acme-labs.com": True, "New": False}  # by hand stays
+
+    def test_nobody_is_above_itself(self, pair: tuple[Account, Account]) -> None:
+        acme, labs = pair
+        hierarchy.place(account=labs, parent=acme, at=AT)
+        for parent in (labs, acme):
+            with pytest.raises((Invalid, Conflict)):
+                hierarchy.place(account=acme, parent=parent, at=AT)
+
+
+class TestHistory:
+    def test_it_says_what_was_who_and_where_from(self, pair: tuple[Account, Account]) -> None:
+        acme, _labs = pair
+        accounts.change(account=acme, at=AT, industry="bank", name="Acme Inc")
+        rows = FieldChange.objects.filter(object_id=acme.pk).values_list("field", "old", "new", "source", "actor")
+        assert set(rows) >= {
+            ("industry", "", "bank", "hand", "system"),
+            ("name", "acme.com", "Acme Inc", "hand", "system"),
+            ("employee_count", None, 250, "contact_sales", "system"),
+        }
+        fact = Event.objects.filter(type="crm.account.changed").latest("position")
+        assert "Acme" not in str(fact.data) + str(fact.previous)
+
+    def test_it_is_never_rewritten_and_neither_is_the_first_touch(self, pair: tuple[Account, Account]) -> None:
+        acme, _labs = pair
+        assert (acme.first_source, acme.first_touch_at) == ("contact_sales", AT)
+        for change in (
+            lambda: FieldChange.objects.filter(object_id=acme.pk, field="name").update(new="forged"),
+            lambda: FieldChange.objects.filter(object_id=acme.pk).delete(),
+            lambda: Account.objects.filter(pk=acme.pk).update(first_source="ads"),
+            lambda: Account.objects.filter(pk=acme.pk).update(first_touch_at=LATER),
+            lambda: Contact.objects.filter(account=acme).update(source="ads"),
+        ):
+            with pytest.raises(IntegrityError), transaction.atomic():
+                change()
+        assert FieldChange.objects.filter(object_id=acme.pk, field="name").update(old=None, new=None)  # erased
