@@ -100,7 +100,8 @@ def _accounts(count: int, at: datetime) -> None:
     )
     segment = "CASE n % 8 WHEN 0 THEN 'enterprise' WHEN 2 THEN 'mid_market' ELSE 'smb' END"
     created = f"'{at.isoformat()}'::timestamptz - (n % 700) * interval '1 day'"
-    name = "initcap(substr(md5(n::text), 1, 7)) || ' ' || (ARRAY['Analytics','Software','Systems','Labs','Robotics','Bank'])[1 + n % 6]"
+    trades = "(ARRAY['Analytics','Software','Systems','Labs','Robotics','Bank'])[1 + n % 6]"
+    name = f"initcap(substr(md5(n::text), 1, 7)) || ' ' || {trades}"
     _insert(
         Account,
         count,
@@ -163,7 +164,8 @@ def _deals(count: int, at: datetime) -> None:
     opens = [stage for stage in stages if stage.type == Stage.Type.OPEN]
     won, lost = (next(stage for stage in stages if stage.type == kind) for kind in (Stage.Type.WON, Stage.Type.LOST))
     keys = ",".join(f"'{stage.pk}'" for stage in opens)
-    place = f"CASE WHEN n % 5 < 2 THEN (ARRAY[{keys}]::uuid[])[1 + n % {len(opens)}] WHEN n % 5 = 2 THEN '{won.pk}'::uuid ELSE '{lost.pk}'::uuid END"
+    place = f"CASE WHEN n % 5 < 2 THEN (ARRAY[{keys}]::uuid[])[1 + n % {len(opens)}]"
+    place += f" WHEN n % 5 = 2 THEN '{won.pk}'::uuid ELSE '{lost.pk}'::uuid END"
     _insert(
         Opportunity,
         count,
@@ -281,7 +283,7 @@ def _facts(count: int, at: datetime) -> None:
     _insert(
         Event,
         count,
-        type="(ARRAY['crm.account.changed','crm.account.owner_assigned','crm.lead.created','crm.alert.raised'])[1 + n % 4]",
+        type="'crm.' || (ARRAY['account.changed','account.owner_assigned','lead.created','alert.raised'])[1 + n % 4]",
         object_type="'account'",
         object_id=_key("acct", f"n % {count // FACTS}"),
         account_id=_key("acct", f"n % {count // FACTS}"),

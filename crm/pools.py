@@ -1,4 +1,4 @@
-"""Pools: the reps who take turns, and in which order. Leave: when a rep gets nothing new."""
+"""Pools: the reps who take turns, and in which order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import transaction
 
-from crm.models import Leave, Pool, PoolMember
+from crm.models import Pool, PoolMember
 from gtm.shared import db, outbox, saving
 from gtm.shared.errors import Invalid
 from gtm.shared.models import User
@@ -99,47 +99,3 @@ def _check(terms: TurnTerms) -> None:
 
 def _told(members: Sequence[TurnTerms]) -> list[dict[str, Any]]:
     return [{"user": terms.user.public_id, "position": terms.position, "weight": terms.weight} for terms in members]
-
-
-# --- leave -------------------------------------------------------------------------------------
-@transaction.atomic
-def create_leave(*, at: datetime, user: User, starts_at: datetime, ends_at: datetime) -> Leave:
-    """Keep new leads from a rep on [``starts_at``, ``ends_at``). Raises Invalid where it ends before it starts."""
-    leave = Leave(user=user, starts_at=starts_at, ends_at=ends_at)
-    _check_leave(leave)
-    leave.save()
-    outbox.publish("crm.leave.created", leave, at=at, data=_told_leave(leave))
-    return leave
-
-
-@transaction.atomic
-def change_leave(*, leave: Leave, at: datetime, starts_at: datetime, ends_at: datetime) -> Leave:
-    leave = db.lock_one(leave)
-    if (leave.starts_at, leave.ends_at) != (starts_at, ends_at):
-        previous = _told_leave(leave)
-        leave.starts_at, leave.ends_at = starts_at, ends_at
-        _check_leave(leave)
-        leave.save(update_fields=["starts_at", "ends_at"])
-        outbox.publish("crm.leave.changed", leave, at=at, data=_told_leave(leave), previous=previous)
-    return leave
-
-
-@transaction.atomic
-def remove_leave(*, leave: Leave, at: datetime) -> None:
-    """Call a leave off."""
-    leave = db.lock_one(leave)
-    outbox.publish("crm.leave.removed", leave, at=at, data=_told_leave(leave))
-    leave.delete()
-
-
-def _check_leave(leave: Leave) -> None:
-    if leave.ends_at <= leave.starts_at:
-        raise Invalid("A leave ends after it starts.", attr="ends_at")
-
-
-def _told_leave(leave: Leave) -> dict[str, str]:
-    return {
-        "user": leave.user.public_id,
-        "starts_at": leave.starts_at.isoformat(),
-        "ends_at": leave.ends_at.isoformat(),
-    }

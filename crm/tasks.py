@@ -5,8 +5,8 @@ from typing import Any
 import structlog
 from celery import shared_task
 
-from crm import accounts, alerts, arrears, bulk_edits
-from crm.models import Account, BulkJob
+from crm import accounts, alerts, arrears, bulk_edits, hand_overs
+from crm.models import Account, BulkJob, HandOver
 from gtm.shared import db, pulse
 
 log = structlog.get_logger(__name__)
@@ -53,3 +53,12 @@ def work_on_bulk_edits(**kwargs: Any) -> None:
     with pulse.job("work on bulk edits"):
         for job in BulkJob.objects.filter(state__in=BulkJob.WORKING).select_related("user").order_by("pk"):
             bulk_edits.work(job=job)
+
+
+@shared_task
+def work_hand_overs(**kwargs: Any) -> None:
+    """Go on with the hand-overs that are under way, batch by batch."""
+    with pulse.job("work hand-overs"):
+        for hand_over in HandOver.objects.filter(state__in=HandOver.WORKING).order_by("created_at"):
+            while hand_overs.work(hand_over=hand_over, at=db.now()):
+                pass

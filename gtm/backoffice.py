@@ -146,6 +146,7 @@ MENU: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         "People",
         (
             ("Users and roles", "shared_user_changelist"),
+            ("What roles see and work", "crm_rolescope_changelist"),
             ("Teams", "crm_team_changelist"),
             ("Queues", "crm_queue_changelist"),
             ("Pools", "crm_pool_changelist"),

@@ -160,6 +160,7 @@ CELERY_BEAT_SCHEDULE = {
     "wake snoozed alerts": _every(60, "crm.tasks.wake_snoozed_alerts"),
     "work on bulk edits": _every(20, "crm.tasks.work_on_bulk_edits"),
     "write down dunning policies": _every(600, "crm.tasks.write_down_policies"),
+    "work hand-overs": _every(60, "crm.tasks.work_hand_overs"),
     "review accounts": _every(86_400, "crm.tasks.review_accounts"),
     "evaluate recent usage": _every(300, "signals.tasks.evaluate_recent_usage"),
     "sweep": _every(3600, "gtm.shared.tasks.sweep"),
@@ -234,6 +235,7 @@ CONTENT_SECURITY_POLICY = {
 # --- API ---------------------------------------------------------------------------------------
 API_RATE = env.text("API_RATE", "6000/min")
 CUSTOMER_SCOPE = "crm.queries.customers.visible_to"
+BOOK_OF = "crm.queries.books.told"
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "gtm.shared.api.authentication.ApiKeyAuthentication",

@@ -8,7 +8,7 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from crm import pools
+from crm import leaves, pools
 from crm.admin.teams import kept, staff
 from crm.models import Leave, Pool, PoolMember
 from crm.pools import TurnTerms
@@ -79,25 +79,20 @@ class PoolAdmin(OperationAdmin):
 
 @admin.register(Leave)
 class LeaveAdmin(OperationAdmin):
-    list_display = ("user", "starts_at", "ends_at")
-    list_select_related = ("user",)
+    list_display = ("user", "starts_at", "ends_at", "cover")
+    list_select_related = ("user", "cover")
     search_fields = ("user__email", "user__name")
     ordering = ("-starts_at",)
-    fields = ("user", ("starts_at", "ends_at"))
+    fields = (("user", "cover"), ("starts_at", "ends_at"))
 
     def create(self, *, at: datetime, **values: Any) -> Leave:
-        return pools.create_leave(at=at, **values)
+        return leaves.create(at=at, **values)
 
     def change(self, instance: Leave, *, at: datetime, **changes: Any) -> Leave:
-        return pools.change_leave(
-            leave=instance,
-            at=at,
-            starts_at=changes.get("starts_at", instance.starts_at),
-            ends_at=changes.get("ends_at", instance.ends_at),
-        )
+        return leaves.change(leave=instance, at=at, **changes)
 
     def remove(self, instance: Leave, *, at: datetime) -> None:
-        pools.remove_leave(leave=instance, at=at)
+        leaves.remove(leave=instance, at=at)
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         return super().formfield_for_foreignkey(db_field, request, queryset=sellers(), **kwargs)

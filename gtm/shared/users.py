@@ -13,6 +13,7 @@ from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.db import transaction
 from django.urls import reverse
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from gtm.shared import db, mail, outbox, periods, saving
@@ -94,8 +95,9 @@ def create_staff(
 def change(*, user: User, at: datetime, **changes: Any) -> User:
     """Change name, roles, zone, language, or whether the user may sign in; publishes ``user.changed``.
 
-    Raises Conflict (``last_founder``) where nobody would be left to run the back office, and for roles of somebody who
-    signs in with an address that they haven't confirmed (``address_not_confirmed``); Invalid as ``create_staff``.
+    Raises Conflict (``last_founder``) where nobody would be left to run the back office, for roles of somebody who
+    signs in with an address that they haven't confirmed (``address_not_confirmed``), and for shutting out somebody who
+    still owns accounts or work (``owns_work``): that is handed over first. Invalid as ``create_staff``.
     """
     assert changes.keys() <= CHANGEABLE, "an address is what somebody signs in with, and stays"
     db.advisory_lock("users.founders")
@@ -106,6 +108,8 @@ def change(*, user: User, at: datetime, **changes: Any) -> User:
     previous = {name: getattr(user, name) for name in changes if getattr(user, name) != changes[name]}
     if not previous:
         return user
+    if changes.get("is_active") is False:
+        _require_empty_book(user)
     for name in previous:
         setattr(user, name, changes[name])
     user.is_staff = bool(user.roles)
@@ -124,6 +128,13 @@ def _require_confirmed(user: User, roles: Sequence[str]) -> None:
     if roles and not user.roles and user.has_usable_password() and not is_confirmed(user):
         detail = f"{user.email} has not confirmed the address: they follow the link in our mail first."
         raise Conflict(detail, code="address_not_confirmed", attr="roles")
+
+
+def _require_empty_book(user: User) -> None:
+    """What is whose is known above; ``settings.BOOK_OF`` names the function that says it in words."""
+    if owned := import_string(settings.BOOK_OF)(user):
+        detail = f"{user} still has {owned}. Hand them over first: Team, Hand over."
+        raise Conflict(detail, code="owns_work", attr="is_active")
 
 
 @transaction.atomic

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from crm import pools, teams
+from crm import leaves, pools, scopes, teams
 from crm.models import Leave, Pool, Queue, Team
 from crm.pools import TurnTerms
 from crm.teams import MemberTerms
@@ -112,13 +112,48 @@ class TestPools:
 class TestLeave:
     def test_it_is_made_moved_and_called_off(self) -> None:
         ann = world.ann()
-        leave = pools.create_leave(at=JAN_1, user=ann, starts_at=JAN_1, ends_at=JAN_1 + timedelta(days=7))
-        pools.change_leave(leave=leave, at=JAN_1, starts_at=JAN_1, ends_at=JAN_1 + timedelta(days=8))
-        pools.remove_leave(leave=leave, at=JAN_1)
+        leave = leaves.create(at=JAN_1, user=ann, starts_at=JAN_1, ends_at=JAN_1 + timedelta(days=7))
+        leaves.change(leave=leave, at=JAN_1, starts_at=JAN_1, ends_at=JAN_1 + timedelta(days=8))
+        leaves.remove(leave=leave, at=JAN_1)
         assert [len(told(f"crm.leave.{step}")) for step in ("created", "changed", "removed")] == [1, 1, 1]
         assert not Leave.objects.exists()
 
     def test_it_ends_after_it_starts(self) -> None:
         with pytest.raises(Invalid) as refused:
-            pools.create_leave(at=JAN_1, user=world.ann(), starts_at=JAN_1, ends_at=JAN_1)
+            leaves.create(at=JAN_1, user=world.ann(), starts_at=JAN_1, ends_at=JAN_1)
         assert refused.value.attr == "ends_at"
+
+    def test_a_stand_in_sells_and_is_there(self) -> None:
+        ann, bob, week = world.ann(), world.bob(), {"starts_at": JAN_1, "ends_at": JAN_1 + timedelta(days=7)}
+        leaves.create(at=JAN_1, user=bob, **week)
+        fin = world.user(email="fin@vendor.example", roles=("finance",))
+        for cover in (ann, bob, fin):
+            with pytest.raises(Invalid) as refused:
+                leaves.create(at=JAN_1, user=ann, cover=cover, **week)
+            assert refused.value.attr == "cover"
+        otto = world.otto()
+        leave = leaves.create(at=JAN_1, user=ann, cover=otto, **week)
+        leaves.end(leave=leave, at=JAN_1 + timedelta(days=2))
+        leave.refresh_from_db()
+        assert leave.ends_at == JAN_1 + timedelta(days=2)
+        leaves.end(leave=leaves.create(at=JAN_1, user=otto, **week), at=JAN_1)
+        assert not Leave.objects.filter(user=otto).exists()
+
+
+class TestRoleScopes:
+    def test_founders_say_how_far_a_role_goes(self) -> None:
+        scope = scopes.create(role="ae", reads="team", writes="own", at=JAN_1)
+        scopes.change(scope=scope, reads="all", at=JAN_1)
+        scopes.remove(scope=scope, at=JAN_1)
+        facts = list(Event.objects.filter(type="crm.role_scope.changed").order_by("position"))
+        assert [fact.data["reads"] for fact in facts] == ["team", "all", "own"]
+        assert [fact.previous["reads"] for fact in facts] == ["own", "team", "all"]
+
+    @pytest.mark.parametrize(
+        ("role", "reads", "writes", "attr"),
+        [("ae", "own", "team", "writes"), ("founder", "all", "own", "role"), ("ae", "some", "own", "reads")],
+    )
+    def test_what_makes_no_sense_is_refused(self, role: str, reads: str, writes: str, attr: str) -> None:
+        with pytest.raises((Invalid, Conflict)) as refused:
+            scopes.create(role=role, reads=reads, writes=writes, at=JAN_1)
+        assert refused.value.attr == attr

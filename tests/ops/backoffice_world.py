@@ -16,7 +16,7 @@ from billing import (
     usage_corrections,
 )
 from billing.models import BillingRun, Customer, GatewayEvent, Invoice, LegalEntity, Payment, Plan
-from crm import pools, teams
+from crm import leaves, pools, scopes, teams
 from crm.models import Account
 from gtm.shared import exchange_rates, keys, users, vendors
 from gtm.shared.models import Event, PendingFact, User
@@ -36,6 +36,7 @@ def install() -> None:
     makers.legal_entity()
     crm_makers.sales(world.ann())
     trigger_rules.install_defaults(at=JAN_1)
+    scopes.create(role="csm", reads="team", writes="own", at=JAN_1)
 
 
 def one_more(number: int) -> None:
@@ -44,7 +45,7 @@ def one_more(number: int) -> None:
     _catalogue(number)
     customer = _customer(number)
     _desk(number, customer)
-    pools.create_leave(at=JAN_1, user=rep, starts_at=JAN_1, ends_at=JAN_1 + timedelta(days=7))
+    leaves.create(at=JAN_1, user=rep, starts_at=JAN_1, ends_at=JAN_1 + timedelta(days=7))
     keys.issue(name=f"Key {number}", scope="write", user=rep)
     users.create_staff(at=JAN_1, email=f"new{number}@vendor.example", roles=["csm"])
     exchange_rates.create(at=JAN_1, date=JAN_1.date() + timedelta(days=number), currency="EUR", rate=Decimal("0.92"))
