@@ -121,7 +121,8 @@ def _risks(lists: Mapping[UUID, Checklist]) -> None:
 
 
 def _invoices(lists: Mapping[UUID, Checklist]) -> None:
-    owners = dict(Customer.objects.filter(account_id__in=lists).values_list("pk", "account_id"))
+    of_accounts = Customer.objects.filter(account_id__in=lists).values_list("pk", "account_id")
+    owners = {key: account for key, account in of_accounts if account is not None}
     due = Invoice.objects.filter(customer__in=owners, status=Invoice.Status.OPEN).values("customer", "currency")
     for row in due.annotate(count=Count("pk"), amount=Sum(DUE)).order_by("currency"):
         one = lists[owners[row["customer"]]]

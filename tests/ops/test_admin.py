@@ -14,7 +14,7 @@ from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 from billing.models import Coupon, Customer, DunningPolicy, Feature, Invoice, LegalEntity, Meter, Plan, TaxRate
-from crm.models import Leave, Pool, Queue, Ruleset, SegmentPolicy, Team
+from crm.models import Leave, Pool, Queue, RoleScope, Ruleset, SegmentPolicy, Team
 from gtm.shared.admin_base import OperationAdmin
 from gtm.shared.models import ApiKey, Event, ExchangeRate, Mail, TestClock, User, Vendor, WebhookEndpoint
 from signals.models import TriggerRule
@@ -32,6 +32,7 @@ CHANGES: dict[type[Model], tuple[dict[str, Any], str]] = {
     ExchangeRate: ({"rate": "1.5"}, "exchange_rate.changed"),
     Feature: ({"name": "New"}, "billing.feature.changed"),
     Leave: ({"ends_at_0": "2026-02-01"}, "crm.leave.changed"),
+    RoleScope: ({"reads": "all"}, "crm.role_scope.changed"),
     LegalEntity: ({"city": "Potsdam"}, "billing.legal_entity.changed"),
     Meter: ({"unit": "calls"}, "billing.meter.changed"),
     Plan: ({"position": "7"}, "billing.plan.changed"),
@@ -69,6 +70,7 @@ ADDITIONS: dict[type[Model], tuple[dict[str, Any], str]] = {
 REMOVALS: dict[type[Model], str] = {
     ExchangeRate: "exchange_rate.removed",
     Leave: "crm.leave.removed",
+    RoleScope: "crm.role_scope.changed",
     WebhookEndpoint: "webhook_endpoint.removed",
 }
 WITHOUT_FACT = {TestClock}  # a clock is where facts stand: it has none itself
@@ -180,6 +182,7 @@ class TestFacts:
         assert {model for model in MODELS if _offers(model, "create")} == ADDITIONS.keys() | WITHOUT_FACT | {
             Queue,
             Leave,
+            RoleScope,
         }
         assert {model for model in MODELS if _offers(model, "remove")} == REMOVALS.keys()
 
