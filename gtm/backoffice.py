@@ -135,6 +135,10 @@ MENU: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         (
             ("Accounts", "crm_account_changelist"),
             ("Leads", "crm_lead_changelist"),
+            ("Held messages", "crm_heldlead_changelist"),
+            ("Lead forms", "crm_leadform_changelist"),
+            ("Acceptance terms", "crm_acceptanceterms_changelist"),
+            ("Reject reasons", "crm_rejectreason_changelist"),
             ("Alerts", "crm_alert_changelist"),
             ("Signals", "signals_signal_changelist"),
             ("Trigger rules", "signals_triggerrule_changelist"),

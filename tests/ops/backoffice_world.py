@@ -16,7 +16,7 @@ from billing import (
     usage_corrections,
 )
 from billing.models import BillingRun, Customer, GatewayEvent, Invoice, LegalEntity, Payment, Plan
-from crm import leaves, pools, scopes, teams
+from crm import held_leads, lead_forms, lead_terms, leaves, pools, scopes, teams
 from crm.models import Account
 from gtm.shared import exchange_rates, keys, users, vendors
 from gtm.shared.models import Event, PendingFact, User
@@ -46,6 +46,7 @@ def one_more(number: int) -> None:
     customer = _customer(number)
     _desk(number, customer)
     leaves.create(at=JAN_1, user=rep, starts_at=JAN_1, ends_at=JAN_1 + timedelta(days=7))
+    _lead_forms(number)
     keys.issue(name=f"Key {number}", scope="write", user=rep)
     users.create_staff(at=JAN_1, email=f"new{number}@vendor.example", roles=["csm"])
     exchange_rates.create(at=JAN_1, date=JAN_1.date() + timedelta(days=number), currency="EUR", rate=Decimal("0.92"))
@@ -113,6 +114,13 @@ def _arrears(customer: Customer) -> None:
     dunning_policies.create(code=f"policy-{customer.pk.hex[-12:]}", name="Calm", at=JAN_1)
     makers.invoiced(customer, 1000)
     dunning_runs.run_due(at=JAN_1 + timedelta(days=2))
+
+
+def _lead_forms(number: int) -> None:
+    form = lead_forms.create(at=JAN_1, code=f"form{number}", title=f"Form {number}")
+    said = {"name": "Spam", "email": f"spam{number}@acme.com"}
+    held_leads.take_in(at=JAN_1, said=said, because=["trap"], form=None if number == 1 else form)
+    lead_terms.create_terms(at=JAN_1, segment=f"segment{number}")
 
 
 def _desk(number: int, customer: Customer) -> None:

@@ -14,7 +14,18 @@ from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 from billing.models import Coupon, Customer, DunningPolicy, Feature, Invoice, LegalEntity, Meter, Plan, TaxRate
-from crm.models import Leave, Pool, Queue, RoleScope, Ruleset, SegmentPolicy, Team
+from crm.models import (
+    AcceptanceTerms,
+    LeadForm,
+    Leave,
+    Pool,
+    Queue,
+    RejectReason,
+    RoleScope,
+    Ruleset,
+    SegmentPolicy,
+    Team,
+)
 from gtm.shared.admin_base import OperationAdmin
 from gtm.shared.models import ApiKey, Event, ExchangeRate, Mail, TestClock, User, Vendor, WebhookEndpoint
 from signals.models import TriggerRule
@@ -33,11 +44,14 @@ CHANGES: dict[type[Model], tuple[dict[str, Any], str]] = {
     Feature: ({"name": "New"}, "billing.feature.changed"),
     Leave: ({"ends_at_0": "2026-02-01"}, "crm.leave.changed"),
     RoleScope: ({"reads": "all"}, "crm.role_scope.changed"),
+    AcceptanceTerms: ({"segment": "new"}, "crm.acceptance_terms.changed"),
+    LeadForm: ({"title": "New"}, "crm.lead_form.changed"),
     LegalEntity: ({"city": "Potsdam"}, "billing.legal_entity.changed"),
     Meter: ({"unit": "calls"}, "billing.meter.changed"),
     Plan: ({"position": "7"}, "billing.plan.changed"),
     Pool: ({"name": "New"}, "crm.pool.changed"),
     Queue: ({"name": "New"}, "crm.queue.changed"),
+    RejectReason: ({"label": "New"}, "crm.reject_reason.changed"),
     TaxRate: ({"name": "New"}, "billing.tax_rate.changed"),
     Team: ({"name": "New"}, "crm.team.changed"),
     TriggerRule: ({"threshold": "85"}, "signals.rule.changed"),
@@ -46,16 +60,19 @@ CHANGES: dict[type[Model], tuple[dict[str, Any], str]] = {
     WebhookEndpoint: ({"description": "New"}, "webhook_endpoint.changed"),
 }
 ADDITIONS: dict[type[Model], tuple[dict[str, Any], str]] = {
+    AcceptanceTerms: ({"segment": "enterprise"}, "crm.acceptance_terms.created"),
     ApiKey: ({"name": "New"}, "api_key.issued"),
     Coupon: ({"code": "NEW", "amount_off": "5.00", "currency": "EUR"}, "billing.coupon.created"),
     Customer: ({"name": "New"}, "billing.customer.created"),
     DunningPolicy: ({"name": "New", "code": "new"}, "billing.dunning_policy.created"),
     ExchangeRate: ({"date": "2026-03-01", "currency": "GBP", "rate": "0.8"}, "exchange_rate.created"),
     Feature: ({"name": "New", "code": "new", "type": "boolean"}, "billing.feature.created"),
+    LeadForm: ({"title": "New", "code": "new"}, "crm.lead_form.created"),
     LegalEntity: ({"name": "New", "code": "new", "country": "DE"}, "billing.legal_entity.created"),
     Meter: ({"name": "New", "code": "new", "event_name": "new.event"}, "billing.meter.created"),
     Plan: ({"name": "New", "code": "new"}, "billing.plan.created"),
     Pool: ({"name": "New", "code": "new"}, "crm.pool.created"),
+    RejectReason: ({"label": "New", "code": "new"}, "crm.reject_reason.created"),
     Ruleset: ({"name": "New"}, "crm.ruleset.published"),
     SegmentPolicy: ({"name": "New"}, "crm.policy.published"),
     TaxRate: (
@@ -68,6 +85,9 @@ ADDITIONS: dict[type[Model], tuple[dict[str, Any], str]] = {
     WebhookEndpoint: ({"url": "https://new.example.com/"}, "webhook_endpoint.created"),
 }
 REMOVALS: dict[type[Model], str] = {
+    AcceptanceTerms: "crm.acceptance_terms.removed",
+    LeadForm: "crm.lead_form.removed",
+    RejectReason: "crm.reject_reason.removed",
     ExchangeRate: "exchange_rate.removed",
     Leave: "crm.leave.removed",
     RoleScope: "crm.role_scope.changed",
