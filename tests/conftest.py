@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
+import hypothesis
 import psutil
 import psycopg
 import pytest
@@ -47,6 +48,11 @@ _TABLES = """
 """
 _UNDIVIDED = {"tests/ops/test_up.py"}
 _for_this_run = ExitStack()
+
+
+# How long an example takes to be made up says how busy the machine is.
+hypothesis.settings.register_profile("tandem", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("tandem")
 
 
 def pytest_configure(config: pytest.Config) -> None:

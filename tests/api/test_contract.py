@@ -1,11 +1,13 @@
 """The API as a whole: its document is valid, nothing that one can send makes it fail, and strangers learn nothing."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 import schemathesis
+from django.db import transaction
 from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 from hypothesis import HealthCheck, settings
@@ -139,9 +141,21 @@ class TestDocument:
         assert [client.get(address).status_code for address in addresses] == [200, 200]
 
 
+@pytest.fixture(scope="module")
+def world_of_all(django_db_setup: None, django_db_blocker: Any) -> Iterator[str]:
+    """A little of everything to find, made once, around what each test does and takes back."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield _made()
+        transaction.set_rollback(True)
+
+
 @pytest.fixture
-def key(db: None) -> str:
-    """A key of the installation, and a little of everything to find."""
+def key(world_of_all: str, db: None) -> str:
+    """A key of the installation."""
+    return world_of_all
+
+
+def _made() -> str:
     makers.legal_entity()
     makers.published_plan()
     endpoint, _secret = endpoints.create(at=world.JAN_1, url="https://hooks.example.com/", external_id="acme")
