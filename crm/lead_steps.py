@@ -9,11 +9,11 @@ from typing import Any
 
 from django.db import transaction
 
-from crm import lead_terms
-from crm.models import Account, Lead, LeadTransition, RejectReason
+from crm import lead_terms, opportunities, owners
+from crm.models import Account, Lead, LeadTransition, Opportunity, RejectReason
 from crm.qualification import Answers, problems
 from gtm.shared import context, db, ids, outbox
-from gtm.shared.errors import Conflict, Invalid
+from gtm.shared.errors import Conflict, Incomplete, Invalid
 from gtm.shared.models import User, write
 
 MAX_NOTE = 500
@@ -74,24 +74,56 @@ def _place_of(lead: Lead) -> dict[str, Any]:
 
 # --- accepted ----------------------------------------------------------------------------------
 @transaction.atomic
-def accept(*, lead: Lead, at: datetime, qualification: Mapping[str, Any], account: Account | None = None) -> Lead:
+def accept(
+    *,
+    lead: Lead,
+    at: datetime,
+    qualification: Mapping[str, Any],
+    opportunity: Mapping[str, Any] | None = None,
+    account: Account | None = None,
+    by: User | None = None,
+) -> Lead:
     """Make it sales accepted by the acceptance form, on ``account`` or the one it has; steps left out are taken too.
 
-    Accepted twice is accepted once: the first acceptance stays. Raises Invalid, at the field, for what keeps it from
-    being qualified, and Conflict for a rejected one.
+    ``opportunity``, as ``opportunities.create`` takes it, makes it a deal in the same transaction. ``by`` becomes the
+    owner of an account that nobody owns. Accepted twice is accepted once, and so is the deal: the first acceptance
+    stays. Raises Incomplete with one part for each field that keeps it from being qualified, and Conflict for a
+    rejected one; else as ``opportunities.create`` does.
     """
     account = _lock_account(lead, account)
     lead = db.lock_one(lead)
-    if lead.lifecycle == L.SAL:
-        return lead
     if lead.lifecycle == L.REJECTED:
         raise Conflict("This lead was rejected. Take it up again first.", code="wrong_state")
+    if lead.lifecycle != L.SAL:
+        lead = _accept(lead, account, at, qualification, by)
+    if opportunity is not None and not Opportunity.objects.filter(lead=lead).exists():
+        _convert(lead, opportunity, at)
+    return lead
+
+
+def _accept(
+    lead: Lead, account: Account | None, at: datetime, qualification: Mapping[str, Any], by: User | None
+) -> Lead:
     answers = _qualified(account.segment if account else "", qualification)
+    if account is not None and account.owner is None and by is not None:
+        account = owners.take(account=account, owner=by, at=at)
+        lead.refresh_from_db()
     if account is not None and account.pk != lead.account_id:
         _move(lead, account, at)
     for step in BEFORE_SAL[BEFORE_SAL.index(L(lead.lifecycle)) + 1 :]:
         lead = _step(lead, step, at=at)
     return _step(lead, L.SAL, at=at, changes={"qualification": answers.as_json(), "accepted_at": at, **_place_of(lead)})
+
+
+def _convert(lead: Lead, opportunity: Mapping[str, Any], at: datetime) -> None:
+    """A deal with what is known of it already; what is said of it counts more."""
+    assert lead.account is not None, "an accepted lead is somebody's"
+    known = {
+        "name": lead.account.name,
+        "source": lead.source,
+        "compelling_event": str(lead.qualification.get("compelling_event", ""))[:300],
+    }
+    opportunities.create(account=lead.account, at=at, lead=lead, **{**known, **opportunity})
 
 
 def _lock_account(lead: Lead, account: Account | None) -> Account | None:
@@ -106,8 +138,9 @@ def _lock_account(lead: Lead, account: Account | None) -> Account | None:
 
 def _qualified(segment: str, said: Mapping[str, Any]) -> Answers:
     answers = Answers.of(said)
-    for problem in problems(answers, lead_terms.terms_of(segment)):
-        raise Invalid(problem.detail, code="not_qualified", attr=problem.attr)
+    found = problems(answers, lead_terms.terms_of(segment))
+    if found:
+        raise Incomplete([Invalid(problem.detail, code="not_qualified", attr=problem.attr) for problem in found])
     return answers
 
 
@@ -138,6 +171,8 @@ def reject(*, lead: Lead, at: datetime, reason_code: str, note: str = "") -> Lea
     lead = db.lock_one(lead)
     if lead.lifecycle == L.REJECTED:
         raise Conflict("This lead is rejected already.", code="wrong_state", attr="to")
+    if Opportunity.objects.filter(lead=lead, state="open").exists():
+        raise Conflict("Its opportunity is open. Close that as lost, not qualified.", code="has_opportunity")
     changes = {"rejected_reason": reason, "rejection_note": note.strip(), **_return(lead, reason, at)}
     if lead.lifecycle == L.SAL:
         changes["disqualified_at"] = at

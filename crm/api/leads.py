@@ -13,13 +13,21 @@ from rest_framework.response import Response
 from crm import leads
 from crm.api.accounts import NeedsField, RoutingSerializer
 from crm.leads import MAX_EMPLOYEES, MAX_MESSAGE
-from crm.models import Account, Lead, Queue
+from crm.models import Account, Lead, Opportunity, Queue
 from crm.qualification import MAX_MONTHS, MAX_WORDS
 from gtm.shared import db
 from gtm.shared.api import fields
 from gtm.shared.api.filters import ReferenceFilter, ResourceFilter
 from gtm.shared.api.resources import Creates, ResourceSerializer, ResourceViewSet, StrictSerializer, resource_fields
 from gtm.shared.models import TestClock, User
+
+
+class AnswerSerializer(serializers.Serializer):
+    """To a question of the form's own, as it was asked."""
+
+    code = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # the name of a field here, not this one's
+    answer = serializers.CharField()
 
 
 class LeadSerializer(ResourceSerializer):
@@ -38,6 +46,15 @@ class LeadSerializer(ResourceSerializer):
     queue = fields.ReferenceField(Queue, answers_code=True, read_only=True, allow_null=True)
     routing = RoutingSerializer(read_only=True)
     sla_due_at = fields.UtcDateTimeField(read_only=True, allow_null=True)
+    answered_at = fields.UtcDateTimeField(read_only=True, allow_null=True)
+    accepted_at = fields.UtcDateTimeField(read_only=True, allow_null=True)
+    disqualified_at = fields.UtcDateTimeField(read_only=True, allow_null=True)
+    first_touch_at = fields.UtcDateTimeField(read_only=True, allow_null=True)
+    qualification = serializers.JSONField(read_only=True)
+    rejected_reason: Any = serializers.SlugRelatedField(read_only=True, allow_null=True, slug_field="code")
+    form: Any = serializers.SlugRelatedField(read_only=True, allow_null=True, slug_field="code")
+    answers = AnswerSerializer(many=True, read_only=True)
+    opportunity = serializers.SerializerMethodField()
     test_clock = fields.ReferenceField(TestClock, required=False, allow_null=True)
 
     class Meta:
@@ -58,8 +75,25 @@ class LeadSerializer(ResourceSerializer):
             "queue",
             "routing",
             "sla_due_at",
+            "answered_at",
+            "qualification",
+            "accepted_at",
+            "opportunity",
+            "rejected_reason",
+            "rejection_note",
+            "disqualified_at",
+            "first_source",
+            "first_touch_at",
+            "credited_team",
+            "form",
+            "answers",
         )
-        read_only_fields = ("lifecycle",)
+        read_only_fields = ("lifecycle", "rejection_note", "first_source", "credited_team")
+
+    def get_opportunity(self, lead: Lead) -> str | None:
+        """The deal that it has become."""
+        found = getattr(lead, "opportunity", None)
+        return found.public_id if found else None
 
 
 class QualificationSerializer(StrictSerializer):
@@ -85,6 +119,50 @@ class LeadStepSerializer(StrictSerializer):
     qualification = QualificationSerializer(required=False)
 
 
+class DealSerializer(serializers.ModelSerializer):
+    """The deal that an accepted lead becomes: what an opportunity needs to be made."""
+
+    name = serializers.CharField(required=False, max_length=200)
+    owner = fields.ReferenceField(User, required=False)
+    amount = fields.MoneyField(required=False, allow_null=True, min_value=0)
+    currency = fields.CurrencyField(required=False)
+    close_date = fields.DateField(required=False)
+    next_step_at = fields.UtcDateTimeField(required=False, allow_null=True)
+
+    class Meta:
+        model = Opportunity
+        fields = (
+            "name",
+            "kind",
+            "owner",
+            "amount",
+            "currency",
+            "amount_basis",
+            "close_date",
+            "close_date_basis",
+            "competitor",
+            "next_step",
+            "next_step_at",
+        )
+
+
+class AcceptanceSerializer(StrictSerializer):
+    """Accepted by the acceptance form: on its own account or another one, and a deal in the same step where one is
+    given.
+    """
+
+    qualification = QualificationSerializer()
+    account = fields.ReferenceField(Account, required=False, allow_null=True)
+    opportunity = DealSerializer(required=False, allow_null=True)
+
+
+class RejectionSerializer(StrictSerializer):
+    """The code of a reason that founders keep, which says what becomes of the lead, and words of one's own."""
+
+    reason = serializers.CharField(max_length=60)
+    note = serializers.CharField(required=False, allow_blank=True, max_length=500)
+
+
 class LeadFilter(ResourceFilter):
     lifecycle = django_filters.ChoiceFilter(choices=Lead.Lifecycle.choices)
     kind = django_filters.ChoiceFilter(choices=Lead.Kind.choices)
@@ -92,6 +170,7 @@ class LeadFilter(ResourceFilter):
     account = ReferenceFilter(Account)
     owner = ReferenceFilter(User)
     queue = ReferenceFilter(Queue)
+    credited_team = django_filters.ChoiceFilter(choices=Lead.Credit.choices)
 
 
 class LeadViewSet(Creates, ResourceViewSet):
@@ -102,7 +181,8 @@ class LeadViewSet(Creates, ResourceViewSet):
     filterset_class = LeadFilter
 
     def get_queryset(self) -> QuerySet[Lead]:
-        return Lead.objects.visible_to(self.principal).select_related("queue")
+        found = Lead.objects.visible_to(self.principal)
+        return found.select_related("queue", "rejected_reason", "form", "opportunity")
 
     def perform_create(self, data: dict[str, Any]) -> Lead:
         clock = data.pop("test_clock", None)
@@ -115,3 +195,19 @@ class LeadViewSet(Creates, ResourceViewSet):
         """Lead the request on, or reject it."""
         data, lead = self.validated(LeadStepSerializer), self.get_object()
         return self.answer(leads.transition(lead=lead, at=db.now_for(lead), **data))
+
+    @extend_schema(request=AcceptanceSerializer, responses=LeadSerializer)
+    @action(detail=True, methods=["post"])
+    def acceptance(self, request: Request, id: str) -> Response:  # noqa: A002 -- the address's name
+        """Accept it by the acceptance form, and make it a deal; again it is the same acceptance and the same deal."""
+        lead, data = self.get_object(), self.validated(AcceptanceSerializer)
+        accepted = leads.accept(lead=lead, at=db.now_for(lead), by=self.principal, **data)
+        return self.answer(accepted)
+
+    @extend_schema(request=RejectionSerializer, responses=LeadSerializer)
+    @action(detail=True, methods=["post"])
+    def rejection(self, request: Request, id: str) -> Response:  # noqa: A002 -- the address's name
+        """Reject it for one of the founders' reasons. It can be taken up again: a transition to `lead`."""
+        lead, data = self.get_object(), self.validated(RejectionSerializer)
+        reason, note = data["reason"], data.get("note", "")
+        return self.answer(leads.reject(lead=lead, at=db.now_for(lead), reason_code=reason, note=note))

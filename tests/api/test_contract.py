@@ -89,6 +89,8 @@ PROMISED = [
     "leads",
     "leads/{id}",
     "leads/{id}/transition",
+    "leads/{id}/acceptance",
+    "leads/{id}/rejection",
     "accounts",
     "accounts/{id}",
     "accounts/{id}/routing",

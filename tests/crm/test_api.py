@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from crm import accounts
+from crm import accounts, owners
 from crm.models import Account, Alert, Lead
 from gtm.shared import db, keys
 from gtm.shared.models import ApiKey, Event, TestClock, User
@@ -232,6 +232,41 @@ class TestAlerts:
             assert len(api().get(f"{V1}/alerts?{query}").json()["results"]) == found, query
 
 
+class TestAcceptance:
+    def test_an_accepted_lead_is_a_deal_and_what_it_lacks_is_said_field_by_field(self, ann: User) -> None:
+        client, lead = api(ann), submitted()
+        url = f"{V1}/leads/{lead['id']}/acceptance"
+        refused = client.post(url, {"qualification": {"months_to_project": 30}})
+        assert refused.status_code == 400
+        missing = [error["attr"] for error in refused.json()["errors"]]
+        assert missing == ["months_to_project", "good_fit", "compelling_event", "has_power"]
+        deal = {"amount": 500_000, "next_step": "Call", "next_step_at": "2026-11-20T09:00:00Z"}
+        body = {"qualification": makers.QUALIFIED, "opportunity": deal}
+        first, again = client.post(url, body).json(), client.post(url, body).json()
+        assert (first["lifecycle"], first["opportunity"]) == ("sal", again["opportunity"])
+        assert (first["first_source"], first["credited_team"]) == ("contact_sales", "marketing")
+        found = client.get(f"{V1}/opportunities/{first['opportunity']}").json()
+        assert (found["account"], found["lead"], found["amount"]) == (lead["account"], lead["id"], 500_000)
+
+    def test_an_account_that_one_does_not_see_is_no_choice(self, ann: User) -> None:
+        lead, other = submitted(), makers.account(domain="umbra.com", employee_count=20)
+        owners.give(account=other, owner=world.otto(), at=makers.NOON)
+        body = {"qualification": makers.QUALIFIED, "account": other.public_id}
+        answer = api(ann).post(f"{V1}/leads/{lead['id']}/acceptance", body)
+        assert (answer.status_code, answer.json()["errors"][0]["attr"]) == (400, "account")
+        assert Lead.objects.get(email=lead["email"]).lifecycle == "lead"
+
+    def test_a_rejection_has_a_reason_of_the_list(self, ann: User) -> None:
+        client, url = api(ann), f"{V1}/leads/{submitted()['id']}/rejection"
+        assert client.post(url, {"reason": "mood"}).json()["errors"][0]["attr"] == "reason"
+        rejected = client.post(url, {"reason": "no_fit", "note": "a student"}).json()
+        assert (rejected["lifecycle"], rejected["rejected_reason"], rejected["rejection_note"]) == (
+            "rejected",
+            "no_fit",
+            "a student",
+        )
+
+
 class TestScope:
     def test_otto_finds_nothing(self, ann: User) -> None:
         account = makers.account()
@@ -246,6 +281,8 @@ class TestScope:
             otto.get(f"{V1}/accounts/{account.public_id}/timeline"),
             otto.get(f"{V1}/leads/{lead.public_id}"),
             otto.post(f"{V1}/leads/{lead.public_id}/transition", {"to": "mql"}),
+            otto.post(f"{V1}/leads/{lead.public_id}/acceptance", {"qualification": makers.QUALIFIED}),
+            otto.post(f"{V1}/leads/{lead.public_id}/rejection", {"reason": "no_fit"}),
             otto.get(f"{V1}/alerts/{alert.public_id}"),
             otto.post(f"{V1}/alerts/{alert.public_id}/transition", {"to": "done"}),
         ]

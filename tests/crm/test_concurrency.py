@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from crm import accounts, alerts
-from crm.models import Account, AccountCustomer, Alert, Lead, OwnerDecision
+from crm import accounts, alerts, leads
+from crm.models import Account, AccountCustomer, Alert, Lead, LeadTransition, Opportunity, OwnerDecision
 from gtm.shared.errors import Conflict
 from tests import world
 from tests.crm import makers
@@ -51,6 +51,23 @@ def test_two_leads_of_one_company_at_once_have_one_account_and_one_owner() -> No
     account = Account.objects.get()
     assert set(Lead.objects.values_list("account", "owner")) == {(account.pk, account.owner_id)}
     assert OwnerDecision.objects.count() == 1
+
+
+def test_a_lead_accepted_twice_at_once_is_one_deal() -> None:
+    """A double click, and a colleague who gives the account away meanwhile."""
+    ann, bob = world.ann(), world.bob()
+    makers.sales(ann)
+    lead = makers.lead()
+    assert lead.account is not None
+    deal = {"next_step": "Call", "next_step_at": makers.NOON}
+
+    def accept() -> Lead:
+        return leads.accept(lead=lead, at=makers.NOON, qualification=makers.QUALIFIED, opportunity=deal)
+
+    accepted = at_once(accept, accept, accept, lambda: accounts.give(account=lead.account, owner=bob, at=makers.NOON))
+    assert {one.lifecycle for one in accepted[:3]} == {"sal"}
+    assert Opportunity.objects.get().lead == lead
+    assert LeadTransition.objects.filter(to_lifecycle="sal").count() == 1
 
 
 def test_two_customers_of_one_domain_at_once_share_an_account() -> None:

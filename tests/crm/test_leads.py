@@ -7,9 +7,9 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from crm import accounts, lead_terms, leads, pools
-from crm.models import Account, Contact, Lead, LeadTransition, OwnerDecision, RejectReason
+from crm.models import Account, Contact, Lead, LeadTransition, Opportunity, OwnerDecision, RejectReason
 from gtm.shared import context, vendors
-from gtm.shared.errors import Conflict, Invalid
+from gtm.shared.errors import Conflict, Incomplete, Invalid
 from gtm.shared.models import Event
 from tests import world
 from tests.crm import makers
@@ -274,9 +274,9 @@ class TestAcceptance:
     def test_small_companies_are_asked_more_tightly(self) -> None:
         makers.sales(world.ann())
         lead = makers.lead(employee_count=20)
-        with pytest.raises(Invalid) as refused:
+        with pytest.raises(Incomplete) as refused:
             leads.accept(lead=lead, at=LATER, qualification=makers.QUALIFIED)
-        assert (refused.value.attr, refused.value.code) == ("months_to_project", "not_qualified")
+        assert [(part.attr, part.code) for part in refused.value.parts] == [("months_to_project", "not_qualified")]
         lead_terms.create_terms(at=LATER, segment="smb", within_months=6)
         assert leads.accept(lead=lead, at=LATER, qualification=makers.QUALIFIED).lifecycle == "sal"
 
@@ -312,6 +312,47 @@ class TestAcceptance:
             with pytest.raises(Invalid) as refused:
                 leads.reject(lead=lead, at=LATER, reason_code=code)
             assert refused.value.attr == "reason"
+
+
+class TestConversion:
+    STEP = {"next_step": "Call", "next_step_at": LATER}
+
+    def test_an_accepted_lead_is_one_deal_of_its_account(self) -> None:
+        ann = world.ann()
+        makers.sales(ann)
+        lead = makers.lead(source="webinar")
+        deal = {"name": "Acme, 200 seats", "amount": 500_000, **self.STEP}
+        for _click in range(2):
+            lead = leads.accept(lead=lead, at=LATER, qualification=makers.QUALIFIED, opportunity=deal)
+        opportunity = Opportunity.objects.get()
+        assert (opportunity.lead, opportunity.account, opportunity.owner) == (lead, lead.account, ann)
+        assert (opportunity.name, opportunity.amount, opportunity.source) == ("Acme, 200 seats", 500_000, "webinar")
+        assert (opportunity.reached_sal_at, opportunity.compelling_event) == (LATER, "The old contract ends in spring")
+        with pytest.raises(Conflict):
+            leads.reject(lead=lead, at=LATER, reason_code="no_fit")
+
+    def test_what_the_deal_lacks_leaves_the_lead_as_it_was(self) -> None:
+        makers.sales(world.ann())
+        lead = makers.lead()
+        with pytest.raises(Invalid):
+            leads.accept(lead=lead, at=LATER, qualification=makers.QUALIFIED, opportunity={"name": "No next step"})
+        lead.refresh_from_db()
+        assert (lead.lifecycle, Opportunity.objects.exists()) == ("lead", False)
+        accepted = leads.accept(lead=lead, at=LATER, qualification=makers.QUALIFIED)
+        assert leads.accept(lead=accepted, at=LATER, qualification={}, opportunity=self.STEP).opportunity.name == "Acme"
+
+    def test_another_account_may_be_chosen_and_whoever_accepts_takes_one_that_nobody_owns(self) -> None:
+        ann, bob = world.ann(), world.bob()
+        makers.sales(ann)
+        lead = makers.lead(email="cora@gmail.com", company="Umbra", employee_count=20)
+        umbra = makers.account(domain="umbra.com", employee_count=20)
+        said = makers.QUALIFIED | {"months_to_project": 2}
+        lead = leads.accept(lead=lead, at=LATER, qualification=said, account=umbra, by=bob, opportunity=self.STEP)
+        umbra.refresh_from_db()
+        assert (lead.account, lead.owner, umbra.owner, lead.opportunity.owner) == (umbra, bob, bob, bob)
+        assert lead.contact is not None
+        assert lead.contact.account == umbra
+        assert lead.opportunity.account == umbra
 
 
 class TestFirstTouch:
