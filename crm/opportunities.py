@@ -350,7 +350,7 @@ def _guard(
     """Raise Incomplete with all that the deal lacks in its stage. Requirements of other pipelines count for nothing."""
     steps = {stage.pk: pipelines.terms(stage) for stage in path}
     missing = deals.gaps(
-        deal=_as_told(opportunity),
+        deal=as_told(opportunity),
         path=list(steps.values()),
         source=steps[source.pk],
         target=steps[opportunity.stage_id],
@@ -363,7 +363,8 @@ def _guard(
         raise Incomplete([Invalid(lacking(gap), code=gap.code, attr=gap.attr) for gap in missing])
 
 
-def _as_told(opportunity: Opportunity) -> deals.Deal:
+def as_told(opportunity: Opportunity) -> deals.Deal:
+    """The deal as the pure decisions take it; select its account."""
     return deals.Deal(
         segment=opportunity.account.segment,
         amount=opportunity.amount,

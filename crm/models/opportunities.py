@@ -170,6 +170,8 @@ class Confirmation(Row):
 class Stakeholder(Row):
     """A person of the account who has a say in the deal."""
 
+    PREFIX = "stk"
+
     class Role(models.TextChoices):
         CHAMPION = "champion", "Champion"
         ECONOMIC_BUYER = "economic_buyer", "Economic buyer"
@@ -198,6 +200,8 @@ class Stakeholder(Row):
 
 class Risk(Row):
     """What may stop the deal. A blocker names the requirement that we lack, and when the roadmap has it."""
+
+    PREFIX = "risk"
 
     class Kind(models.TextChoices):
         RISK = "risk", "Risk"

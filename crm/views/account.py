@@ -13,6 +13,7 @@ from crm import accounts, wording
 from crm.forms import AccountForm
 from crm.models import Account
 from crm.queries import account as queries
+from crm.queries import pipeline
 from crm.views import desk
 from gtm.shared import db
 from gtm.shared.guards import desk_only
@@ -33,6 +34,7 @@ def _context(request: HttpRequest, account: Account) -> dict[str, Any]:
     return {
         "around": around,
         "account": account,
+        "opportunities": pipeline.of_account(account, desk.of(request)),
         "segment_label": wording.segment_label(policy.segments if policy else [], account.segment),
         "policy": policy,
         "motion_reasons": wording.sentences(motion.reasons, currency=currency) if motion else [],

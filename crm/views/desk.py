@@ -37,7 +37,12 @@ def page(
 
 
 def navigation(user: User, *, counts: desk.Counts, active: str) -> list[dict[str, Any]]:
-    entries = [("today", _("Today")), ("crm_accounts", _("Accounts")), ("crm_leads", _("Leads"))]
+    entries = [
+        ("today", _("Today")),
+        ("crm_accounts", _("Accounts")),
+        ("crm_leads", _("Leads")),
+        ("crm_pipeline", _("Pipeline")),
+    ]
     if user.sees_all:
         entries.append(("admin:index", _("Back office")))
     return [
