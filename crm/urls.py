@@ -1,6 +1,19 @@
 from django.urls import path
 
-from crm.views import account, bulk_edits, contact, lead_forms, leads, lists, opportunities, pipeline, search, today
+from crm.views import (
+    account,
+    bulk_edits,
+    contact,
+    hand_overs,
+    lead_forms,
+    leads,
+    lists,
+    opportunities,
+    pipeline,
+    search,
+    team,
+    today,
+)
 
 urlpatterns = [
     path("contact-sales/", contact.contact_sales, name="contact_sales"),
@@ -48,4 +61,10 @@ urlpatterns = [
     path("crm/leads/<str:lead>/transition/", leads.transition, name="crm_lead_transition"),
     path("crm/search/", search.page, name="crm_search"),
     path("crm/search/palette/", search.palette, name="crm_palette"),
+    path("crm/team/", team.show, name="crm_team"),
+    path("crm/team/leave/<str:leave>/end/", team.end_leave, name="crm_leave_end"),
+    path("crm/hand-overs/", hand_overs.listed, name="crm_hand_overs"),
+    path("crm/hand-overs/of/<str:leaver>/", hand_overs.prepare, name="crm_hand_over_new"),
+    path("crm/hand-overs/<str:hand_over>/", hand_overs.show, name="crm_hand_over"),
+    path("crm/hand-overs/<str:hand_over>/undo/", hand_overs.undo, name="crm_hand_over_undo"),
 ]

@@ -1,12 +1,21 @@
 """Hand-overs: somebody's whole book given to one colleague or to a pool, row by row, and back."""
 
+from typing import Self
+
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from crm.models import scoping
 from crm.models.routing import Pool
-from gtm.shared.models import Row
+from gtm.shared.models import Row, User
+
+
+class HandOverQuerySet(models.QuerySet["HandOver"]):
+    def visible_to(self, user: User) -> Self:
+        """Those of the people whom one leads."""
+        return self.filter(leaver__in=scoping.led_by(user))
 
 
 class HandOver(Row):
@@ -38,6 +47,7 @@ class HandOver(Row):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     worked_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    objects = HandOverQuerySet.as_manager()
 
     class Meta:
         indexes = [

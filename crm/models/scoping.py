@@ -85,6 +85,11 @@ class Side:
         """The condition on the account that stands at ``path``, such as ``account__``."""
         return Q(**{f"{path}owner__in": self.owners}) | Q(**{f"{path}queue__in": self.queues})
 
+    @property
+    def works(self) -> bool:
+        """Whether it reaches anything at all."""
+        return self.everything or bool(self.owners)
+
     def __or__(self, other: "Side") -> "Side":
         return _side({*self.owners, *other.owners}, {*self.queues, *other.queues})
 
@@ -141,6 +146,14 @@ def _widest(levels: Iterable[str]) -> str:
 
 def _side(owners: set[UUID], queues: set[UUID]) -> Side:
     return Side(owners=tuple(sorted(owners)), queues=tuple(sorted(queues)))
+
+
+def led_by(user: User) -> models.QuerySet[User]:
+    """The people whom one leads, oneself left out: those of the teams that one manages, everybody for founders."""
+    people = User.objects.exclude(pk=user.pk).exclude(roles=[])
+    if user.is_active and (user.is_superuser or user.has_role(Role.FOUNDER)):
+        return people
+    return people.filter(pk__in=reach_of(user).led.owners)
 
 
 # ``now()`` is the edge's clock here: a stand-in's days begin and end by themselves, whoever asks.

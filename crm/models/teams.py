@@ -1,10 +1,14 @@
 """Teams, the queues they watch, and who is away."""
 
+from typing import Self
+
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 
-from gtm.shared.models import Resource, Row
+from crm.models import scoping
+from gtm.shared.models import Resource, Row, User
 
 
 class Team(Resource):
@@ -51,8 +55,20 @@ class Queue(Row):
         return self.name
 
 
+class LeaveQuerySet(models.QuerySet["Leave"]):
+    def visible_to(self, user: User) -> Self:
+        """One's own, and those of the people whom one leads; founders see all."""
+        return self.filter(Q(user=user) | Q(user__in=scoping.led_by(user)))
+
+    def in_force(self) -> Self:
+        """Those that hold now, by the database's clock."""
+        return self.filter(starts_at__lte=Now(), ends_at__gt=Now())
+
+
 class Leave(Row):
     """A rep is away on [starts_at, ends_at) and gets nothing new meanwhile; the stand-in works their book."""
+
+    PREFIX = "leave"
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="leaves")
     starts_at = models.DateTimeField()
@@ -65,6 +81,7 @@ class Leave(Row):
         related_name="stands_in",
         help_text="Sees and works the accounts of who is away, for these days.",
     )
+    objects = LeaveQuerySet.as_manager()
 
     class Meta:
         indexes = [

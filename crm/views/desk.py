@@ -12,13 +12,13 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from crm.queries import desk
+from crm.queries import desk, people
 from gtm.shared import db, periods
 from gtm.shared.api import references
 from gtm.shared.errors import DomainError
-from gtm.shared.models import Resource, User
+from gtm.shared.models import Role, Row, User
 
-R = TypeVar("R", bound=Resource)
+R = TypeVar("R", bound=Row)
 
 
 def page(
@@ -32,6 +32,7 @@ def page(
         "desk_url": reverse("today"),
         "search_url": reverse("crm_search"),
         "palette_url": reverse("crm_palette"),
+        "standing_in": people.stood_in_for(user),
     }
     return render(request, template, {**frame, **context}, status=status)
 
@@ -43,6 +44,8 @@ def navigation(user: User, *, counts: desk.Counts, active: str) -> list[dict[str
         ("crm_leads", _("Leads")),
         ("crm_pipeline", _("Pipeline")),
     ]
+    if user.sells or user.has_role(Role.FOUNDER):
+        entries.append(("crm_team", _("Team")))
     if user.sees_all:
         entries.append(("admin:index", _("Back office")))
     return [
