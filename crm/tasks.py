@@ -5,8 +5,8 @@ from typing import Any
 import structlog
 from celery import shared_task
 
-from crm import accounts, alerts, arrears, bulk_edits, hand_overs
-from crm.models import Account, BulkJob, HandOver
+from crm import accounts, alerts, arrears, bulk_edits, hand_overs, imports
+from crm.models import Account, BulkJob, HandOver, ImportJob
 from gtm.shared import db, pulse
 
 log = structlog.get_logger(__name__)
@@ -62,3 +62,11 @@ def work_hand_overs(**kwargs: Any) -> None:
         for hand_over in HandOver.objects.filter(state__in=HandOver.WORKING).order_by("created_at"):
             while hand_overs.work(hand_over=hand_over, at=db.now()):
                 pass
+
+
+@shared_task
+def work_on_imports(**kwargs: Any) -> None:
+    """Go on with the imports, and undoings of imports, that were started, or whose worker was killed."""
+    with pulse.job("work on imports"):
+        for job in ImportJob.objects.filter(state__in=ImportJob.WORKING).select_related("user").order_by("pk"):
+            imports.work(job=job)

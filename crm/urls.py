@@ -1,19 +1,7 @@
 from django.urls import path
 
-from crm.views import (
-    account,
-    bulk_edits,
-    contact,
-    hand_overs,
-    lead_forms,
-    leads,
-    lists,
-    opportunities,
-    pipeline,
-    search,
-    team,
-    today,
-)
+from crm import list_urls
+from crm.views import account, contact, hand_overs, lead_forms, leads, opportunities, pipeline, team, today
 
 urlpatterns = [
     path("contact-sales/", contact.contact_sales, name="contact_sales"),
@@ -23,17 +11,9 @@ urlpatterns = [
     path("today/", today.today, name="today"),
     path("today/leads/<str:lead>/", today.answer_lead, name="today_lead"),
     path("crm/alerts/<str:alert>/transition/", today.transition, name="crm_alert_transition"),
-    path("crm/accounts/", lists.page, {"entity": "account"}, name="crm_accounts"),
     path("crm/accounts/<str:account>/", account.show, name="crm_account"),
     path("crm/accounts/<str:account>/edit/", account.edit, name="crm_account_edit"),
     path("crm/accounts/<str:account>/take/", account.take, name="crm_account_take"),
-    path("crm/bulk/<str:job>/", bulk_edits.show, name="crm_bulk"),
-    path("crm/bulk/<str:job>/undo/", bulk_edits.undo, name="crm_bulk_undo"),
-    path("crm/lists/<str:entity>/export/", lists.export, name="crm_list_export"),
-    path("crm/lists/<str:entity>/bulk/", bulk_edits.draft, name="crm_list_bulk"),
-    path("crm/lists/<str:entity>/views/", lists.save_view, name="crm_list_views"),
-    path("crm/lists/<str:entity>/<str:row>/<str:column>/", lists.cell, name="crm_list_cell"),
-    path("crm/views/<str:view>/", lists.change_view, name="crm_view"),
     path("crm/accounts/<str:account>/opportunities/new/", opportunities.create, name="crm_opportunity_new"),
     path("crm/pipeline/", pipeline.board, name="crm_pipeline"),
     path("crm/opportunities/<str:opportunity>/", opportunities.show, name="crm_opportunity"),
@@ -59,12 +39,11 @@ urlpatterns = [
     path("crm/leads/", leads.listed, name="crm_leads"),
     path("crm/leads/<str:lead>/", leads.show, name="crm_lead"),
     path("crm/leads/<str:lead>/transition/", leads.transition, name="crm_lead_transition"),
-    path("crm/search/", search.page, name="crm_search"),
-    path("crm/search/palette/", search.palette, name="crm_palette"),
     path("crm/team/", team.show, name="crm_team"),
     path("crm/team/leave/<str:leave>/end/", team.end_leave, name="crm_leave_end"),
     path("crm/hand-overs/", hand_overs.listed, name="crm_hand_overs"),
     path("crm/hand-overs/of/<str:leaver>/", hand_overs.prepare, name="crm_hand_over_new"),
     path("crm/hand-overs/<str:hand_over>/", hand_overs.show, name="crm_hand_over"),
     path("crm/hand-overs/<str:hand_over>/undo/", hand_overs.undo, name="crm_hand_over_undo"),
+    *list_urls.urlpatterns,
 ]

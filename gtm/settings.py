@@ -159,6 +159,7 @@ CELERY_BEAT_SCHEDULE = {
     "make partitions": _every(3600, "billing.tasks.make_partitions"),
     "wake snoozed alerts": _every(60, "crm.tasks.wake_snoozed_alerts"),
     "work on bulk edits": _every(20, "crm.tasks.work_on_bulk_edits"),
+    "work on imports": _every(20, "crm.tasks.work_on_imports"),
     "write down dunning policies": _every(600, "crm.tasks.write_down_policies"),
     "work hand-overs": _every(60, "crm.tasks.work_hand_overs"),
     "review accounts": _every(86_400, "crm.tasks.review_accounts"),

@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _
 
 from crm.queries import desk, people
 from gtm.shared import db, periods
@@ -29,6 +29,7 @@ def page(
     counts = context.get("counts") or desk.counts(user, since=start_of_day(user, db.now()))
     frame = {
         "nav": navigation(user, counts=counts, active=active),
+        "more": more(user, active=active),
         "desk_url": reverse("today"),
         "search_url": reverse("crm_search"),
         "palette_url": reverse("crm_palette"),
@@ -37,22 +38,31 @@ def page(
     return render(request, template, {**frame, **context}, status=status)
 
 
+MAIN = (
+    ("today", _("Today")),
+    ("crm_accounts", _("Accounts")),
+    ("crm_leads", _("Leads")),
+    ("crm_pipeline", _("Pipeline")),
+)
+MORE = (("crm_imports", _("Imports")),)
+
+
 def navigation(user: User, *, counts: desk.Counts, active: str) -> list[dict[str, Any]]:
-    entries = [
-        ("today", _("Today")),
-        ("crm_accounts", _("Accounts")),
-        ("crm_leads", _("Leads")),
-        ("crm_pipeline", _("Pipeline")),
+    return [
+        {"url": reverse(name), "label": label, "active": name == active}
+        | ({"count": counts.now, "id": "nav-today"} if name == "today" else {})
+        for name, label in MAIN
     ]
+
+
+def more(user: User, *, active: str) -> list[dict[str, Any]]:
+    """What is needed now and then."""
+    entries = [*MORE]
     if user.sells or user.has_role(Role.FOUNDER):
         entries.append(("crm_team", _("Team")))
     if user.sees_all:
         entries.append(("admin:index", _("Back office")))
-    return [
-        {"url": reverse(name), "label": label, "active": name == active}
-        | ({"count": counts.now, "id": "nav-today"} if name == "today" else {})
-        for name, label in entries
-    ]
+    return [{"url": reverse(name), "label": label, "active": name == active} for name, label in entries]
 
 
 def of(request: HttpRequest) -> User:

@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from crm import bulk_edits
+from crm import bulk_edits, imports
 from crm.lists import paging, reading
 from crm.lists.listing import Column, Edit, Listing
 from crm.lists.listings import LISTINGS
@@ -61,12 +61,9 @@ def page(request: HttpRequest, entity: str) -> HttpResponse:
         "next": _address(read, shown.next),
         "actions": bulk_edits.actions(listing),
         "audiences": SavedView.Audience.choices,
-        "importable": entity in IMPORTABLE,
+        "importable": entity in imports.INTAKES,
     }
     return desk.page(request, "crm/lists/list.html", context, active=listing.page)
-
-
-IMPORTABLE: frozenset[str] = frozenset()
 
 
 def _heading(column: Column) -> dict[str, Any]:

@@ -78,11 +78,16 @@ def lock_one(instance: M) -> M:
 
 def advisory_lock(*parts: object, wait: bool = True) -> bool:
     """Hold a lock named by ``parts`` until the transaction ends; where rows to lock may not exist yet."""
-    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
-    key = int.from_bytes(digest, "big", signed=True)
+    key = lock_number(*parts)
     with connection.cursor() as cursor:
         if wait:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
             return True
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [key])
         return bool(cursor.fetchone()[0])
+
+
+def lock_number(*parts: object) -> int:
+    """The number by which PostgreSQL knows the lock that ``parts`` name."""
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
