@@ -1,10 +1,12 @@
 """Policies, rule sets, teams and queues in the back office."""
 
+from itertools import chain
+
 import pytest
 from django.test import Client
 
-from crm import policies
-from crm.models import Pool, Queue, Ruleset, SegmentPolicy, Team
+from crm import pipelines, policies
+from crm.models import Pipeline, Pool, Queue, Ruleset, SegmentPolicy, Team
 from tests import world
 from tests.backoffice import address, errors, signed_in, submit
 from tests.crm import makers
@@ -104,3 +106,50 @@ class TestDesk:
     def test_decisions_say_why(self, founder: Client) -> None:
         account = makers.account(at=JAN_1)
         assert b"employees" in founder.get(address("crm_account_change", account.pk)).content
+
+
+class TestPipelines:
+    @pytest.fixture
+    def sales(self) -> Pipeline:
+        return makers.opportunity(at=JAN_1).pipeline
+
+    def test_stages_are_renamed_reordered_and_added_in_rows(self, founder: Client, sales: Pipeline) -> None:
+        path = address("crm_pipeline_change", sales.pk)
+        rows = {"stages-0-label": "They understand", "stages-5-position": "6", "stages-6-position": "5"}
+        submit(founder, path, **rows)
+        stages = list(sales.stages.order_by("position"))
+        assert stages[0].label == "They understand"
+        assert [stage.code for stage in stages[5:7]] == ["redlining", "deployment"]
+        assert stages[0].advice, "what the rows don't show stays"
+        assert stages[1].skip_segments == ["smb"]
+
+    def test_what_would_make_a_pipeline_in_use_faulty_is_refused_with_all_findings(
+        self, founder: Client, sales: Pipeline
+    ) -> None:
+        path = address("crm_pipeline_change", sales.pk)
+        page = submit(founder, path, **{"stages-6-is_redlining": None, "stages-2-DELETE": "on"})
+        said = " ".join(chain.from_iterable(errors(page).values()))
+        assert "fewer than two stages" in said
+        assert "redlining" in said
+        page = submit(founder, path, **{"stages-0-DELETE": "on"})
+        assert "Rename it instead" in " ".join(chain.from_iterable(errors(page).values()))
+        assert sales.stages.count() == 9
+
+    def test_doubtful_labels_and_twins_are_warned_of(self, founder: Client, sales: Pipeline) -> None:
+        twin = pipelines.create(at=JAN_1, code="mid", name="Mid", stages=makers.installed_stages())
+        stage = twin.stages.get(code="price")
+        submit(founder, address("crm_stage_change", stage.pk), label="Quote sent")
+        page = founder.get(address("crm_pipeline_change", twin.pk)).content.decode()
+        assert "tells what the seller does" in page
+        assert "nearly the same as" in page
+        founder.post(address("crm_pipeline_delete", twin.pk), {"post": "yes"})
+        assert not Pipeline.objects.filter(pk=twin.pk).exists()
+
+    def test_criteria_stand_on_the_stages_page(self, founder: Client, sales: Pipeline) -> None:
+        stage = sales.stages.get(code="understanding")
+        rows = {"requirements-0-text": "Pain written down", "requirements-2-required": "on"}
+        submit(founder, address("crm_stage_change", stage.pk), **rows)
+        asked = stage.requirements.filter(active=True).order_by("position")
+        assert asked[0].text == "Pain written down"
+        assert asked[2].required
+        assert stage.requirements.filter(active=False).count() == 1

@@ -16,7 +16,7 @@ from billing import (
     usage_corrections,
 )
 from billing.models import BillingRun, Customer, GatewayEvent, Invoice, LegalEntity, Payment, Plan
-from crm import held_leads, lead_forms, lead_terms, leaves, pools, scopes, teams
+from crm import held_leads, lead_forms, lead_terms, leaves, pipelines, pools, scopes, teams
 from crm.models import Account
 from gtm.shared import exchange_rates, keys, users, vendors
 from gtm.shared.models import Event, PendingFact, User
@@ -36,6 +36,7 @@ def install() -> None:
     makers.legal_entity()
     crm_makers.sales(world.ann())
     trigger_rules.install_defaults(at=JAN_1)
+    pipelines.create(at=JAN_1, code="partners", name="Partners")
     scopes.create(role="csm", reads="team", writes="own", at=JAN_1)
 
 
@@ -136,6 +137,7 @@ def _desk(number: int, customer: Customer) -> None:
         outcome=Signal.Outcome.ALERT,
         occurred_at=JAN_1,
     )
+    crm_makers.opportunity(account=account, at=JAN_1)
     crm_makers.alert(account=Account.objects.get(pk=account.pk), signal_id=signal.pk, customer=customer, at=JAN_1)
     trigger_rules.create(at=JAN_1, code=f"rule{number}", name=f"Rule {number}", threshold=Decimal("0.9"))
     _teams(number)

@@ -18,12 +18,15 @@ from crm.models import (
     AcceptanceTerms,
     LeadForm,
     Leave,
+    LossReason,
+    Pipeline,
     Pool,
     Queue,
     RejectReason,
     RoleScope,
     Ruleset,
     SegmentPolicy,
+    Stage,
     Team,
 )
 from gtm.shared.admin_base import OperationAdmin
@@ -48,10 +51,13 @@ CHANGES: dict[type[Model], tuple[dict[str, Any], str]] = {
     LeadForm: ({"title": "New"}, "crm.lead_form.changed"),
     LegalEntity: ({"city": "Potsdam"}, "billing.legal_entity.changed"),
     Meter: ({"unit": "calls"}, "billing.meter.changed"),
+    LossReason: ({"label": "New"}, "crm.loss_reason.changed"),
+    Pipeline: ({"name": "New"}, "crm.pipeline.changed"),
     Plan: ({"position": "7"}, "billing.plan.changed"),
     Pool: ({"name": "New"}, "crm.pool.changed"),
     Queue: ({"name": "New"}, "crm.queue.changed"),
     RejectReason: ({"label": "New"}, "crm.reject_reason.changed"),
+    Stage: ({"label": "New"}, "crm.stage.changed"),
     TaxRate: ({"name": "New"}, "billing.tax_rate.changed"),
     Team: ({"name": "New"}, "crm.team.changed"),
     TriggerRule: ({"threshold": "85"}, "signals.rule.changed"),
@@ -70,6 +76,8 @@ ADDITIONS: dict[type[Model], tuple[dict[str, Any], str]] = {
     LeadForm: ({"title": "New", "code": "new"}, "crm.lead_form.created"),
     LegalEntity: ({"name": "New", "code": "new", "country": "DE"}, "billing.legal_entity.created"),
     Meter: ({"name": "New", "code": "new", "event_name": "new.event"}, "billing.meter.created"),
+    LossReason: ({"label": "New", "code": "new", "category": "competition"}, "crm.loss_reason.created"),
+    Pipeline: ({"name": "New", "code": "new"}, "crm.pipeline.created"),
     Plan: ({"name": "New", "code": "new"}, "billing.plan.created"),
     Pool: ({"name": "New", "code": "new"}, "crm.pool.created"),
     RejectReason: ({"label": "New", "code": "new"}, "crm.reject_reason.created"),
@@ -87,6 +95,8 @@ ADDITIONS: dict[type[Model], tuple[dict[str, Any], str]] = {
 REMOVALS: dict[type[Model], str] = {
     AcceptanceTerms: "crm.acceptance_terms.removed",
     LeadForm: "crm.lead_form.removed",
+    LossReason: "crm.loss_reason.removed",
+    Pipeline: "crm.pipeline.removed",
     RejectReason: "crm.reject_reason.removed",
     ExchangeRate: "exchange_rate.removed",
     Leave: "crm.leave.removed",
@@ -275,7 +285,9 @@ class TestTwoAtOnce:
 def _other(changes: dict[str, str]) -> dict[str, str]:
     ((name, value),) = changes.items()
     return {
-        name: {"ends_at_0": "2026-02-02", "rate": "1.6", "position": "8", "threshold": "86"}.get(name, f"{value}er")
+        name: {"ends_at_0": "2026-02-02", "rate": "1.6", "position": "8", "threshold": "86", "reads": "own"}.get(
+            name, f"{value}er"
+        )
     }
 
 
