@@ -5,11 +5,12 @@ A company is known by its registrable domain; whoever makes or looks for the acc
 lock of (test clock, domain), so that two customers of one company at once get one account.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import structlog
 from django.db import transaction
 
 from billing import customers as billing_customers
@@ -20,8 +21,8 @@ from crm.custom_fields import checked
 from crm.models import Account, AccountCustomer, AccountDomain
 from crm.needs import normalised
 from crm.owners import assign, give, take
-from crm.segments import decide
-from gtm.shared import db, outbox
+from crm.segments import decide, decide_many
+from gtm.shared import db, money, outbox
 from gtm.shared.countries import is_country
 from gtm.shared.domains import business_domain, is_free_mail, registrable_domain
 from gtm.shared.errors import Conflict, Invalid
@@ -41,14 +42,18 @@ __all__ = [
     "give",
     "redecide",
     "review",
+    "review_all",
     "take",
 ]
 
+log = structlog.get_logger(__name__)
+REVIEW_BATCH = 500
 TRAITS = ("employee_count", "industry", "country")
 CHANGEABLE = frozenset(
     {
         *("name", "employee_count", "industry", "country", "needs", "target_list", "blockers", "is_referenceable"),
         *("feedback_url", "custom", "external_id", "metadata"),
+        *("expected_value", "company_revenue", "value_currency"),
     }
 )
 
@@ -132,6 +137,44 @@ def redecide(*, account: Account, at: datetime, trigger: str = "review") -> Acco
     if account.owner is not None and owners.may_own(account.owner):
         return account
     return assign(account=account, at=at, trigger=trigger).account
+
+
+def review_all(*, at: datetime) -> int:
+    """Decide all accounts that stand on no clock anew, batch by batch, and give owners to those without one who can
+    stay; how many they were. Raises what went wrong when all are done.
+    """
+    done, last, failures = 0, None, []
+    standing = Account.objects.filter(test_clock=None).order_by("pk")
+    while True:
+        rest = standing.filter(pk__gt=last) if last else standing
+        if not (keys := list(rest.values_list("pk", flat=True)[:REVIEW_BATCH])):
+            break
+        done, last = done + len(keys), keys[-1]
+        failures += _review_all_of(keys, at)
+    if failures:
+        raise ExceptionGroup(f"{len(failures)} accounts could not be reviewed", failures)
+    return done
+
+
+def _review_all_of(keys: Collection[UUID], at: datetime) -> list[Exception]:
+    """Whatever is wrong with one account, the others are reviewed: together, or each by itself where that fails."""
+    try:
+        _review_batch(keys, at)
+    except Exception as error:
+        if len(keys) > 1:
+            return [failure for key in keys for failure in _review_all_of([key], at)]
+        log.exception("account_not_reviewed", account=str(keys))
+        return [error]
+    return []
+
+
+@transaction.atomic
+def _review_batch(keys: Collection[UUID], at: datetime) -> None:
+    owners.lock_pools(at=at)
+    outcomes = decide_many(account_ids=keys, at=at)
+    staying = owners.staying({one.account.owner_id for one in outcomes if one.account.owner_id})
+    homeless = [one.account.pk for one in outcomes if one.account.owner_id not in staying]
+    owners.assign_many(account_ids=homeless, at=at, trigger="review")
 
 
 def _lock_for_assigning(account: Account, at: datetime) -> None:
@@ -288,15 +331,29 @@ def _clean(facts: Mapping[str, Any]) -> dict[str, Any]:
         raise Invalid("An account needs a name.", attr="name")
     if found.get("country") and not is_country(found["country"]):
         raise Invalid("Give a country code of ISO 3166.", attr="country")
+    _check_values(found)
     return found
 
 
+def _check_values(found: Mapping[str, Any]) -> None:
+    """What a company may come to be worth, or takes itself: amounts of a currency that is given with them."""
+    values = [name for name in ("expected_value", "company_revenue") if found.get(name) is not None]
+    for name in values:
+        if not 0 <= found[name] < 2**63:
+            raise Invalid("Give an amount in minor units, not below zero.", attr=name)
+    currency = found.get("value_currency", "" if values else None)
+    if currency is not None and (values or currency) and not money.is_currency(currency):
+        raise Invalid("Give the currency of the amounts, by its ISO 4217 code.", attr="value_currency")
+
+
 @transaction.atomic
-def change_and_give(*, account: Account, at: datetime, owner: User | None = None, **facts: Any) -> Account:
+def change_and_give(
+    *, account: Account, at: datetime, owner: User | None = None, owner_reason: str = "", **facts: Any
+) -> Account:
     """Set facts and, where ``owner`` is given, the owner, in one step. Raises as ``change`` and ``give`` do."""
     if facts:
         account = change(account=account, at=at, **facts)
-    return give(account=account, owner=owner, at=at) if owner else account
+    return give(account=account, owner=owner, at=at, reason=owner_reason) if owner else account
 
 
 @transaction.atomic

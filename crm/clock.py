@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from crm import alerts
+from crm import alerts, overrides
 from crm.models import (
     Account,
     AccountCustomer,
@@ -24,15 +24,20 @@ WORK = (Notification, EmailMessage, Note, Call, Task, MailTemplate)
 
 
 def next_due(*, clock: TestClock) -> datetime | None:
-    """When the next snooze on the clock ends; None when nothing is due."""
+    """When the next snooze or override on the clock ends, or a segment falls; None when nothing is due."""
     snoozed = Alert.objects.filter(test_clock=clock, state=Alert.State.SNOOZED)
-    return snoozed.order_by("snoozed_until").values_list("snoozed_until", flat=True).first()
+    times = [snoozed.order_by("snoozed_until").values_list("snoozed_until", flat=True).first()]
+    times.append(overrides.next_due(test_clock_id=clock.pk))
+    return min(filter(None, times), default=None)
 
 
 def run_due(*, clock: TestClock, at: datetime) -> None:
     """Do what is due on the clock by ``at``."""
     while alerts.wake(at=at, test_clock_id=clock.pk):
         pass
+    while overrides.end_due(at=at, test_clock_id=clock.pk):
+        pass
+    overrides.fall_due(at=at, test_clock_id=clock.pk)
 
 
 def delete_all(*, clock: TestClock) -> None:

@@ -192,7 +192,7 @@ def _holder(thing: Any) -> UUID | None:
 
 def _assign(thing: Any, user: User, at: datetime) -> None:
     if isinstance(thing, Account):
-        owners.give(account=thing, owner=user, at=at, reason="hand_over")
+        owners.give(account=thing, owner=user, at=at, reason="hand_over", trigger="hand_over")
     elif isinstance(thing, Opportunity):
         opportunities.change(opportunity=thing, at=at, owner=user)
     else:

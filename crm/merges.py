@@ -273,9 +273,9 @@ def _dismissed_for(survivor: Account, merged: Account, row: Suggestion) -> Sugge
 def _settle(account: Account, *, at: datetime, heir_of: Any = None) -> None:
     """Motion and owner by what is known now; what came over has the account's owner."""
     if heir_of is not None and account.owner is None and owners.may_own(heir_of):
-        owners.give(account=account, owner=heir_of, at=at, reason=SOURCE)
+        owners.give(account=account, owner=heir_of, at=at, reason=SOURCE, trigger=SOURCE)
     account = accounts.redecide(account=account, at=at, trigger=SOURCE)
-    owners.bring_along(account)
+    owners.bring_along([account.pk])
 
 
 # --- undo --------------------------------------------------------------------------------------

@@ -1,6 +1,9 @@
-"""Published segment policies and rule sets: versions that are never changed, the newest of which counts."""
+"""Segment policies and rule sets: drafts, and published versions that never change, the newest of which counts.
 
-from collections.abc import Collection, Mapping, Sequence
+Who goes back to an earlier version publishes its terms again, as the next one.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,44 +11,15 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max
 
-from billing.models import DunningPolicy
-from crm import conditions, lead_terms, motion
-from crm.models import Motion, Pool, Queue, Rule, Ruleset, SegmentPolicy, Team
-from gtm.shared import db, outbox
+from crm import conditions, lead_terms, motion, policy_terms, presets
+from crm.models import Pool, Queue, Rule, Ruleset, SegmentPolicy, Team
+from gtm.shared import db, outbox, saving
 from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import User
 
-SALES_LED_NEEDS = ("msa", "sso", "security_review", "po", "custom_dpa", "sla", "on_premises")
 SALES_TEAM, SALES_POOL, INBOUND_QUEUE = "sales", "sales", "inbound"
-INSTALLED_SEGMENTS = (
-    {
-        "code": "smb",
-        "label": "SMB",
-        "motion": "self_serve",
-        "engagement": "none",
-        "collection_methods": ["charge_automatically"],
-        "net_terms_days": None,
-        "dunning_policy": "",
-    },
-    {
-        "code": "mid_market",
-        "label": "Mid-market",
-        "motion": "sales_assisted",
-        "engagement": "on_trigger",
-        "collection_methods": ["charge_automatically", "send_invoice"],
-        "net_terms_days": 30,
-        "dunning_policy": "",
-    },
-    {
-        "code": "enterprise",
-        "label": "Enterprise",
-        "motion": "sales_led",
-        "engagement": "day_one",
-        "collection_methods": ["send_invoice", "charge_automatically"],
-        "net_terms_days": 30,
-        "dunning_policy": "",
-    },
-)
+TIDIED = ("segments", "employee_bounds", "value_bounds", "sales_led_needs", "dead_zones")
+INSTALLED_SEGMENTS = (presets.SMB, presets.MID_MARKET, presets.ENTERPRISE)
 OVER_100_OR_NEEDS = {
     "any": [
         {"field": "employee_count", "op": "gt", "value": 100},
@@ -64,6 +38,7 @@ class RuleTerms:
     pool: Pool | None = None
     user: User | None = None
     queue: Queue | None = None
+    owner_role: str = ""
 
 
 # --- what counts now ---------------------------------------------------------------------------
@@ -95,97 +70,210 @@ def terms(policy: SegmentPolicy) -> motion.Policy:
     """The policy as the pure decision takes it."""
     return motion.Policy(
         version=policy.number or 0,
-        segments=tuple(motion.Segment(s["code"], s["motion"], s["engagement"]) for s in policy.segments),
+        segments=tuple(
+            motion.Segment(s["code"], s["motion"], s["engagement"], s.get("owner_role") or "") for s in policy.segments
+        ),
         employee_bounds=tuple(policy.employee_bounds),
         value_bounds=tuple(policy.value_bounds),
         basis=policy.basis,
         combine=policy.combine,
         sales_led_needs=frozenset(policy.sales_led_needs),
+        dead_zones=tuple(_zone(zone) for zone in policy.dead_zones),
+        margin_percent=policy.margin_percent,
+        margin_days=policy.margin_days,
     )
 
 
-# --- publishing --------------------------------------------------------------------------------
+def _zone(zone: Mapping[str, Any]) -> motion.DeadZone:
+    names = ("code", "lower", "upper", "basis", "currency", "motion")
+    return motion.DeadZone(**{name: zone[name] for name in names})
+
+
+# --- segment policies --------------------------------------------------------------------------
 @transaction.atomic
-def publish_policy(
-    *,
-    at: datetime,
-    name: str,
-    segments: Sequence[Mapping[str, Any]],
-    employee_bounds: Sequence[int] = (),
-    value_bounds: Sequence[int] = (),
-    basis: str = "arr",
-    currency: str = "USD",
-    combine: str = SegmentPolicy.Combine.MAX,
-    sales_led_needs: Collection[str] = (),
-) -> SegmentPolicy:
-    """Publish the next version; publishes ``crm.policy.published``. Bounds are where the segments after the first
-    start.
+def draft_policy(*, at: datetime, name: str, segments: Sequence[Mapping[str, Any]], **terms: Any) -> SegmentPolicy:
+    """Write the draft of a version; publishes ``crm.policy.drafted``. ``terms`` are the policy's other columns.
 
-    Raises Invalid where segments and bounds do not fit together. Accounts are decided again by
-    ``crm.tasks.review_accounts``.
+    Bounds are where the segments after the first start. Raises Invalid where segments, bounds and dead zones do not
+    fit together.
     """
-    _check_segments(segments)
-    for attr, bounds in (("employee_bounds", employee_bounds), ("value_bounds", value_bounds)):
-        _check_bounds(attr, bounds, len(segments))
-    db.advisory_lock("crm.policy")
-    policy = SegmentPolicy.objects.create(
-        number=_next_number(SegmentPolicy),
-        name=name,
-        segments=list(map(dict, segments)),
-        employee_bounds=list(employee_bounds),
-        value_bounds=list(value_bounds),
-        basis=basis,
-        currency=currency,
-        combine=combine,
-        sales_led_needs=sorted(sales_led_needs),
-        published_at=at,
-    )
-    outbox.publish("crm.policy.published", policy, at=at, data={"number": policy.number})
+    policy = SegmentPolicy(name=name, segments=list(segments), **terms)
+    _check_and_tidy(policy)
+    policy.save(force_insert=True)
+    outbox.publish("crm.policy.drafted", policy, at=at)
     return policy
 
 
-def _check_segments(segments: Sequence[Mapping[str, Any]]) -> None:
-    codes = [segment.get("code") for segment in segments]
-    if not segments or len(set(codes)) < len(codes):
-        raise Invalid("A policy has at least one segment, and each has a code of its own.", attr="segments")
-    for segment in segments:
-        engagements = motion.USUAL_ENGAGEMENT.values()
-        if segment.get("motion") not in Motion.values or segment.get("engagement") not in engagements:
-            raise Invalid(f"Segment {segment.get('code')} has an unknown motion or engagement.", attr="segments")
-    named = {str(segment["dunning_policy"]) for segment in segments if segment.get("dunning_policy")}
-    known = DunningPolicy.objects.filter(code__in=named).values_list("code", flat=True)
-    if unknown := sorted(named - set(known)):
-        raise Invalid(f"There is no dunning policy {unknown[0]!r}.", attr="segments")
-
-
-def _check_bounds(attr: str, bounds: Sequence[int], segments: int) -> None:
-    if bounds and (len(bounds) != segments - 1 or sorted(set(bounds)) != list(bounds) or bounds[0] <= 0):
-        raise Invalid(f"Give {segments - 1} rising positive bounds, one for each segment after the first.", attr=attr)
+@transaction.atomic
+def change_policy(*, policy: SegmentPolicy, at: datetime, **terms: Any) -> SegmentPolicy:
+    """Change a draft; publishes ``crm.policy.changed``. Raises Conflict (``published``) for what is none any more."""
+    policy = _locked_draft(policy)
+    for name, value in terms.items():
+        setattr(policy, name, value)
+    _check_and_tidy(policy)
+    policy.save(update_fields={*terms, *TIDIED})
+    outbox.publish("crm.policy.changed", policy, at=at, data={"changed": sorted(terms)})
+    return policy
 
 
 @transaction.atomic
-def publish_ruleset(*, at: datetime, name: str, rules: Sequence[RuleTerms]) -> Ruleset:
-    """Publish the next version; publishes ``crm.ruleset.published``.
+def discard_policy(*, policy: SegmentPolicy, at: datetime) -> None:
+    """Throw a draft away, with the runs that showed what it would do; publishes ``crm.policy.discarded``."""
+    policy = _locked_draft(policy)
+    outbox.publish("crm.policy.discarded", policy, at=at)
+    policy.delete()
+
+
+@transaction.atomic
+def publish(*, policy: SegmentPolicy, at: datetime) -> SegmentPolicy:
+    """Make a draft the version that counts; publishes ``crm.policy.published``. Raises Conflict for no draft.
+
+    ``policy_runs.apply`` publishes, too, and decides all accounts anew at once.
+    """
+    db.advisory_lock("crm.policy")
+    policy = _locked_draft(policy)
+    policy.number, policy.published_at = _next_number(SegmentPolicy), at
+    policy.save(update_fields=["number", "published_at"])
+    data = {"number": policy.number, "restores": policy.restores.number if policy.restores else None}
+    outbox.publish("crm.policy.published", policy, at=at, data=data)
+    return policy
+
+
+@transaction.atomic
+def publish_policy(*, at: datetime, name: str, segments: Sequence[Mapping[str, Any]], **terms: Any) -> SegmentPolicy:
+    """Draft and publish in one step. Raises as ``draft_policy`` does."""
+    return publish(policy=draft_policy(at=at, name=name, segments=segments, **terms), at=at)
+
+
+@transaction.atomic
+def restored(*, policy: SegmentPolicy, at: datetime) -> SegmentPolicy:
+    """A draft with the terms of an earlier version. Raises Conflict for a draft, and for the version that counts."""
+    if policy.number is None or policy == _newest_policy():
+        raise Conflict("Go back to a version that has been replaced.", code="not_replaced")
+    names = [field.name for field in SegmentPolicy._meta.concrete_fields if field.editable]
+    terms = {name: getattr(policy, name) for name in names if name != "published_at"}
+    return draft_policy(at=at, restores=policy, **terms)
+
+
+def _locked_draft(policy: SegmentPolicy) -> SegmentPolicy:
+    policy = db.lock_one(policy)
+    if policy.number is not None:
+        raise Conflict("This version is published and never changes: make the next one.", code="published")
+    return policy
+
+
+def _check_and_tidy(policy: SegmentPolicy) -> None:
+    tidy(policy)
+    saving.clean(policy, only={"name", "currency", "basis", "combine", "freeze", "margin_percent", "margin_days"})
+    policy_terms.check(policy)
+
+
+def tidy(policy: SegmentPolicy) -> None:
+    """Bring the terms into the form in which they are kept."""
+    policy.segments = list(map(dict, policy.segments))
+    policy.employee_bounds, policy.value_bounds = list(policy.employee_bounds), list(policy.value_bounds)
+    policy.sales_led_needs = sorted(policy.sales_led_needs)
+    policy.dead_zones = [policy_terms.tidy_zone(zone, policy.basis, policy.currency) for zone in policy.dead_zones]
+
+
+# --- rule sets ---------------------------------------------------------------------------------
+@transaction.atomic
+def draft_ruleset(*, at: datetime, name: str, rules: Sequence[RuleTerms], restores: Ruleset | None = None) -> Ruleset:
+    """Write the draft of a rule set; publishes ``crm.ruleset.drafted``.
 
     Raises Invalid for a condition or a target that can't be used, Conflict (``no_catch_all``) while no queue is the
     catch-all: what no rule takes must land somewhere.
     """
+    _check_rules(rules)
+    ruleset = Ruleset.objects.create(name=name, restores=restores)
+    _write_rules(ruleset, rules)
+    outbox.publish("crm.ruleset.drafted", ruleset, at=at, data={"rules": len(rules)})
+    return ruleset
+
+
+@transaction.atomic
+def change_ruleset(*, ruleset: Ruleset, at: datetime, name: str, rules: Sequence[RuleTerms]) -> Ruleset:
+    """Replace what a draft says; publishes ``crm.ruleset.changed``. Raises as ``draft_ruleset`` does, and Conflict
+    (``published``).
+    """
+    _check_rules(rules)
+    ruleset = _locked_ruleset(ruleset)
+    ruleset.name = name
+    ruleset.save(update_fields=["name"])
+    ruleset.rules.all().delete()
+    _write_rules(ruleset, rules)
+    outbox.publish("crm.ruleset.changed", ruleset, at=at, data={"rules": len(rules)})
+    return ruleset
+
+
+@transaction.atomic
+def discard_ruleset(*, ruleset: Ruleset, at: datetime) -> None:
+    """Throw a draft away; publishes ``crm.ruleset.discarded``."""
+    ruleset = _locked_ruleset(ruleset)
+    outbox.publish("crm.ruleset.discarded", ruleset, at=at)
+    ruleset.delete()
+
+
+@transaction.atomic
+def publish_rules(*, ruleset: Ruleset, at: datetime) -> Ruleset:
+    """Make a draft the rule set that counts; publishes ``crm.ruleset.published``. Raises Conflict for no draft."""
+    db.advisory_lock("crm.policy")
+    ruleset = _locked_ruleset(ruleset)
+    _check_rules(rules_of(ruleset))  # a pool or a person may have gone since
+    ruleset.number, ruleset.published_at = _next_number(Ruleset), at
+    ruleset.save(update_fields=["number", "published_at"])
+    data = {"number": ruleset.number, "rules": ruleset.rules.count()}
+    outbox.publish("crm.ruleset.published", ruleset, at=at, data=data)
+    return ruleset
+
+
+@transaction.atomic
+def publish_ruleset(*, at: datetime, name: str, rules: Sequence[RuleTerms]) -> Ruleset:
+    """Draft and publish in one step. Raises as ``draft_ruleset`` does."""
+    return publish_rules(ruleset=draft_ruleset(at=at, name=name, rules=rules), at=at)
+
+
+@transaction.atomic
+def roll_back_ruleset(*, ruleset: Ruleset, at: datetime) -> Ruleset:
+    """Publish the rules of an earlier version again, as the next one. Raises Conflict where it was not replaced."""
+    if ruleset.number is None or ruleset == _newest_ruleset():
+        raise Conflict("Go back to a version that has been replaced.", code="not_replaced")
+    draft = draft_ruleset(at=at, name=ruleset.name, rules=rules_of(ruleset), restores=ruleset)
+    return publish_rules(ruleset=draft, at=at)
+
+
+def rules_of(ruleset: Ruleset) -> list[RuleTerms]:
+    """The rules in their order, as they are given."""
+    names = ("name", "condition", "strategy", "pool", "user", "queue", "owner_role")
+    rows = ruleset.rules.select_related("pool", "user", "queue").order_by("position")
+    return [RuleTerms(**{name: getattr(row, name) for name in names}) for row in rows]
+
+
+def _locked_ruleset(ruleset: Ruleset) -> Ruleset:
+    ruleset = db.lock_one(ruleset)
+    if ruleset.number is not None:
+        raise Conflict("This version is published and never changes: make the next one.", code="published")
+    return ruleset
+
+
+def _check_rules(rules: Sequence[RuleTerms]) -> None:
     for rule in rules:
         conditions.validate(rule.condition)
         _check_target(rule)
     if not Queue.objects.filter(is_catch_all=True).exists():
         raise Conflict("Make one queue the catch-all first: it takes what no rule takes.", code="no_catch_all")
-    db.advisory_lock("crm.policy")
-    ruleset = Ruleset.objects.create(number=_next_number(Ruleset), name=name, published_at=at)
-    Rule.objects.bulk_create(_rule(ruleset, position, rule) for position, rule in enumerate(rules))
-    outbox.publish("crm.ruleset.published", ruleset, at=at, data={"number": ruleset.number, "rules": len(rules)})
-    return ruleset
 
 
 def _check_target(rule: RuleTerms) -> None:
-    targets: dict[str, object] = {"named": rule.user, "round_robin": rule.pool, "queue": rule.queue}
-    if targets.get(rule.strategy) is None:
+    targets: dict[str, object] = {"named": rule.user, "queue": rule.queue}
+    if targets.get(rule.strategy, rule.pool) is None or rule.strategy not in Rule.Strategy.values:
         raise Invalid(f'The rule "{rule.name}" lacks what its strategy assigns to.', attr="rules")
+    if rule.owner_role not in Rule.OwnerRole.values:
+        raise Invalid(f'The rule "{rule.name}" asks for a role that there is not.', attr="rules")
+
+
+def _write_rules(ruleset: Ruleset, rules: Sequence[RuleTerms]) -> None:
+    Rule.objects.bulk_create(_rule(ruleset, position, rule) for position, rule in enumerate(rules))
 
 
 def _rule(ruleset: Ruleset, position: int, rule: RuleTerms) -> Rule:
@@ -198,6 +286,7 @@ def _rule(ruleset: Ruleset, position: int, rule: RuleTerms) -> Rule:
         pool=rule.pool,
         user=rule.user,
         queue=rule.queue,
+        owner_role=rule.owner_role,
     )
 
 
@@ -213,16 +302,16 @@ def install_defaults(*, at: datetime) -> None:
     db.advisory_lock("crm.install")
     lead_terms.install_reasons()
     pool = _install_people()
-    if not SegmentPolicy.objects.exists():
+    if _newest_policy() is None:
         publish_policy(
             at=at,
             name="10K / 50K ARR, 100 / 1000 employees",
             segments=INSTALLED_SEGMENTS,
             employee_bounds=(100, 1000),
             value_bounds=(1_000_000, 5_000_000),
-            sales_led_needs=SALES_LED_NEEDS,
+            sales_led_needs=presets.SALES_LED_NEEDS,
         )
-    if not Ruleset.objects.exists():
+    if _newest_ruleset() is None:
         rule = RuleTerms("Over 100 employees or stated needs", OVER_100_OR_NEEDS, Rule.Strategy.ROUND_ROBIN, pool=pool)
         publish_ruleset(at=at, name="Company size over 100, or stated needs", rules=[rule])
 

@@ -2,14 +2,11 @@
 
 from typing import Any
 
-import structlog
 from celery import shared_task
 
-from crm import accounts, alerts, arrears, bulk_edits, hand_overs, imports
-from crm.models import Account, BulkJob, HandOver, ImportJob
+from crm import accounts, alerts, arrears, bulk_edits, hand_overs, imports, overrides, policy_runs, routing_runs
+from crm.models import BulkJob, HandOver, ImportJob
 from gtm.shared import db, pulse
-
-log = structlog.get_logger(__name__)
 
 
 @shared_task
@@ -32,19 +29,24 @@ def write_down_policies(**kwargs: Any) -> None:
 def review_accounts(**kwargs: Any) -> None:
     """Decide every account anew, under the policy and the rule set that count now; owners who can stay do."""
     with pulse.job("review accounts"):
-        of_all = Account.objects.filter(test_clock=None).order_by("pk").iterator(chunk_size=500)
-        failures = [failure for account in of_all if (failure := _review(account)) is not None]
-        if failures:
-            raise ExceptionGroup(f"{len(failures)} accounts could not be reviewed", failures)
+        accounts.review_all(at=db.now())
 
 
-def _review(account: Account) -> Exception | None:
-    try:
-        accounts.redecide(account=account, at=db.now())
-    except Exception as error:  # whatever is wrong with one account, the others are reviewed
-        log.exception("account_not_reviewed", account=account.public_id)
-        return error
-    return None
+@shared_task
+def end_overrides(**kwargs: Any) -> None:
+    """Let the motions set by hand end whose time is over."""
+    with pulse.job("end overrides of motions"):
+        at = db.now()
+        while overrides.end_due(at=at):
+            pass
+
+
+@shared_task
+def work_off_runs(**kwargs: Any) -> None:
+    """Who would move under a policy or rules, and the moves themselves: the runs that people asked for."""
+    with pulse.job("work off policy and routing runs"):
+        policy_runs.work_off()
+        routing_runs.work_off()
 
 
 @shared_task

@@ -14,6 +14,7 @@ MEASURES = {
     "arr": gettext_lazy("annual recurring revenue"),
     "acv": gettext_lazy("annual contract value"),
     "expected_value": gettext_lazy("expected value"),
+    "company_revenue": gettext_lazy("the company's own revenue"),
     "needs": gettext_lazy("stated needs"),
     "industry": gettext_lazy("industry"),
     "country": gettext_lazy("country"),
@@ -30,9 +31,25 @@ SENTENCES = {
     "combine_employees_first": gettext_lazy("The number of employees counts first"),
     "combine_value_first": gettext_lazy("The value counts first"),
     "override": gettext_lazy("Set by hand until %(threshold)s"),
+    "dead_zone": gettext_lazy("%(field)s: %(value)s, in the dead zone %(threshold)s, which is left to self-serve"),
+    "segment_locked": gettext_lazy("Its segment is kept by hand until %(threshold)s"),
+    "segment_frozen": gettext_lazy("Its segment stays for the fiscal year, until %(threshold)s"),
+    "within_margin": gettext_lazy("It stays in its segment: it is below it, but within the margin"),
+    "falling": gettext_lazy("It moves down on %(threshold)s unless it recovers: it is well below its segment"),
+    "fallen": gettext_lazy("It has been well below its segment since %(threshold)s"),
+    "rate": gettext_lazy("Converted at %(value)s %(field)s for one %(threshold)s"),
+    "rate_missing": gettext_lazy("No exchange rate for %(field)s, so its value is unknown"),
     "by_hand": gettext_lazy("Given by hand"),
     "existing_owner": gettext_lazy("Owned the account already"),
     "existing_owner_not_eligible": gettext_lazy("The owner before has left"),
+    "dead_zone_no_owner": gettext_lazy("It lies in a dead zone, where the rules give it to nobody"),
+    "parent_owner": gettext_lazy("Owns the account of the parent company"),
+    "parent_owner_not_eligible": gettext_lazy("The owner of the parent company is not available"),
+    "sla_breached": gettext_lazy("Taken from a rep who did not answer in time"),
+    "rerouted": gettext_lazy("Routed anew with others"),
+    "undone": gettext_lazy("Given back: a new routing was undone"),
+    "weighted": gettext_lazy("Next in turn by weight in the pool “%(value)s”"),
+    "least_loaded": gettext_lazy("Has the least open in the pool “%(value)s”"),
     "same_domain_owner": gettext_lazy("Owns the account of the same company"),
     "same_domain_owner_not_eligible": gettext_lazy("The owner of the same company is not available"),
     "last_owner": gettext_lazy("Owned the account within the last 120 days"),
@@ -57,7 +74,7 @@ def sentences(reasons: Iterable[Mapping[str, Any]], *, currency: str) -> list[st
 def sentence(reason: Mapping[str, Any], *, currency: str) -> str:
     code, field = str(reason["code"]), str(reason.get("field", ""))
     values = {
-        "field": str(MEASURES.get(field, field)).capitalize(),
+        "field": _measure(field),
         "value": _shown(field, code, reason.get("value"), currency),
         "threshold": _shown(field, code, reason.get("threshold"), currency),
     }
@@ -65,8 +82,13 @@ def sentence(reason: Mapping[str, Any], *, currency: str) -> str:
     return str(template) % values if template else code.replace("_", " ")
 
 
+def _measure(field: str) -> str:
+    name = str(MEASURES.get(field, field))
+    return name[:1].upper() + name[1:]
+
+
 def _shown(field: str, code: str, value: Any, currency: str) -> str:
-    if isinstance(value, int) and field in {"arr", "acv", "expected_value"}:
+    if isinstance(value, int) and field in {"arr", "acv", "expected_value", "company_revenue"}:
         return str(money(value, currency))
     if isinstance(value, int):
         return str(quantity(value))

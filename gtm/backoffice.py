@@ -148,6 +148,8 @@ MENU: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("Trigger rules", "signals_triggerrule_changelist"),
             ("Segment policies", "crm_segmentpolicy_changelist"),
             ("Rule sets", "crm_ruleset_changelist"),
+            ("Runs of policies", "crm_policyrun_changelist"),
+            ("Routing anew", "crm_routingrun_changelist"),
         ),
     ),
     (

@@ -163,6 +163,8 @@ CELERY_BEAT_SCHEDULE = {
     "write down dunning policies": _every(600, "crm.tasks.write_down_policies"),
     "work hand-overs": _every(60, "crm.tasks.work_hand_overs"),
     "review accounts": _every(86_400, "crm.tasks.review_accounts"),
+    "end overrides of motions": _every(300, "crm.tasks.end_overrides"),
+    "work off policy and routing runs": _every(15, "crm.tasks.work_off_runs"),
     "evaluate recent usage": _every(300, "signals.tasks.evaluate_recent_usage"),
     "sweep": _every(3600, "gtm.shared.tasks.sweep"),
 }

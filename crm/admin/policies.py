@@ -1,35 +1,47 @@
-"""Which segment and motion an account has, and who gets it: published versions, of which the newest counts.
+"""Which segment and motion an account has: drafts to try, and published versions, of which the newest counts.
 
-A version never changes. To change a policy one makes the next version of it, which starts as a copy of the newest.
+A published version never changes. The next one begins as a copy of the newest or as a preset, and is a draft until
+it is applied; going back publishes the terms of an earlier version again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.http import HttpRequest
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
 from unfold import widgets
 from unfold.decorators import display
 
-from crm import policies
-from crm.models import Rule, Ruleset, SegmentPolicy
-from crm.policies import RuleTerms
+from crm import policies, policy_runs, presets, wording
+from crm.admin.trial import AccountForm, Trial
+from crm.models import PolicyRun, SegmentPolicy
+from crm.segments import outcomes
 from gtm.shared import db
-from gtm.shared.admin_base import OperationAdmin, OperationForm, OperationStack
+from gtm.shared.admin_base import OperationAdmin, OperationForm, is_founder, page_of
 from gtm.shared.admin_fields import CurrencyField, LinesField, to_major, to_minor
+from gtm.shared.admin_steps import step
 from gtm.shared.templatetags import tandem
 
+DRAFT = "This is a draft: it moves nobody until you apply it. See first who would move."
 COUNTS = (
-    "What you save counts at once. Accounts are decided again; nobody's checkout, price or access changes by it, and "
-    "dunning that has begun goes on as it was."
+    "What you save is a draft, which moves nobody. Once you apply it, accounts are decided again; nobody's checkout, "
+    "price or access changes by it, and dunning that has begun goes on as it was."
 )
 SEGMENTS_HELP = (
     "One on each line, the smallest first: code, label, motion (self_serve, sales_assisted, sales_led), engagement "
     "(none, on_trigger, day_one), how it may pay (charge_automatically + send_invoice), days to pay or -, code of its "
-    "dunning policy or -."
+    "dunning policy or -, role of its owners (csm, ae, sdr) or -."
+)
+ZONES_HELP = (
+    "At most two, one on each line: code, label, from, up to (1000, 10000), and where they differ from the bands' the "
+    "basis (arr, acv, expected_value, company_revenue) and the currency (EUR). Accounts in it are left to self-serve, "
+    "and get an owner only with a reason."
 )
 
 
@@ -47,17 +59,46 @@ class PolicyForm(OperationForm):
         help_text="From what yearly value on they begin: 10000, 50000. Empty: it doesn't count.",
     )
     sales_led_needs = LinesField(rows=4, help_text="Needs that make an account sales-led whatever its size.")
+    dead_zones = LinesField(rows=2, help_text=ZONES_HELP)
 
     class Meta:
         model = SegmentPolicy
-        fields = ("name", "currency", "combine", "segments", "employee_bounds", "value_bounds", "sales_led_needs")
-        labels = {"combine": "Where size and value disagree"}
+        fields = (
+            "name",
+            "basis",
+            "currency",
+            "combine",
+            "segments",
+            "employee_bounds",
+            "value_bounds",
+            "sales_led_needs",
+            "dead_zones",
+            "margin_percent",
+            "margin_days",
+            "freeze",
+        )
+        labels = {
+            "combine": "Where size and value disagree",
+            "basis": "Value is",
+            "margin_percent": "Margin, percent",
+            "margin_days": "Days below the margin",
+            "freeze": "Keep segments",
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk and not self.instance._state.adding:
+            self.initial = {**self.initial, **shown(self.instance)}
+
+    def changes(self) -> dict[str, Any]:
+        """All of it: what an amount means depends on the currency."""
+        return {name: self.cleaned_data[name] for name in self._meta.fields or ()} if self.changed_data else {}
 
     def clean_segments(self) -> list[dict[str, Any]]:
         try:
             return [_segment(line) for line in self.cleaned_data["segments"]]
         except ValueError as error:
-            raise forms.ValidationError(f"A line has seven parts. {SEGMENTS_HELP}") from error
+            raise forms.ValidationError(f"A line has seven or eight parts. {SEGMENTS_HELP}") from error
 
     def clean_employee_bounds(self) -> list[int]:
         return [int(bound) for bound in _numbers(self.cleaned_data["employee_bounds"])]
@@ -67,7 +108,15 @@ class PolicyForm(OperationForm):
         if currency := self.cleaned_data.get("currency"):
             bounds = _numbers(self.cleaned_data.get("value_bounds", ""))
             self.cleaned_data["value_bounds"] = [int(to_minor(bound, currency)) for bound in bounds]
+            self.cleaned_data["dead_zones"] = self._zones(currency)
         return self.cleaned_data
+
+    def _zones(self, currency: str) -> list[dict[str, Any]]:
+        try:
+            return [_zone(line, currency) for line in self.cleaned_data.get("dead_zones", ())]
+        except (ValueError, ArithmeticError) as error:
+            self.add_error("dead_zones", f"A line has four to six parts. {ZONES_HELP} ({error})")
+            return []
 
 
 def _numbers(text: str) -> list[Decimal]:
@@ -78,7 +127,9 @@ def _numbers(text: str) -> list[Decimal]:
 
 
 def _segment(line: str) -> dict[str, Any]:
-    code, label, motion, engagement, methods, days, dunning = (part.strip() for part in line.split(","))
+    parts = [part.strip() for part in line.split(",")]
+    code, label, motion, engagement, methods, days, dunning = parts[:7]
+    [role] = parts[7:] or [""]
     return {
         "code": code,
         "label": label,
@@ -87,111 +138,184 @@ def _segment(line: str) -> dict[str, Any]:
         "collection_methods": [method.strip() for method in methods.split("+")],
         "net_terms_days": None if days == "-" else int(days),
         "dunning_policy": "" if dunning == "-" else dunning,
+        "owner_role": "" if role == "-" else role,
     }
+
+
+def _zone(line: str, currency: str) -> dict[str, Any]:
+    code, label, lower, upper, *rest = (part.strip() for part in line.split(","))
+    basis, own = [*rest, "", ""][:2]
+    currency = own or currency
+    amounts = {"lower": int(to_minor(Decimal(lower), currency)), "upper": int(to_minor(Decimal(upper), currency))}
+    return {"code": code, "label": label, **amounts, "basis": basis, "currency": own}
 
 
 def _line(segment: Mapping[str, Any]) -> str:
     methods = " + ".join(segment.get("collection_methods", ()))
     days = segment.get("net_terms_days")
     names = [segment[name] for name in ("code", "label", "motion", "engagement")]
-    return ", ".join([*names, methods, "-" if days is None else str(days), segment.get("dunning_policy") or "-"])
+    rest = [segment.get("dunning_policy") or "-", segment.get("owner_role") or "-"]
+    return ", ".join([*names, methods, "-" if days is None else str(days), *rest])
 
 
-class _Versions(OperationAdmin):
-    """Versions are made, never changed; whoever opens one reads it."""
+def _zone_line(zone: Mapping[str, Any]) -> str:
+    bounds = [f"{to_major(zone[name], zone['currency']):f}" for name in ("lower", "upper")]
+    return ", ".join([zone["code"], zone["label"], *bounds, zone["basis"], zone["currency"]])
+
+
+def shown(policy: SegmentPolicy) -> dict[str, Any]:
+    """A policy as its form shows it."""
+    plain = ("name", "basis", "currency", "combine", "sales_led_needs", "margin_percent", "margin_days", "freeze")
+    return {name: getattr(policy, name) for name in plain} | {
+        "segments": [_line(segment) for segment in policy.segments],
+        "employee_bounds": ", ".join(map(str, policy.employee_bounds)),
+        "value_bounds": ", ".join(f"{to_major(bound, policy.currency):f}" for bound in policy.value_bounds),
+        "dead_zones": [_zone_line(zone) for zone in policy.dead_zones],
+    }
+
+
+class Versions(OperationAdmin):
+    """Drafts are changed and thrown away; whoever opens a published version reads it."""
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+        return is_founder(request) and (obj is None or obj.number is None)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return is_founder(request) and obj is not None and obj.number is None
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        later = self.model.objects.filter(number__gt=OuterRef("number"))
+        found: QuerySet[Any] = super().get_queryset(request).annotate(replaced=Exists(later))
+        return found
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """With a draft go the runs that showed what it would do, which nobody deletes by themselves."""
+        listed, counts, _lacking, protected = super().get_deleted_objects(objs, request)
+        return listed, counts, set(), protected
 
     @display(description="Counts")
     def counts(self, version: Any) -> str:
-        newest = type(version).objects.filter(published_at__isnull=False, number__gt=version.number)
-        return tandem.status_badge("expired", "Replaced") if newest.exists() else tandem.status_badge("active")
+        if version.number is None:
+            return tandem.status_badge("draft")
+        return tandem.status_badge("expired", "Replaced") if version.replaced else tandem.status_badge("active")
+
+
+def is_draft(version: Any) -> bool:
+    return version.number is None
+
+
+def is_replaced(version: Any) -> bool:
+    return version.number is not None and type(version).objects.filter(number__gt=version.number).exists()
 
 
 @admin.register(SegmentPolicy)
-class SegmentPolicyAdmin(_Versions):
+class SegmentPolicyAdmin(Versions):
     form = PolicyForm
-    list_display = ("name", "number", "combine", "published_at")
-    ordering = ("-number",)
+    list_display = ("name", "number", "basis", "combine", "counts", "published_at")
+    ordering = ("-number", "-pk")
+    actions_detail = ("try_out", "see", "apply", "roll_back")
+    change_form_outer_after_template = "crm/admin/_policy_runs.html"
 
     def create(self, *, at: datetime, **values: Any) -> SegmentPolicy:
-        return policies.publish_policy(at=at, **values)
+        return policies.draft_policy(at=at, **values)
+
+    def change(self, instance: SegmentPolicy, *, at: datetime, **changes: Any) -> SegmentPolicy:
+        return policies.change_policy(policy=instance, at=at, **changes)
+
+    def remove(self, instance: SegmentPolicy, *, at: datetime) -> None:
+        policies.discard_policy(policy=instance, at=at)
+
+    def notes(self, request: HttpRequest, instance: SegmentPolicy) -> list[str]:
+        restored = [f"It brings back {instance.restores}."] if instance.restores else []
+        return [DRAFT, *restored] if instance.number is None else restored
+
+    def extra_context(self, request: HttpRequest, instance: SegmentPolicy) -> dict[str, Any]:
+        runs = instance.runs.order_by("-asked_at")[:10]
+        return {"runs": [(run, page_of(run, run.pk)) for run in runs]}
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        newest = policies.current_policy(at=db.now())
-        return {
-            "name": newest.name,
-            "currency": newest.currency,
-            "combine": newest.combine,
-            "segments": [_line(segment) for segment in newest.segments],
-            "employee_bounds": ", ".join(map(str, newest.employee_bounds)),
-            "value_bounds": ", ".join(f"{to_major(bound, newest.currency):f}" for bound in newest.value_bounds),
-            "sales_led_needs": newest.sales_led_needs,
-        }
+        preset = presets.BY_CODE.get(request.GET.get("preset", ""))
+        if preset is None:
+            return shown(policies.current_policy(at=db.now()))
+        draft = SegmentPolicy(name=preset.name, **preset.terms)
+        policies.tidy(draft)
+        return shown(draft)
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        offers = [(preset.name, preset.about, f"?preset={preset.code}") for preset in presets.PRESETS]
+        return super().add_view(request, form_url, {"presets": offers} | (extra_context or {}))
 
     def get_fieldsets(self, request: HttpRequest, obj: SegmentPolicy | None = None) -> Any:
-        terms = ("segments", ("employee_bounds", "value_bounds"), ("currency", "combine"), "sales_led_needs")
-        told = (("name", "number"), ("published_at", "counts")) if obj else ("name",)
-        return ((None, {"fields": (*told, *terms), "description": "" if obj else COUNTS}),)
+        bands = ("segments", ("employee_bounds", "value_bounds"), ("basis", "currency"), "combine")
+        holds = (("margin_percent", "margin_days"), "freeze")
+        told = (("name", "number"), ("published_at", "counts")) if obj and obj.number else ("name",)
+        return (
+            (None, {"fields": (*told, *bands), "description": "" if obj else COUNTS}),
+            ("Exceptions", {"fields": ("sales_led_needs", "dead_zones")}),
+            ("How fast segments change", {"fields": holds}),
+        )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: SegmentPolicy | None = None) -> Sequence[str]:
+        return ("number", "published_at", "counts") if obj and obj.number else ()
+
+    @step(
+        "Test with an account",
+        explain=lambda policy: f"What {policy} says of one account. Nothing is changed.",
+        form=AccountForm,
+        permission="view",
+        shown_in="crm/admin/trial.html",
+    )
+    def try_out(self, policy: SegmentPolicy, *, at: datetime, account: Any) -> Trial:
+        [outcome] = outcomes(accounts=[account], policy=policy, at=at)
+        words = wording.sentences(outcome.reasons, currency=policy.currency)
+        before, after = outcome.previous, outcome.decided
+        return Trial(
+            account=account,
+            rows=[(name.replace("_", " "), before[name], after[name]) for name in after],
+            reasons=words,
+        )
+
+    @step(
+        "See who would move",
+        explain=lambda policy: (
+            f"All accounts are decided under {policy} to see who would move. Nothing is changed. It takes a minute "
+            "where there are many."
+        ),
+        applies=lambda policy: is_draft(policy) or is_replaced(policy),
+        main=True,
+    )
+    def see(self, policy: SegmentPolicy, *, at: datetime) -> HttpResponse:
+        return _to(policy_runs.dry_run(policy=policy, at=at))
+
+    @step(
+        "Apply",
+        explain=lambda policy: (
+            f"{policy} is published and all accounts are decided under it. {_foretold(policy)} You can go back to the "
+            "version before at any time. Nobody's price, checkout or access changes."
+        ),
+        applies=is_draft,
+    )
+    def apply(self, policy: SegmentPolicy, *, at: datetime) -> HttpResponse:
+        return _to(policy_runs.apply(policy=policy, at=at))
+
+    @step(
+        "Roll back to this",
+        explain=lambda policy: (
+            f"The terms of {policy} are published again as the next version, and all accounts are decided under them."
+        ),
+        applies=is_replaced,
+    )
+    def roll_back(self, policy: SegmentPolicy, *, at: datetime) -> HttpResponse:
+        return _to(policy_runs.roll_back(policy=policy, at=at))
 
 
-class RuleForm(OperationForm):
-    class Meta:
-        model = Rule
-        fields = ("position", "name", "condition", "strategy", "pool", "user", "queue")
-        widgets = {"condition": widgets.UnfoldAdminTextareaWidget(attrs={"rows": 3})}
-        help_texts = {"pool": "For round robin.", "user": "For a named rep.", "queue": "For a queue."}
+def _to(run: PolicyRun) -> HttpResponse:
+    return redirect(reverse("admin:crm_policyrun_change", args=[run.pk]))
 
 
-class RuleRows(OperationStack):
-    model = Rule
-    form = RuleForm
-    verbose_name_plural = "rules, the first that matches takes the account"
-    fields = (("position", "name"), "condition", ("strategy", "pool"), ("user", "queue"))
-
-    def get_extra(self, request: HttpRequest, obj: Ruleset | None = None, **kwargs: Any) -> int:
-        return max(len(_newest_rules()), 1) if obj is None else 0
-
-
-@admin.register(Ruleset)
-class RulesetAdmin(_Versions):
-    list_display = ("name", "number", "published_at")
-    ordering = ("-number",)
-    inlines = (RuleRows,)
-
-    def create(self, *, at: datetime, **values: Any) -> Ruleset:
-        return policies.publish_ruleset(at=at, **values)
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Saved with its rules: a rule set is published at once and whole."""
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        entered = [rule.cleaned_data for rule in formsets[0].forms if rule not in formsets[0].deleted_forms]
-        rules = sorted((row for row in entered if row), key=lambda row: row["position"])
-        stored = self.create(at=db.now(), name=form.cleaned_data["name"], rules=[_terms(row) for row in rules])
-        vars(form.instance).update(vars(stored))
-
-    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        return {"name": policies.current_ruleset(at=db.now()).name}
-
-    def get_formset_kwargs(self, request: HttpRequest, obj: Any, inline: Any, prefix: str) -> dict[str, Any]:
-        """The page that makes the next version begins with the rules of the newest."""
-        options: dict[str, Any] = super().get_formset_kwargs(request, obj, inline, prefix)
-        if obj._state.adding and request.method == "GET":
-            options["initial"] = _newest_rules()
-        return options
-
-    def get_fieldsets(self, request: HttpRequest, obj: Ruleset | None = None) -> Any:
-        told = (("name", "number"), ("published_at", "counts")) if obj else ("name",)
-        return ((None, {"fields": told, "description": "" if obj else COUNTS}),)
-
-
-def _newest_rules() -> list[dict[str, Any]]:
-    names = ("position", "name", "condition", "strategy", "pool", "user", "queue")
-    return list(policies.current_ruleset(at=db.now()).rules.order_by("position").values(*names))
-
-
-def _terms(row: Mapping[str, Any]) -> RuleTerms:
-    names = ("name", "condition", "strategy", "pool", "user", "queue")
-    return RuleTerms(**{name: row[name] for name in names})
+def _foretold(policy: SegmentPolicy) -> str:
+    """What the last dry run said, where there was one since the draft was last changed."""
+    run = policy.runs.filter(kind=PolicyRun.Kind.DRY_RUN, state="done").order_by("-asked_at").first()
+    if run is None:
+        return "You have not looked yet who would move."
+    return f"As you saw, {run.moved:,} of {run.total:,} accounts move."

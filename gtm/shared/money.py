@@ -29,6 +29,15 @@ def exponent(currency: str) -> int:
     return len(str(found.sub_unit)) - 1
 
 
+def is_currency(code: str) -> bool:
+    """Whether amounts can be given in it."""
+    try:
+        exponent(code)
+    except ValueError:
+        return False
+    return True
+
+
 def round_half_up(value: Decimal | Fraction | int) -> int:
     """The nearest integer, halves away from zero (unlike Python's round, which goes to the even neighbour)."""
     exact = value if isinstance(value, Fraction) else Fraction(value)

@@ -22,13 +22,17 @@ def founder() -> Client:
 
 
 class TestSegmentPolicies:
-    def test_the_next_version_begins_as_the_newest_and_counts_at_once(self, founder: Client) -> None:
+    def test_the_next_version_begins_as_the_newest_and_is_a_draft(self, founder: Client) -> None:
         submit(founder, address("crm_segmentpolicy_add"), employee_bounds="50, 500")
         first, second = SegmentPolicy.objects.order_by("number")
-        assert (second.number, second.employee_bounds) == (2, [50, 500])
+        assert (second.number, second.employee_bounds) == (None, [50, 500])
         assert (second.segments, second.value_bounds) == (first.segments, first.value_bounds)
         assert second.sales_led_needs == first.sales_led_needs
-        assert policies.current_policy(at=JAN_1) == second
+        assert policies.current_policy(at=JAN_1) == first
+        submit(founder, address("crm_segmentpolicy_change", second.pk), dead_zones="dz, Dead, 1000, 10000, , EUR")
+        second.refresh_from_db()
+        [zone] = second.dead_zones
+        assert (zone["lower"], zone["upper"], zone["basis"], zone["currency"]) == (100_000, 1_000_000, "arr", "EUR")
 
     @pytest.mark.parametrize(
         ("changes", "field"),
@@ -54,8 +58,7 @@ class TestSegmentPolicies:
 class TestRuleSets:
     def test_the_next_version_begins_with_the_rules_of_the_newest(self, founder: Client) -> None:
         submit(founder, address("crm_ruleset_add"), **{"rules-0-name": "Big ones"})
-        newest = Ruleset.objects.latest("number")
-        assert newest.number == 2
+        newest = Ruleset.objects.get(number=None)
         assert newest.rules.get().name == "Big ones"
         assert newest.rules.get().condition == policies.OVER_100_OR_NEEDS
 

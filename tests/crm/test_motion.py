@@ -3,12 +3,14 @@ account.
 """
 
 from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm.motion import Facts, Override, Policy, Segment, decide
+from crm.motion import DeadZone, Facts, Override, Policy, Segment, Standing, decide
+from crm.presets import BY_CODE
 
 SEGMENTS = (
     Segment("smb", "self_serve", "none"),
@@ -126,3 +128,102 @@ def test_a_larger_company_never_gets_a_smaller_segment(one: int, other: int, val
     order = [s.code for s in SEGMENTS]
     low, high = (decide(Facts(n, value), BOTH).segment for n in sorted((one, other)))
     assert order.index(low) <= order.index(high)
+
+
+# --- presets, margins, freezes -----------------------------------------------------------------
+def preset(code: str) -> Policy:
+    terms = BY_CODE[code].terms
+    segments = tuple(Segment(s["code"], s["motion"], s["engagement"], s["owner_role"]) for s in terms["segments"])
+    zones = tuple(
+        DeadZone(z["code"], z["lower"], z["upper"], terms["basis"], terms["currency"])
+        for z in terms.get("dead_zones", ())
+    )
+    return Policy(
+        version=1,
+        segments=segments,
+        employee_bounds=tuple(terms["employee_bounds"]),
+        value_bounds=tuple(terms["value_bounds"]),
+        basis=terms["basis"],
+        dead_zones=zones,
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "facts", "segment"),
+    [
+        ("arr_10k_50k", Facts(value=999_999), "smb"),
+        ("arr_10k_50k", Facts(value=1_000_000), "mid_market"),
+        ("arr_10k_50k", Facts(value=5_000_000), "enterprise"),
+        ("employees_100_1000", Facts(99, 1_499_999), "smb"),
+        ("employees_100_1000", Facts(99, 1_500_000), "mid_market"),
+        ("employees_100_1000", Facts(1000, 0), "enterprise"),
+        ("employees_100_1000", Facts(5, 10_000_000), "enterprise"),
+        ("dead_zone_1k_10k", Facts(value=999_999, zone_values=(999_999,)), "self_service"),
+        ("dead_zone_1k_10k", Facts(value=1_000_000, zone_values=(1_000_000,)), "inside_sales"),
+    ],
+)
+def test_the_presets_have_the_bands_of_their_names(code: str, facts: Facts, segment: str) -> None:
+    assert decide(facts, preset(code)).segment == segment
+
+
+def test_two_dead_zones_each_with_its_own_currency() -> None:
+    """S3-14: between inside sales and enterprise, too; stated needs and a person go before both."""
+    zones = (
+        DeadZone("low", 100_000, 1_000_000, "expected_value", "EUR"),
+        DeadZone("high", 4_000_000, 6_000_000, "arr", "USD"),
+    )
+    policy = replace(ARR_ONLY, dead_zones=zones)
+    low, high = Facts(value=5, zone_values=(100_000, 5)), Facts(value=5_000_000, zone_values=(None, 5_000_000))
+    assert [decide(facts, policy).dead_zone for facts in (low, high)] == ["low", "high"]
+    assert (decide(high, policy).segment, decide(high, policy).motion) == ("enterprise", "self_serve")
+    assert decide(replace(low, needs=frozenset({"sso"})), policy).motion == "sales_led"
+    by_hand = decide(low, policy, Override("sales_assisted", by="user:x", until="2027-01-01"))
+    assert (by_hand.motion, by_hand.dead_zone, by_hand.reasons[0].code) == ("sales_assisted", "low", "override")
+
+
+AT = datetime(2026, 11, 18, tzinfo=UTC)
+ENTERPRISE = Standing(AT, "enterprise", same_bounds=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "standing", "segment", "code"),
+    [
+        (4_999_999, ENTERPRISE, "enterprise", "within_margin"),
+        (4_500_000, ENTERPRISE, "enterprise", "within_margin"),  # exactly the margin is within it
+        (4_499_999, ENTERPRISE, "enterprise", "falling"),
+        (4_499_999, replace(ENTERPRISE, falling_since=AT - timedelta(days=29, hours=23)), "enterprise", "falling"),
+        (4_499_999, replace(ENTERPRISE, falling_since=AT - timedelta(days=30)), "mid_market", "fallen"),
+        (950_000, replace(ENTERPRISE, falling_since=AT - timedelta(days=30)), "mid_market", "fallen"),
+        (899_999, replace(ENTERPRISE, falling_since=AT - timedelta(days=30)), "smb", "fallen"),
+        (4_499_999, replace(ENTERPRISE, same_bounds=False), "mid_market", "at_least"),
+        (4_499_999, replace(ENTERPRISE, locked_until=date(2026, 11, 19)), "enterprise", "segment_locked"),
+        (4_499_999, replace(ENTERPRISE, freezes_until=date(2027, 1, 1), frozen=True), "enterprise", "segment_frozen"),
+        (5_000_000, Standing(AT, "smb", same_bounds=True), "enterprise", "at_least"),  # upgrades are immediate
+        (5_000_000, Standing(AT, "smb", True, freezes_until=date(2027, 1, 1), frozen=True), "smb", "segment_frozen"),
+        (0, Standing(AT, "gone", same_bounds=True), "smb", "below"),
+    ],
+)
+def test_what_holds_a_segment(value: int, standing: Standing, segment: str, code: str) -> None:
+    decision = decide(Facts(value=value), ARR_ONLY, standing=standing)
+    assert decision.segment == segment
+    assert code in {reason.code for reason in decision.reasons}
+    assert (decision.falling_since is not None) is (code == "falling")
+
+
+@given(st.lists(st.integers(0, 8_000_000), min_size=1, max_size=40))
+def test_day_by_day_nobody_falls_without_having_been_low_for_the_days_of_the_margin(values: list[int]) -> None:
+    order = [s.code for s in SEGMENTS]
+    standing = Standing(AT, "", same_bounds=True)
+    low_since: datetime | None = None
+    for day, value in enumerate(values):
+        standing = replace(standing, at=AT + timedelta(days=day))
+        decision = decide(Facts(value=value), ARR_ONLY, standing=standing)
+        now, before = order.index(decision.segment), order.index(standing.segment) if standing.segment else 0
+        bound = 0 if before == 0 else ARR_ONLY.value_bounds[before - 1]
+        low_since = (low_since or standing.at) if value * 100 < bound * 90 else None
+        if now < before:
+            assert low_since is not None
+            assert standing.at - low_since >= timedelta(days=30)
+            low_since = None
+        assert now >= order.index(decide(Facts(value=value), ARR_ONLY).segment)
+        standing = replace(standing, segment=decision.segment, falling_since=decision.falling_since)

@@ -2,13 +2,25 @@
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crm.routing import Member, Pool, Prior, Rule, Ruleset, after_turns, next_turn, route
+from crm.routing import (
+    Case,
+    Member,
+    Pool,
+    Prior,
+    Rule,
+    Ruleset,
+    after_turns,
+    next_turn,
+    route,
+    route_all,
+)
 
 ANN, BOB, CYD, QUEUE = (UUID(int=n) for n in (1, 2, 3, 99))
 OVER_100 = {"field": "employee_count", "op": "gt", "value": 100}
@@ -167,3 +179,108 @@ def test_smooth_weights_give_everybody_their_share(reps: list[tuple[int, bool]],
     for member in members:
         share = rounds * member.weight / total if member.eligible else 0
         assert abs(counts[member.user_id] - share) < len(eligible) if member.eligible else counts[member.user_id] == 0
+
+
+# --- strategies, roles, territories ------------------------------------------------------------
+def test_the_least_loaded_rep_takes_it() -> None:
+    """By open leads against capacity, then by those of the last day, then by id."""
+    busy = Member(ANN, capacity=10, capacity_left=9, open_count=4)
+    calm = Member(BOB, capacity=30, capacity_left=9, open_count=10)
+    fresh = Member(CYD, capacity=30, capacity_left=9, open_count=10, recent_count=2)
+    rule = Rule("Least", OVER_100, "least_loaded", pool=Pool("sales", (busy, fresh, calm)))
+    decision = route(facts={"employee_count": 250}, priors=(), ruleset=rules(rule))
+    assert (decision.owner_id, decision.reasons[-1].code) == (BOB, "least_loaded")
+
+
+def test_role_territory_and_exclusion_narrow_a_pool() -> None:
+    members = (
+        Member(ANN, roles=frozenset({"ae"})),
+        Member(BOB, roles=frozenset({"csm"}), countries=frozenset({"DE"})),
+        Member(CYD, roles=frozenset({"csm"})),
+    )
+    rule = replace(round_robin(Pool("sales", members)), owner_role="of_motion")
+    facts: dict[str, Any] = {"employee_count": 250, "owner_role": "csm", "country": "FR"}
+    assert route(facts=facts, priors=(), ruleset=rules(rule)).owner_id == CYD
+    assert route(facts=facts | {"country": "DE"}, priors=(), ruleset=rules(rule)).owner_id == BOB
+    left = route(facts=facts, priors=(Prior("last_owner", CYD, True),), ruleset=rules(rule), excluded={CYD})
+    assert (left.owner_id, left.reasons[-1].code) == (None, "catch_all")
+
+
+def test_in_a_dead_zone_an_owner_stays_and_nobody_else_gets_it() -> None:
+    facts: dict[str, Any] = {"employee_count": 250, "dead_zone": "dz", "motion": "self_serve"}
+    kept = route(facts=facts, priors=(Prior("existing_owner", ANN, True),), ruleset=rules(round_robin()))
+    assert kept.owner_id == ANN
+    left = route(facts=facts, priors=(Prior("last_owner", ANN, True),), ruleset=rules(round_robin()))
+    assert (left.owner_id, [r.code for r in left.reasons]) == (None, ["dead_zone_no_owner", "catch_all"])
+    by_need = route(facts=facts | {"motion": "sales_led"}, priors=(), ruleset=rules(round_robin()))
+    assert by_need.owner_id == ANN
+
+
+def test_kin_in_one_batch_go_together() -> None:
+    """The second account of a company follows the first, which had no owner before; a parent's owner comes first."""
+    big: dict[str, Any] = {"employee_count": 250}
+    first, second, third = (UUID(int=n) for n in (11, 12, 13))
+    cases = [
+        Case(first, big),
+        Case(second, big, kin=(("same_domain_owner", first),)),
+        Case(third, big, kin=(("parent_owner", UUID(int=14)), ("same_domain_owner", first))),
+    ]
+    decisions, after = route_all(cases, ruleset=rules(round_robin()), owners={UUID(int=14): CYD}, free={ANN, BOB, CYD})
+    assert [d.owner_id for d in decisions] == [ANN, ANN, CYD]
+    assert [d.reasons[0].code for d in decisions[1:]] == ["same_domain_owner", "parent_owner"]
+    pool = after.rules[0].pool
+    assert pool is not None
+    assert pool.last_assigned == ANN
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(st.integers(1, 5), min_size=1, max_size=5),
+    st.lists(st.none() | st.integers(0, 8), min_size=5, max_size=5),
+    st.sampled_from(["round_robin", "weighted", "least_loaded"]),
+    st.integers(1, 40),
+)
+def test_a_batch_is_spread_as_if_one_came_after_the_other(
+    weights: list[int], caps: list[int | None], strategy: str, count: int
+) -> None:
+    """Deterministic, within every capacity, and by turns as even as single assignments are."""
+    members = tuple(
+        Member(USERS[n], weight=w if strategy == "weighted" else 1, capacity=caps[n], capacity_left=caps[n])
+        for n, w in enumerate(weights)
+    )
+    ruleset = rules(Rule("All", {"all": []}, strategy, pool=Pool("sales", members)))
+    cases = [Case(UUID(int=100 + n), {}) for n in range(count)]
+    once, after = route_all(cases, ruleset=ruleset, owners={}, free=())
+    assert (once, after) == route_all(cases, ruleset=ruleset, owners={}, free=())
+    singly: list[Any] = []
+    for case in cases:
+        [decision], ruleset = route_all([case], ruleset=ruleset, owners={}, free=())
+        singly.append(decision)
+    assert singly == once
+    taken = Counter(decision.owner_id for decision in once)
+    assert all(m.capacity is None or taken[m.user_id] <= m.capacity for m in members)
+    if strategy == "round_robin" and all(m.capacity is None for m in members):
+        assert max(taken.values()) - min(taken[m.user_id] for m in members) <= 1
+
+
+@settings(max_examples=50)
+@given(st.lists(st.sets(st.sampled_from(USERS), min_size=1), min_size=1, max_size=40))
+def test_joiners_and_leavers_cost_nobody_more_than_one_turn(rosters: list[set[UUID]]) -> None:
+    """Members come and go between turns; of two who stay for a stretch, neither gets two turns more than the other."""
+    pool, taken = Pool("sales", ()), []
+    for present in rosters:
+        last = pool.last_assigned
+        if last is not None and last not in present:  # as pools.change_pool hands the pointer on
+            before = [u for u in USERS if u < last][::-1] + [u for u in USERS if u > last][::-1]
+            last = next((u for u in before if u in present), None)
+        pool = Pool("sales", tuple(Member(u) for u in sorted(present)), last)
+        turn = next_turn(pool)
+        assert turn is not None
+        assert turn.user_id in present
+        taken.append(turn.user_id)
+        pool = replace(pool, last_assigned=turn.user_id)
+    absences = [set(USERS) - present for present in rosters]
+    for one, other in [(a, b) for a in USERS for b in USERS if a < b]:
+        for stretch in _both_present(absences, list(taken), one, other):
+            counts = Counter(stretch)
+            assert abs(counts[one] - counts[other]) <= 1

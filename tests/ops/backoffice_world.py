@@ -16,7 +16,19 @@ from billing import (
     usage_corrections,
 )
 from billing.models import BillingRun, Customer, GatewayEvent, Invoice, LegalEntity, Payment, Plan
-from crm import held_leads, lead_forms, lead_terms, leaves, pipelines, pools, scopes, teams
+from crm import (
+    held_leads,
+    lead_forms,
+    lead_terms,
+    leaves,
+    pipelines,
+    policies,
+    policy_runs,
+    pools,
+    routing_runs,
+    scopes,
+    teams,
+)
 from crm.models import Account
 from gtm.shared import exchange_rates, keys, users, vendors
 from gtm.shared.models import Event, PendingFact, User
@@ -141,6 +153,20 @@ def _desk(number: int, customer: Customer) -> None:
     crm_makers.alert(account=Account.objects.get(pk=account.pk), signal_id=signal.pk, customer=customer, at=JAN_1)
     trigger_rules.create(at=JAN_1, code=f"rule{number}", name=f"Rule {number}", threshold=Decimal("0.9"))
     _teams(number)
+    _runs(number)
+
+
+def _runs(number: int) -> None:
+    """Drafts of policies and rules, and who would move by them."""
+    rep = User.objects.get(email="ann@vendor.example")
+    draft = policies.draft_policy(
+        at=JAN_1, name=f"Draft {number}", segments=policies.INSTALLED_SEGMENTS, employee_bounds=[1, 2]
+    )
+    policies.draft_ruleset(at=JAN_1, name=f"Draft {number}", rules=[])
+    policy_runs.dry_run(policy=draft, at=JAN_1)
+    routing_runs.preview(at=JAN_1, of_owner=rep)
+    policy_runs.work_off()
+    routing_runs.work_off()
 
 
 def _teams(number: int) -> None:
