@@ -35,6 +35,10 @@ def caution(domain: str) -> str:
     return "education" if is_education(domain) else ""
 
 
+def caution_text(domain: str) -> str:
+    return str(CAUTIONS.get(caution(domain), ""))
+
+
 @transaction.atomic
 def add(*, account: Account, domain: str, at: datetime, verified: bool = False) -> AccountDomain:
     """Add a domain by a person's word; publishes ``crm.account.domain_added``.

@@ -64,7 +64,7 @@ def _number(definition: Definition, value: Any) -> int | float:
         value = float(value) if re.fullmatch(r"-?\d+\.\d+", value) else int(value) if value.isdecimal() else value
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_NUMBER:
         raise ValueError("give a number.")
-    return value
+    return int(value) if value == int(value) else value
 
 
 def _yes_no(definition: Definition, value: Any) -> bool:

@@ -1,6 +1,6 @@
 """An account's story: facts of crm, billing and signals in one list, newest first, with names joined when shown."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,12 +9,12 @@ from uuid import UUID
 from django.utils.translation import gettext_lazy as _
 
 from billing import cancellation_reasons
+from crm import timeline_words
 from gtm.shared import ids
-from gtm.shared.models import ApiKey, Event, Mail, User
+from gtm.shared.models import ApiKey, Event, User
 from gtm.shared.statuses import describe
 from gtm.shared.templatetags.tandem import money
 
-SHOWN = 50
 TEXTS = {
     "billing.customer.created": _("Became a customer"),
     "billing.customer.changed": _("Customer details changed"),
@@ -72,6 +72,16 @@ TEXTS = {
     "crm.account.changed": _("Account facts changed"),
     "crm.account.motion_decided": _("Motion decided"),
     "crm.account.owner_assigned": _("Owner assigned"),
+    "crm.account.domain_added": _("Domain added"),
+    "crm.account.domain_verified": _("Domain verified"),
+    "crm.account.primary_domain_changed": _("Another domain is the primary one"),
+    "crm.account.domain_removed": _("Domain removed"),
+    "crm.account.consolidation_suggested": _("May be one company with another account"),
+    "crm.account.consolidation_dismissed": _("Not one company with the other account"),
+    "crm.account.merged": _("Accounts merged"),
+    "crm.account.unmerged": _("Merge undone"),
+    "crm.contact.created": _("Contact added"),
+    "crm.contact.changed": _("Contact changed"),
     "crm.lead.created": _("Contact request"),
     "crm.lead.transitioned": _("Lead moved"),
     "crm.opportunity.created": _("Opportunity created"),
@@ -106,14 +116,6 @@ TONES = {
     "signals.signal.raised": "caution",
     "crm.lead.created": "accent",
 }
-LEFT_OUT = frozenset(  # told by others
-    {
-        "billing.checkout.completed",
-        "billing.invoice.created",
-        "billing.payment.succeeded",
-        "billing.usage.recorded",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,28 +129,14 @@ class Entry:
     id: str = ""
 
 
-def of_account(*, account_id: UUID, customer_ids: Iterable[UUID], limit: int = SHOWN) -> list[Entry]:
-    """The newest entries; three queries, one for the names of who acted and one for the mail among them."""
-    return entries(events_of(account_id=account_id, customer_ids=list(customer_ids), limit=limit))
-
-
-def events_of(*, account_id: UUID, customer_ids: list[UUID], limit: int) -> list[Event]:
-    """Each index gives its newest rows; a fact that names both account and customer is taken once."""
-    told = Event.objects.exclude(type__in=LEFT_OUT)
-    own = told.filter(account_id=account_id).order_by("-position")[:limit]
-    of_customers = told.filter(customer_id__in=customer_ids).order_by("-position")[:limit] if customer_ids else []
-    merged = {event.pk: event for event in [*own, *of_customers]}
-    return sorted(merged.values(), key=lambda event: -event.position)[:limit]
-
-
 def entries(events: list[Event]) -> list[Entry]:
     known = names({event.actor for event in events} | {str(event.data.get("owner") or "") for event in events})
-    letters = _letters(events)
+    words = timeline_words.of(events)
     return [
         Entry(
             at=event.occurred_at,
             text=str(TEXTS.get(event.type, event.type)),
-            detail=letters.get(event.object_id) or _detail(event.data, known),
+            detail=_joined(words.get(event.object_id, ""), _detail(event.data, known)),
             actor=known.get(event.actor, ""),
             tone=TONES.get(event.type, ""),
             type=event.type,
@@ -158,11 +146,8 @@ def entries(events: list[Event]) -> list[Entry]:
     ]
 
 
-def _letters(events: list[Event]) -> dict[UUID, str]:
-    """What mail said, to whom it went and how it fared: no fact holds that."""
-    told = [event.object_id for event in events if event.type.startswith("mail.")]
-    found = Mail.objects.filter(pk__in=told).only("subject", "recipient", "status") if told else ()
-    return {one.pk: f"{one.subject} → {one.recipient} ({one.get_status_display().lower()})" for one in found}
+def _joined(words: str, detail: str) -> str:
+    return f"{words} ({detail})" if words and detail else words or detail
 
 
 def _detail(data: Mapping[str, Any], known: Mapping[str, str]) -> str:

@@ -1,7 +1,7 @@
 from django.urls import path
 
-from crm import list_urls
-from crm.views import account, contact, hand_overs, lead_forms, leads, opportunities, pipeline, team, today
+from crm import account_urls, list_urls
+from crm.views import contact, hand_overs, lead_forms, leads, opportunities, pipeline, team, today
 
 urlpatterns = [
     path("contact-sales/", contact.contact_sales, name="contact_sales"),
@@ -11,9 +11,6 @@ urlpatterns = [
     path("today/", today.today, name="today"),
     path("today/leads/<str:lead>/", today.answer_lead, name="today_lead"),
     path("crm/alerts/<str:alert>/transition/", today.transition, name="crm_alert_transition"),
-    path("crm/accounts/<str:account>/", account.show, name="crm_account"),
-    path("crm/accounts/<str:account>/edit/", account.edit, name="crm_account_edit"),
-    path("crm/accounts/<str:account>/take/", account.take, name="crm_account_take"),
     path("crm/accounts/<str:account>/opportunities/new/", opportunities.create, name="crm_opportunity_new"),
     path("crm/pipeline/", pipeline.board, name="crm_pipeline"),
     path("crm/opportunities/<str:opportunity>/", opportunities.show, name="crm_opportunity"),
@@ -51,5 +48,6 @@ urlpatterns = [
     path("crm/hand-overs/of/<str:leaver>/", hand_overs.prepare, name="crm_hand_over_new"),
     path("crm/hand-overs/<str:hand_over>/", hand_overs.show, name="crm_hand_over"),
     path("crm/hand-overs/<str:hand_over>/undo/", hand_overs.undo, name="crm_hand_over_undo"),
+    *account_urls.urlpatterns,
     *list_urls.urlpatterns,
 ]

@@ -4,14 +4,18 @@ from typing import Any, cast
 from uuid import UUID
 
 import django_filters
+from django.db import transaction
 from django.db.models import Prefetch, Q, QuerySet
+from django.http import Http404
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from crm import accounts
+from crm import accounts, hierarchy
+from crm.api.consolidation import HasDomains, Merges
+from crm.blockers import LABELS as BLOCKERS
 from crm.leads import MAX_EMPLOYEES
 from crm.lists.matching import accounts as matching
 from crm.models import Account, AccountCustomer, AccountDomain, Motion, Queue
@@ -19,10 +23,11 @@ from crm.needs import MAX_LENGTH, MAX_NEEDS
 from crm.queries import revenue
 from crm.queries.routing import routing_of
 from gtm.shared import db
-from gtm.shared.api import fields
+from gtm.shared.api import fields, references
 from gtm.shared.api.events import EventSerializer
 from gtm.shared.api.filters import FlagFilter, ReferenceFilter, ResourceFilter, refuse_unknown
-from gtm.shared.api.resources import ResourceSerializer, ResourceViewSet, Updates, resource_fields
+from gtm.shared.api.resources import Creates, ResourceSerializer, ResourceViewSet, Updates, resource_fields
+from gtm.shared.errors import NotFound
 from gtm.shared.models import Event, User
 
 
@@ -67,6 +72,10 @@ class AccountSerializer(ResourceSerializer):
     employee_count = fields.IntegerField(required=False, allow_null=True, min_value=0, max_value=MAX_EMPLOYEES)
     country = fields.CountryField(required=False, allow_blank=True)
     needs = NeedsField(required=False)
+    blockers = serializers.ListField(child=serializers.ChoiceField(choices=list(BLOCKERS)), required=False)
+    parent = fields.ReferenceField(Account, required=False, allow_null=True)  # type: ignore[assignment]  # a column
+    feedback_url = serializers.URLField(required=False, allow_blank=True, max_length=500)
+    custom = fields.JsonObjectField(required=False)
     domain = serializers.SerializerMethodField()
     domains = serializers.SerializerMethodField()
     customers = serializers.SerializerMethodField()
@@ -96,10 +105,16 @@ class AccountSerializer(ResourceSerializer):
             "currency",
             "target_list",
             "needs",
+            "blockers",
+            "parent",
+            "is_referenceable",
+            "feedback_url",
+            "custom",
             "personal",
             "first_source",
+            "first_touch_at",
         )
-        read_only_fields = ("segment", "motion", "engagement_policy", "personal", "first_source")
+        read_only_fields = ("segment", "motion", "engagement_policy", "personal", "first_source", "first_touch_at")
 
     def get_domain(self, account: Account) -> str | None:
         """The primary one."""
@@ -143,8 +158,8 @@ class AccountFilter(ResourceFilter):
         return matching(queryset, value)
 
 
-class AccountViewSet(Updates, ResourceViewSet):
-    """The companies behind customers and leads. They are made by those; their facts can be set here."""
+class AccountViewSet(HasDomains, Merges, Creates, Updates, ResourceViewSet):
+    """The companies behind customers and leads, which make them; their facts can be set here, and new ones made."""
 
     model = Account
     serializer_class = AccountSerializer
@@ -159,9 +174,35 @@ class AccountViewSet(Updates, ResourceViewSet):
             .prefetch_related(Prefetch("customer_links", queryset=links), Prefetch("domains", queryset=domains))
         )
 
+    def get_object(self) -> Account:
+        """Of a merged account: where it went, to whoever sees that."""
+        try:
+            return cast("Account", super().get_object())
+        except Http404:
+            merged = references.find(Account.everything.exclude(merged_into=None), self.kwargs["id"])
+            survivor = self.get_queryset().filter(merged=merged).first() if merged else None
+            if survivor is None:
+                raise
+            raise NotFound(f"It was merged into {survivor.public_id}.", code="merged") from None
+
+    @transaction.atomic
+    def perform_create(self, data: dict[str, Any]) -> Account:
+        given = {name: data.pop(name, None) for name in ("owner", "parent")}
+        made = accounts.create(at=db.now(), **data)
+        return self._placed(made, **given)
+
+    @transaction.atomic
     def perform_update(self, instance: Account, data: dict[str, Any]) -> Account:
         at, owner = db.now_for(instance), data.pop("owner", None)
-        return accounts.change_and_give(account=instance, at=at, owner=owner, **data)
+        parent = data.pop("parent", instance.parent)
+        changed = accounts.change_and_give(account=instance, at=at, owner=owner, **data)
+        return changed if parent == changed.parent else hierarchy.place(account=changed, parent=parent, at=at)
+
+    def _placed(self, account: Account, *, owner: User | None, parent: Account | None) -> Account:
+        at = db.now_for(account)
+        if parent is not None:
+            account = hierarchy.place(account=account, parent=parent, at=at)
+        return accounts.give(account=account, owner=owner, at=at) if owner else account
 
     @extend_schema(responses=RoutingSerializer)
     @action(detail=True, methods=["get"], pagination_class=None)
@@ -177,7 +218,8 @@ class AccountViewSet(Updates, ResourceViewSet):
         refuse_unknown(request, {"limit", "cursor"})
         account = self.get_object()
         customers = [link.customer_id for link in account.customer_links.all()]
-        events = Event.objects.filter(Q(account_id=account.pk) | Q(customer_id__in=customers))
+        accounts_told = [account.pk, *Account.everything.filter(merged_into=account).values_list("pk", flat=True)]
+        events = Event.objects.filter(Q(account_id__in=accounts_told) | Q(customer_id__in=customers))
         page = self.paginate_queryset(events)
         rows = EventSerializer(page, many=True, context=self.get_serializer_context()).data
         return self.get_paginated_response(rows)

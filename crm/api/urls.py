@@ -1,5 +1,7 @@
 from crm.api.accounts import AccountViewSet
 from crm.api.alerts import AlertViewSet
+from crm.api.consolidation import SuggestionViewSet
+from crm.api.contacts import ContactViewSet
 from crm.api.leads import LeadViewSet
 from crm.api.opportunities import OpportunityViewSet, StageViewSet
 from crm.api.teams import StaffViewSet, TeamViewSet
@@ -9,6 +11,8 @@ router = Router()
 router.register("users", StaffViewSet)
 router.register("teams", TeamViewSet)
 router.register("accounts", AccountViewSet)
+router.register("contacts", ContactViewSet)
+router.register("suggestions", SuggestionViewSet)
 router.register("leads", LeadViewSet)
 router.register("stages", StageViewSet)
 router.register("opportunities", OpportunityViewSet)

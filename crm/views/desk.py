@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.forms import BaseForm
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -100,3 +101,19 @@ def told(request: HttpRequest, act: Callable[[], Any]) -> bool:
         messages.error(request, refused.detail)
         return False
     return True
+
+
+def filled(form: BaseForm, act: Callable[[], Any]) -> bool:
+    """Do what a filled-in form asks for; a refusal stands at the field that it names. True when it was done."""
+    try:
+        act()
+    except DomainError as refused:
+        attr = (refused.attr or "").replace("custom.", "custom_")
+        form.add_error(attr if attr in form.fields else None, refused.detail)
+        return False
+    return True
+
+
+def refuse(request: HttpRequest, detail: str) -> None:
+    """Tell the user why nothing was done."""
+    messages.error(request, detail)

@@ -16,8 +16,8 @@ from rest_framework.test import APIClient
 
 from billing import balances, checkout_sessions, prompts
 from billing.models import CreditNote, Customer, Invoice, Payment, Refund, Subscription
-from crm import accounts
-from crm.models import Account
+from crm import accounts, contacts
+from crm.models import Account, Suggestion
 from gtm.shared import db, keys
 from gtm.shared.models import Event, User
 from gtm.shared.webhooks import endpoints
@@ -190,6 +190,8 @@ def objects(acme: Customer) -> dict[str, str]:
     hook, _secret = endpoints.create(at=JAN_1, url="https://hooks.example.com/")
     return {
         "accounts": account.public_id,
+        "suggestions": suggestion(account),
+        "contacts": account.contacts.latest("created_at").public_id,
         "alerts": crm_makers.alert(account=account).public_id,
         "balance_entries": acme.balance_entries.latest("created_at").public_id,
         "checkout_sessions": checkout_session(acme),
@@ -210,6 +212,14 @@ def objects(acme: Customer) -> dict[str, str]:
         "webhook_deliveries": NONE,
         "webhook_endpoints": hook.public_id,
     }
+
+
+def suggestion(account: Account) -> str:
+    """Of the account and another one of Ann's, with somebody of one domain at each."""
+    other = crm_makers.account(domain="acme-labs.example", at=JAN_1)
+    for place, name in ((other, "dora"), (account, "emil")):
+        contacts.create(account=place, at=JAN_1, name=name, email=f"{name}@acme.example")
+    return Suggestion.objects.latest("created_at").public_id
 
 
 def checkout_session(acme: Customer) -> str:

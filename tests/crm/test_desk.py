@@ -265,7 +265,7 @@ class TestQueries:
             "/today/?tab=done": 8,
             "/crm/accounts/": 25,
             "/crm/leads/": 11,
-            f"/crm/accounts/{first.public_id}/": 28,
+            f"/crm/accounts/{first.public_id}/": 34,
         }
         for attempt in range(2):
             for url, count in pages.items():
