@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Page
 
 from billing.models import Customer, Plan
-from crm.models import Lead
+from crm import held_leads
+from crm.models import Lead, Team, TeamMembership
 from gtm import help as manual
 from gtm.shared import db, outbox
 from tests import world
@@ -52,6 +53,9 @@ def test_the_desk(look: Callable[..., None], page: Page, acme: Customer, sign_in
     sign_in(page, lead.owner)
     look("/today/", "/crm/accounts/", f"/crm/accounts/{account.public_id}/", f"/crm/accounts/{account.public_id}/edit/")
     look("/crm/leads/", f"/crm/leads/{lead.public_id}/")
+    held_leads.take_in(at=db.now(), said={"name": "Eve", "email": "eve@acme.com"}, because=["links"])
+    TeamMembership.objects.get_or_create(team=Team.objects.get(code="sales"), user=lead.owner)
+    look("/crm/leads/queue/", f"/crm/leads/{lead.public_id}/accept/", "/crm/leads/held/")
 
 
 def test_the_back_office(look: Callable[..., None], page: Page, pro: Plan, sign_in: Any) -> None:
