@@ -6,6 +6,9 @@ from crm.views import bulk_edits, imports, lists, search
 
 urlpatterns = [
     path("crm/accounts/", lists.page, {"entity": "account"}, name="crm_accounts"),
+    path("crm/contacts/", lists.page, {"entity": "contact"}, name="crm_contacts"),
+    path("crm/leads/", lists.page, {"entity": "lead"}, name="crm_leads"),
+    path("crm/opportunities/", lists.page, {"entity": "opportunity"}, name="crm_opportunities"),
     path("crm/bulk/<str:job>/", bulk_edits.show, name="crm_bulk"),
     path("crm/bulk/<str:job>/undo/", bulk_edits.undo, name="crm_bulk_undo"),
     path("crm/imports/", imports.listed, name="crm_imports"),

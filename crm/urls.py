@@ -33,7 +33,6 @@ urlpatterns = [
         opportunities.resolve_risk,
         name="crm_risk_resolve",
     ),
-    path("crm/leads/", leads.listed, name="crm_leads"),
     path("crm/leads/queue/", leads.queue, name="crm_lead_queue"),
     path("crm/leads/held/", leads.held, name="crm_held_leads"),
     path("crm/leads/held/<str:held>/<slug:decision>/", leads.decide_held, name="crm_held_lead"),

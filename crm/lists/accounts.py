@@ -106,8 +106,8 @@ def _fact(field: str, form_field: Any) -> Edit:
     return Edit(form_field, lambda account: getattr(account, field), write)
 
 
-def _give(account: Account, owner: User, at: datetime) -> Account:
-    return accounts.give(account=account, owner=owner, at=at)
+def _give(account: Account, owner: User, at: datetime, reason: str = "") -> Account:
+    return accounts.give(account=account, owner=owner, at=at, reason=reason)
 
 
 def _snooze(account: Account, params: Mapping[str, Any], at: datetime, _user: User) -> dict[str, Any] | None:

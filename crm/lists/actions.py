@@ -59,9 +59,13 @@ def _stored(value: Any) -> Any:
 
 
 class OwnerForm(ActionForm):
+    field_order = ("owner", "reason")
+    reason = forms.CharField(label=gettext_lazy("Reason"), max_length=500, required=False)
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["owner"] = owner_field(self.user)
+        self.order_fields(self.field_order)
 
 
 class SnoozeForm(ActionForm):
@@ -118,14 +122,14 @@ def remove_from_view(row: Any, before: dict[str, Any], _at: datetime, user: User
 
 
 # --- owners ------------------------------------------------------------------------------------
-def assigning(column: str, give: Callable[[Any, User, datetime], Any]) -> tuple[Apply, Undo]:
+def assigning(column: str, give: Callable[[Any, User, datetime, str], Any]) -> tuple[Apply, Undo]:
     """Give the row to somebody; the undoing gives it back to who had it, where the new one has it still."""
 
     def apply(row: Any, params: Mapping[str, Any], at: datetime, _user_: User) -> dict[str, Any] | None:
         owner, before = _user(params["owner"]), getattr(row, column)
         if before == owner:
             return None
-        give(row, owner, at)
+        give(row, owner, at, params.get("reason", ""))
         return {"owner": before.public_id if before else None, "now": params["owner"]}
 
     def undo(row: Any, before: dict[str, Any], at: datetime, _user_: User) -> str:
@@ -134,7 +138,7 @@ def assigning(column: str, give: Callable[[Any, User, datetime], Any]) -> tuple[
             return _("Somebody else was given it since.")
         if before["owner"] is None:
             return _("It had no owner: it stays with the new one.")
-        give(row, _user(before["owner"]), at)
+        give(row, _user(before["owner"]), at, _("bulk edit undone"))
         return ""
 
     return apply, undo

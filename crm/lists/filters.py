@@ -85,6 +85,10 @@ def number(name: str, lookup: str, label: Any, **widget: Any) -> django_filters.
     )
 
 
+def text(name: str, label: Any) -> django_filters.CharFilter:
+    return django_filters.CharFilter(field_name=name, lookup_expr="exact", label=label, max_length=100)
+
+
 class Choice(django_filters.ChoiceFilter):
     """One of some; nothing chosen is everything."""
 

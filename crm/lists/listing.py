@@ -94,6 +94,7 @@ class Listing:
     search_label: Text
     related: tuple[str, ...] = ()
     actions: Sequence[Action] = field(default=())
+    pages: Sequence[tuple[Text, str]] = ()  # other ways to look at the same: a label and the name of an address
 
     def column(self, code: str) -> Column | None:
         return next((column for column in self.columns if column.code == code), None)

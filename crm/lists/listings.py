@@ -1,6 +1,8 @@
 """All lists, by what they are of."""
 
-from crm.lists import accounts
+from crm.lists import accounts, contacts, leads, opportunities
 from crm.lists.listing import Listing
 
-LISTINGS: dict[str, Listing] = {listing.entity: listing for listing in (accounts.LISTING,)}
+LISTINGS: dict[str, Listing] = {
+    listing.entity: listing for listing in (accounts.LISTING, contacts.LISTING, leads.LISTING, opportunities.LISTING)
+}

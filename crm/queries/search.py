@@ -95,7 +95,7 @@ def _account(account: Account) -> Hit:
 
 def _contact(contact: Contact) -> Hit:
     note = _joined([contact.title, contact.account.name, contact.email, contact.phone])
-    return Hit(str(contact), note, reverse("crm_account", args=[contact.account.public_id]))
+    return Hit(str(contact), note, reverse("crm_contact", args=[contact.public_id]))
 
 
 def _lead(lead: Lead) -> Hit:
@@ -104,11 +104,8 @@ def _lead(lead: Lead) -> Hit:
 
 
 def _opportunity(deal: Opportunity) -> Hit:
-    return Hit(deal.name, _joined([deal.account.name, deal.stage.label]), opportunity_url(deal))
-
-
-def opportunity_url(deal: Opportunity) -> str:
-    return reverse("crm_account", args=[deal.account.public_id])
+    note = _joined([deal.account.name, deal.stage.label])
+    return Hit(deal.name, note, reverse("crm_opportunity", args=[deal.public_id]))
 
 
 def _joined(parts: Sequence[str]) -> str:

@@ -42,10 +42,11 @@ def page(
 MAIN = (
     ("today", _("Today")),
     ("crm_accounts", _("Accounts")),
+    ("crm_contacts", _("Contacts")),
     ("crm_leads", _("Leads")),
     ("crm_pipeline", _("Pipeline")),
 )
-MORE = (("crm_imports", _("Imports")),)
+MORE = (("crm_opportunities", _("Opportunities")), ("crm_imports", _("Imports")))
 
 
 def navigation(user: User, *, counts: desk.Counts, active: str) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.db.models import Count, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -51,34 +50,6 @@ STEP_LABELS = {
     Lead.Lifecycle.SQL: _("Qualified (SQL)"),
     Lead.Lifecycle.LEAD: _("Take up again"),
 }
-
-
-@require_safe
-@desk_only
-def listed(request: HttpRequest) -> HttpResponse:
-    visible = _visible(desk.of(request), request.GET.get("q", "")[:200].replace("\0", ""))
-    counts = dict(visible.order_by().values_list("lifecycle").annotate(n=Count("pk")))
-    lifecycle = request.GET.get("lifecycle", "")
-    shown = visible.filter(lifecycle=lifecycle) if lifecycle in Lead.Lifecycle.values else visible
-    found = shown.select_related("owner", "queue", "account").order_by("-created_at", "-id")
-    page = Paginator(found, PAGE).get_page(request.GET.get("page"))
-    context = {
-        "page": page,
-        "rows": [{"lead": lead, "url": reverse("crm_lead", args=[lead.public_id])} for lead in page],
-        "at": db.now(),
-        "lifecycle": lifecycle,
-        "lifecycles": [(code, label, counts.get(code, 0)) for code, label in Lead.Lifecycle.choices],
-        "total": sum(counts.values()),
-        "q": request.GET.get("q", ""),
-    }
-    return desk.page(request, "crm/leads.html", context, active="crm_leads")
-
-
-def _visible(user: User, words: str) -> QuerySet[Lead]:
-    found = Lead.objects.visible_to(user)
-    if words := words.strip():
-        found = found.filter(Q(company__icontains=words) | Q(name__icontains=words) | Q(email__icontains=words.lower()))
-    return found
 
 
 @require_safe

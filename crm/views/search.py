@@ -18,7 +18,12 @@ COMMANDS = (
     (_("Go to Today"), "today", ""),
     (_("Go to accounts"), "crm_accounts", ""),
     (_("My accounts"), "crm_accounts", "owner=me"),
+    (_("Go to contacts"), "crm_contacts", ""),
     (_("Go to leads"), "crm_leads", ""),
+    (_("Leads that wait for an answer"), "crm_leads", "lifecycle=lead"),
+    (_("Go to the pipeline"), "crm_pipeline", ""),
+    (_("My open deals"), "crm_opportunities", "owner=me&state=open"),
+    (_("Import a file"), "crm_imports", ""),
 )
 
 

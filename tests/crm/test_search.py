@@ -80,7 +80,8 @@ class TestSearch:
 
     def test_a_page_and_the_palette_show_it(self, ann: User, acme: Account, client: Client) -> None:
         page = client.get("/crm/search/?q=petra").content.decode()
-        assert f'<a href="/crm/accounts/{acme.public_id}/" data-key-open>Petra Öz</a>' in page
+        petra = Contact.objects.get(email="petra@other.example")
+        assert f'<a href="/crm/contacts/{petra.public_id}/" data-key-open>Petra Öz</a>' in page
         entries = client.get("/crm/search/palette/?q=acc").json()["entries"]
         assert [entry["label"] for entry in entries if entry["kind"] == "Command"] == ["Go to accounts", "My accounts"]
 
