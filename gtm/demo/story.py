@@ -33,6 +33,7 @@ from billing.models import (
 from billing.selection import ItemTerms
 from crm import accounts, alerts, leads, policies
 from crm.models import Alert, Lead, Pool, PoolMember, Team, TeamMembership
+from gtm.demo import deals
 from gtm.demo.company import (
     BUYERS,
     DOMAIN,
@@ -100,6 +101,7 @@ def tell(*, now: datetime) -> Summary:
         if _is_told(at, now):
             _settle_transfers(at)
             _use(world, at)
+    deals.make(now=now)
     _work_off(now)
     Mail.objects.filter(status=Mail.Status.QUEUED).update(status=Mail.Status.KEPT)  # nobody is to hear of all this
     return _summary()

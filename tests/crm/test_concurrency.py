@@ -9,8 +9,18 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from crm import accounts, alerts, leads
-from crm.models import Account, AccountCustomer, Alert, Lead, LeadTransition, Opportunity, OwnerDecision
+from crm import accounts, alerts, leads, opportunities
+from crm.models import (
+    Account,
+    AccountCustomer,
+    Alert,
+    Lead,
+    LeadTransition,
+    LossReason,
+    Opportunity,
+    OwnerDecision,
+    StageRequirement,
+)
 from gtm.shared.errors import Conflict
 from tests import world
 from tests.crm import makers
@@ -100,3 +110,22 @@ def test_of_two_reps_who_take_an_alert_one_wins() -> None:
     take = [lambda: alerts.transition(alert=alert, to="acknowledged", at=makers.NOON)] * 2
     outcomes = at_once(*take)
     assert {type(outcome) for outcome in outcomes} == {Alert, Conflict}
+
+
+def test_a_card_that_two_drag_at_once_moves_once_and_the_other_is_told() -> None:
+    makers.sales(world.ann())
+    deal = makers.opportunity()
+    stages = {stage.code: stage for stage in deal.pipeline.stages.all()}
+    asked = StageRequirement.objects.filter(stage=deal.stage)
+    given = {one.public_id: "Mail" for one in asked}
+    why = LossReason.objects.get(code="no_fit")
+
+    def drag(code: str, **said: Any) -> Opportunity:
+        return opportunities.move(opportunity=deal, stage=stages[code], at=makers.NOON, version=1, **said)
+
+    moved = at_once(lambda: drag("business_case", confirmations=given), lambda: drag("lost", lost_reason=why))
+    (told,) = [one for one in moved if isinstance(one, Conflict)]
+    (done,) = [one for one in moved if isinstance(one, Opportunity)]
+    assert told.code == "stale_version"
+    deal.refresh_from_db()
+    assert (deal.version, deal.stage, deal.events.filter(what="stage").count()) == (2, done.stage, 1)

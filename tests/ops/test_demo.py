@@ -13,8 +13,9 @@ from django.urls import reverse
 
 from billing import cancellation_offers, consistency
 from billing.models import Customer, Grant, Invoice, Prompt, Subscription
-from crm.models import Account, Alert, Lead, Motion
+from crm.models import Account, Alert, Lead, Motion, Opportunity, Stage
 from gtm import demo
+from gtm.demo import deals
 from gtm.demo.company import PORTAL_EMAIL
 from gtm.shared import db, outbox, pulse
 from gtm.shared.models import Mail, PendingFact, Pulse, User
@@ -55,6 +56,8 @@ class TestTheCompany:
         assert not Alert.objects.filter(account__motion=Motion.SELF_SERVE).exists()
         assert Prompt.objects.filter(expires_at__gt=db.now()).count() >= 3
         assert Lead.objects.filter(lifecycle="lead").count() >= 2
+        assert Opportunity.objects.count() >= len(deals.DEALS)
+        assert Stage.objects.exclude(opportunities=None).count() >= 8
         assert Grant.objects.filter(limit=None, feature__code="api_calls").exists()
         assert set(Mail.objects.values_list("status", flat=True)) == {Mail.Status.KEPT}
 
