@@ -84,6 +84,8 @@ TEXTS = {
     "crm.contact.changed": _("Contact changed"),
     "crm.lead.created": _("Contact request"),
     "crm.lead.transitioned": _("Lead moved"),
+    "crm.lead.moved": _("Lead moved to this account"),
+    "crm.contact.moved": _("Contact moved to this account"),
     "crm.opportunity.created": _("Opportunity created"),
     "crm.opportunity.changed": _("Opportunity changed"),
     "crm.opportunity.moved": _("Opportunity moved"),

@@ -26,6 +26,7 @@ class LeadFilters(filters.ListFilters):
     kind = filters.Choice(label=_("Kind"), choices=Lead.Kind.choices)
     owner = filters.Owner()
     source = filters.text("source", _("Source"))
+    credited_team = filters.Choice(label=_("Credited to"), choices=Lead.Credit.choices)
     employees_min = filters.number("employee_count", "gte", _("Employees from"))
     late = filters.Flag(label=_("Answer is late"), method="which_are_late")
 
@@ -83,6 +84,8 @@ COLUMNS = (
     Column("owner", _("Owner"), _owner),
     Column("answer_by", _("Answer by"), _answer_by),
     Column("source", _("Source"), lambda lead, _at: cells.text(lead.source), shown=False),
+    Column("first_source", _("First touch"), lambda lead, _at: cells.text(lead.first_source), shown=False),
+    Column("credited", _("Credited to"), lambda lead, _at: cells.text(lead.get_credited_team_display()), shown=False),
     Column("created", _("Received"), lambda lead, _at: cells.when(lead.created_at), sort="created"),
 )
 

@@ -33,7 +33,7 @@ from billing.models import (
 from billing.selection import ItemTerms
 from crm import accounts, alerts, leads, policies
 from crm.models import Alert, Lead, Pool, PoolMember, Team, TeamMembership
-from gtm.demo import deals
+from gtm.demo import deals, lead_forms
 from gtm.demo.company import (
     BUYERS,
     DOMAIN,
@@ -138,6 +138,7 @@ def _diary(now: datetime) -> Iterator[Entry]:
             yield joined + timedelta(days=40), partial(_lose_card, buyer)
     for request in REQUESTS:
         yield now - timedelta(days=request.days_ago), partial(_write_in, request)
+    yield from lead_forms.diary(now, now - BEGAN)
 
 
 def _joined(buyer: Buyer, now: datetime) -> datetime:

@@ -58,6 +58,7 @@ class TestTheCompany:
         assert Lead.objects.filter(lifecycle="lead").count() >= 2
         assert Opportunity.objects.count() >= len(deals.DEALS)
         assert Stage.objects.exclude(opportunities=None).count() >= 8
+        assert set(Lead.objects.values_list("lifecycle", flat=True)) == set(Lead.Lifecycle.values)
         assert Grant.objects.filter(limit=None, feature__code="api_calls").exists()
         assert set(Mail.objects.values_list("status", flat=True)) == {Mail.Status.KEPT}
 
