@@ -242,9 +242,17 @@ def find_or_make(
         if company:
             account_domains.attach(account, company, at=at, verified=bool(domain), source=source)
         return account
-    account = db.lock_one(account)
+    account = _standing(account)
     _fill(account, facts or {}, at=at, source=source)
     return account
+
+
+def _standing(account: Account) -> Account:
+    """The account under its lock; if it was merged before we had it, the one that it was merged into."""
+    try:
+        return db.lock_one(account)
+    except Account.DoesNotExist:
+        return db.lock_one(Account.objects.get(merged=account))
 
 
 def _of_domain(domain: str, test_clock_id: UUID | None) -> Account | None:

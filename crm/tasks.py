@@ -4,7 +4,19 @@ from typing import Any
 
 from celery import shared_task
 
-from crm import accounts, alerts, arrears, bulk_edits, hand_overs, imports, overrides, policy_runs, routing_runs
+from crm import (
+    accounts,
+    alerts,
+    arrears,
+    bulk_edits,
+    hand_overs,
+    imports,
+    merges,
+    overrides,
+    policy_runs,
+    routing_runs,
+    suggestions,
+)
 from crm.models import BulkJob, HandOver, ImportJob
 from gtm.shared import db, pulse
 
@@ -72,3 +84,12 @@ def work_on_imports(**kwargs: Any) -> None:
     with pulse.job("work on imports"):
         for job in ImportJob.objects.filter(state__in=ImportJob.WORKING).select_related("user").order_by("pk"):
             imports.work(job=job)
+
+
+@shared_task
+def suggest_consolidations(**kwargs: Any) -> None:
+    """Look over all accounts for those that may be one company, and bring after a merge what was just being written."""
+    with pulse.job("suggest consolidations"):
+        merges.gather()
+        while suggestions.look(at=db.now()) == suggestions.AT_A_TIME:
+            pass

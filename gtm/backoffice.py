@@ -134,6 +134,8 @@ MENU: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         "Sales",
         (
             ("Accounts", "crm_account_changelist"),
+            ("Target list", "crm_targetdomain_changelist"),
+            ("Own fields", "crm_customfield_changelist"),
             ("Leads", "crm_lead_changelist"),
             ("Held messages", "crm_heldlead_changelist"),
             ("Lead forms", "crm_leadform_changelist"),

@@ -165,6 +165,7 @@ CELERY_BEAT_SCHEDULE = {
     "review accounts": _every(86_400, "crm.tasks.review_accounts"),
     "end overrides of motions": _every(300, "crm.tasks.end_overrides"),
     "work off policy and routing runs": _every(15, "crm.tasks.work_off_runs"),
+    "suggest consolidations": _every(86_400, "crm.tasks.suggest_consolidations"),
     "evaluate recent usage": _every(300, "signals.tasks.evaluate_recent_usage"),
     "sweep": _every(3600, "gtm.shared.tasks.sweep"),
 }

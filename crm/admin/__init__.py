@@ -1,5 +1,5 @@
 """The back office of crm, a module for each noun."""
 
-from crm.admin import desk, lead_forms, pipelines, policies, pools, rulesets, runs, scopes, teams
+from crm.admin import accounts, desk, lead_forms, pipelines, policies, pools, rulesets, runs, scopes, teams
 
-__all__ = ["desk", "lead_forms", "pipelines", "policies", "pools", "rulesets", "runs", "scopes", "teams"]
+__all__ = ["accounts", "desk", "lead_forms", "pipelines", "policies", "pools", "rulesets", "runs", "scopes", "teams"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from crm import accounts, alerts, leads, opportunities
+from crm import accounts, alerts, hierarchy, leads, merges, opportunities
 from crm.models import (
     Account,
     AccountCustomer,
@@ -129,3 +129,29 @@ def test_a_card_that_two_drag_at_once_moves_once_and_the_other_is_told() -> None
     assert told.code == "stale_version"
     deal.refresh_from_db()
     assert (deal.version, deal.stage, deal.events.filter(what="stage").count()) == (2, done.stage, 1)
+
+
+def test_two_merges_and_a_lead_at_once_lose_nothing() -> None:
+    """Each into the other: one is refused, the lead stands at the account that stays, and nobody waits for ever."""
+    makers.sales(world.ann())
+    one, other = makers.account(domain="one.com"), makers.account(domain="other.com")
+    first, second, lead = at_once(
+        lambda: merges.merge(survivor=one, merged=other, at=makers.NOON),
+        lambda: merges.merge(survivor=other, merged=one, at=makers.NOON),
+        lambda: makers.lead(email="new@other.com"),
+    )
+    assert [isinstance(done, Conflict) for done in (first, second)].count(True) == 1
+    merges.gather()
+    standing = Account.objects.get()
+    assert set(Lead.objects.values_list("account", flat=True)) == {standing.pk}
+    assert Lead.objects.filter(pk=lead.pk).exists()
+
+
+def test_two_who_put_each_other_above_make_no_circle() -> None:
+    makers.sales(world.ann())
+    one, other = makers.account(domain="one.com"), makers.account(domain="other.com")
+    done = at_once(
+        lambda: hierarchy.place(account=one, parent=other, at=makers.NOON),
+        lambda: hierarchy.place(account=other, parent=one, at=makers.NOON),
+    )
+    assert [isinstance(result, Conflict) for result in done].count(True) == 1

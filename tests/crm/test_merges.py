@@ -4,13 +4,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.db import connection, transaction
 from django.db.utils import IntegrityError
+from django.test.utils import CaptureQueriesContext
 
 from billing.models import Customer, Invoice, Subscription
 from crm import account_domains, accounts, contacts, hierarchy, merges, merging, suggestions, target_list
 from crm.clock import delete_all
 from crm.models import Account, AccountCustomer, AccountDomain, Contact, FieldChange, Suggestion, TargetDomain
+from crm.queries import account as account_queries
+from crm.queries import story
 from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import Event, TestClock
 from tests import world
@@ -240,6 +244,57 @@ class TestMerging:
 
     def test_every_table_with_an_account_is_named(self) -> None:
         assert set(merges.relations()) == {*merges.GOES_OVER, *merges.STAYS}
+
+
+class TestHandoff:
+    def test_an_owner_change_touches_no_billing_and_no_gateway(self, pair: tuple[Account, Account]) -> None:
+        """A46, crm's half: the new owner sees invoices, usage and what happened; nothing of billing changes."""
+        acme, _labs = pair
+        billing_makers.legal_entity()
+        customer = billing_makers.customer(email="pay@acme.com", name="Acme")
+        billing_makers.card(customer)
+        accounts.for_customer(customer=customer, at=AT)
+        subscription = billing_makers.subscribed(customer, plan=billing_makers.published_plan(), at=AT)
+        ann, bob = acme.owner, world.bob()
+        before = all_of_billing()
+        accounts.give(account=acme, owner=bob, at=AT, reason="handoff")
+        accounts.change(account=acme, at=AT, employee_count=5000)
+        assert all_of_billing() == before
+        assert Subscription.objects.get(customer=customer).pk == subscription.pk
+        shown = account_queries.around(acme, user=bob, at=AT)
+        assert [invoice.customer_id for invoice in shown.invoices] == [customer.pk]
+        assert "billing.subscription.activated" in {entry.type for entry in shown.entries}
+        assert ann is not None
+        assert not Account.objects.visible_to(ann).filter(pk=acme.pk).exists()
+
+
+def all_of_billing() -> dict[str, list[Any]]:
+    """Every row of every table of billing: attempts and refunds, which stand before each gateway call, among them."""
+    models = apps.get_app_config("billing").get_models()
+    return {model._meta.label: sorted(map(repr, model._base_manager.values_list())) for model in models}
+
+
+class TestTimeline:
+    def test_a_page_goes_by_the_indexes_whatever_stands_behind_it(
+        self, pair: tuple[Account, Account], django_assert_num_queries: Any
+    ) -> None:
+        acme, _labs = pair
+        sql = """INSERT INTO shared_event (id, type, object_type, object_id, object_version, account_id, actor,
+            on_behalf_of, request_id, reason, data, previous, occurred_at)
+            SELECT gen_random_uuid(), 'crm.account.changed', 'account', %s, 1, CASE WHEN n %% 2 = 0 THEN %s::uuid END,
+            'system', '', '', '', '{}', '{}', now() FROM generate_series(1, 20000) n"""
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [acme.pk, acme.pk])
+            cursor.execute("ANALYZE shared_event")
+        with django_assert_num_queries(1), CaptureQueriesContext(connection) as asked:
+            page = story.page(account_id=acme.pk, customer_ids=[acme.pk], limit=50)
+        assert (len(page.events), page.older) == (50, page.events[-1].position)
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN {asked.captured_queries[0]['sql']}")
+            plan = "\n".join(row[0] for row in cursor.fetchall())
+        assert "shared_event_of_account" in plan
+        assert "shared_event_of_customer" in plan
+        assert "Seq Scan on shared_event" not in plan
 
 
 class TestDomains:

@@ -17,6 +17,7 @@ from billing import (
 )
 from billing.models import BillingRun, Customer, GatewayEvent, Invoice, LegalEntity, Payment, Plan
 from crm import (
+    custom_fields,
     held_leads,
     lead_forms,
     lead_terms,
@@ -27,6 +28,7 @@ from crm import (
     pools,
     routing_runs,
     scopes,
+    target_list,
     teams,
 )
 from crm.models import Account
@@ -60,6 +62,8 @@ def one_more(number: int) -> None:
     _desk(number, customer)
     leaves.create(at=JAN_1, user=rep, starts_at=JAN_1, ends_at=JAN_1 + timedelta(days=7))
     _lead_forms(number)
+    custom_fields.create(at=JAN_1, entity="contact", code=f"own{number}", label=f"Own {number}")
+    target_list.upload(lines=[f"wanted{number}.com"], at=JAN_1)
     keys.issue(name=f"Key {number}", scope="write", user=rep)
     users.create_staff(at=JAN_1, email=f"new{number}@vendor.example", roles=["csm"])
     exchange_rates.create(at=JAN_1, date=JAN_1.date() + timedelta(days=number), currency="EUR", rate=Decimal("0.92"))

@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from billing.models import Coupon, Customer, DunningPolicy, Feature, Invoice, LegalEntity, Meter, Plan, TaxRate
 from crm.models import (
     AcceptanceTerms,
+    CustomField,
     LeadForm,
     Leave,
     LossReason,
@@ -28,6 +29,7 @@ from crm.models import (
     Ruleset,
     SegmentPolicy,
     Stage,
+    TargetDomain,
     Team,
 )
 from gtm.shared.admin_base import OperationAdmin
@@ -48,6 +50,7 @@ CHANGES: dict[type[Model], tuple[dict[str, Any], str]] = {
     Feature: ({"name": "New"}, "billing.feature.changed"),
     Leave: ({"ends_at_0": "2026-02-01"}, "crm.leave.changed"),
     RoleScope: ({"reads": "all"}, "crm.role_scope.changed"),
+    CustomField: ({"label": "New"}, "crm.custom_field.changed"),
     AcceptanceTerms: ({"segment": "new"}, "crm.acceptance_terms.changed"),
     LeadForm: ({"title": "New"}, "crm.lead_form.changed"),
     LegalEntity: ({"city": "Potsdam"}, "billing.legal_entity.changed"),
@@ -71,6 +74,8 @@ CHANGES: dict[type[Model], tuple[dict[str, Any], str]] = {
 ADDITIONS: dict[type[Model], tuple[dict[str, Any], str]] = {
     AcceptanceTerms: ({"segment": "enterprise"}, "crm.acceptance_terms.created"),
     ApiKey: ({"name": "New"}, "api_key.issued"),
+    CustomField: ({"label": "New", "code": "new", "entity": "account"}, "crm.custom_field.created"),
+    TargetDomain: ({"domains": "new.com"}, "crm.target_list.changed"),
     Coupon: ({"code": "NEW", "amount_off": "5.00", "currency": "EUR"}, "billing.coupon.created"),
     Customer: ({"name": "New"}, "billing.customer.created"),
     DunningPolicy: ({"name": "New", "code": "new"}, "billing.dunning_policy.created"),
@@ -98,6 +103,7 @@ ADDITIONS: dict[type[Model], tuple[dict[str, Any], str]] = {
 }
 REMOVALS: dict[type[Model], str] = {
     AcceptanceTerms: "crm.acceptance_terms.removed",
+    TargetDomain: "crm.target_list.changed",
     LeadForm: "crm.lead_form.removed",
     LossReason: "crm.loss_reason.removed",
     Pipeline: "crm.pipeline.removed",
