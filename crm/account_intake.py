@@ -188,10 +188,11 @@ def _place(keys: Sequence[UUID], at: datetime) -> None:
     """Motion anew for all, and an owner by the rules for those whom nobody owns, in the order of the file."""
     if not keys:
         return
-    for account in Account.objects.filter(pk__in=keys).order_by("pk"):
-        segments.decide(account=account, at=at)
-    for account in Account.objects.filter(pk__in=keys, owner=None).order_by("pk"):
-        owners.assign(account=account, at=at, trigger=SOURCE)
+    segments.decide_many(account_ids=keys, at=at)
+    owned = set(Account.objects.filter(pk__in=keys, owner__isnull=False).values_list("pk", flat=True))
+    homeless = [key for key in keys if key not in owned]
+    if homeless:
+        owners.assign_many(account_ids=homeless, at=at, trigger=SOURCE)
 
 
 # --- taken back --------------------------------------------------------------------------------

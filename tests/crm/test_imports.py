@@ -118,6 +118,16 @@ class TestAccounts:
         assert ImportRow.objects.filter(job=job, state="removed").count() == 1
         assert Event.objects.filter(type__in=["crm.import.undone", "crm.account.removed"]).count() == 2
 
+    def test_no_row_is_a_query_of_its_own(self, ann: User, django_assert_max_num_queries: Any) -> None:
+        content = (HEADER + "".join(f"C{n},c{n}.example,7,DE\n" for n in range(40))).encode()
+        job = imports.upload(user=ann, entity="account", filename="a.csv", content=content)
+        imports.start(job=job, at=db.now())
+        with django_assert_max_num_queries(75):
+            imports.work(job=job)
+        imports.undo(job=job, at=db.now())
+        with django_assert_max_num_queries(75):
+            imports.work(job=job)
+
 
 @pytest.mark.django_db
 class TestPages:
