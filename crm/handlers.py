@@ -1,8 +1,10 @@
 """What crm does when it hears of customers and subscriptions. Facts come in any order: the current state is read."""
 
+from django.db.models import Q
+
 from billing.models import Customer
-from crm import accounts, arrears, buying, collection_policy
-from crm.models import Account
+from crm import accounts, arrears, buying, collection_policy, lead_steps
+from crm.models import Account, Call, EmailMessage, Lead, Opportunity
 from gtm.shared import db, nudges
 from gtm.shared.models import Event
 
@@ -73,6 +75,25 @@ def quote_requested(event: Event) -> None:
     customer = _customer(event)
     if customer is not None:
         buying.quote_requested(event=event, customer=customer, at=db.now_for(customer))
+
+
+def lead_contacted(event: Event) -> None:
+    """A call or mail about a lead, or to whoever sent it, is its answer."""
+    calls, mails = (found.filter(pk=event.object_id) for found in (Call.objects.all(), EmailMessage.objects.all()))
+    said = calls.first() if event.object_type == "call" else mails.first()
+    if said is None:
+        return
+    waiting = Lead.objects.filter(lifecycle=Lead.Lifecycle.LEAD, answered_at=None, created_at__lte=event.recorded_at)
+    about = Q(pk=said.lead_id) if said.lead_id else Q(contact=said.contact_id, contact__isnull=False)
+    for lead in waiting.filter(about).order_by("pk"):
+        lead_steps.answer(lead=lead, at=event.occurred_at)
+
+
+def deal_closed(event: Event) -> None:
+    """Lost as not qualified, it takes its lead with it; taken up again, it gives it back."""
+    deal = Opportunity.objects.filter(pk=event.object_id, lead__isnull=False).select_related("lead").first()
+    if deal is not None and deal.lead is not None:
+        lead_steps.review_deal(lead=deal.lead, at=event.occurred_at)
 
 
 def _customer(event: Event) -> Customer | None:

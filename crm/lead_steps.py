@@ -10,7 +10,7 @@ from typing import Any
 from django.db import transaction
 
 from crm import lead_terms, opportunities, owners
-from crm.models import Account, Lead, LeadTransition, Opportunity, RejectReason
+from crm.models import Account, Lead, LeadTransition, LostCategory, Opportunity, RejectReason
 from crm.qualification import Answers, problems
 from gtm.shared import context, db, ids, outbox
 from gtm.shared.errors import Conflict, Incomplete, Invalid
@@ -64,7 +64,8 @@ def _reason(words: str) -> tuple[str, str]:
 
 
 def _taken_up_again() -> dict[str, Any]:
-    return {"rejected_reason": None, "rejection_note": "", "revisit_at": None}
+    """And waits for an answer again."""
+    return {"rejected_reason": None, "rejection_note": "", "revisit_at": None, "answered_at": None}
 
 
 def _place_of(lead: Lead) -> dict[str, Any]:
@@ -155,6 +156,31 @@ def _move(lead: Lead, account: Account, at: datetime) -> None:
     outbox.publish("crm.lead.moved", lead, at=at, account_id=account.pk, data=data, previous=before)
 
 
+# --- answered and disqualified, by what happens elsewhere ---------------------------------------
+@transaction.atomic
+def answer(*, lead: Lead, at: datetime) -> None:
+    """Somebody called or wrote back, which is an answer before any step is; publishes ``crm.lead.answered``."""
+    lead = db.lock_one(lead)
+    if lead.answered_at is None:
+        write(lead, answered_at=at)
+        outbox.publish("crm.lead.answered", lead, at=at, account_id=lead.account_id)
+
+
+@transaction.atomic
+def review_deal(*, lead: Lead, at: datetime) -> None:
+    """What its deal says of it: one that was lost as not qualified was none; publishes ``crm.lead.disqualified`` or
+    ``crm.lead.requalified`` where that changes.
+    """
+    lead = db.lock_one(lead)
+    deal = Opportunity.objects.filter(lead=lead).first()
+    is_none = deal is not None and deal.lost_category == LostCategory.NOT_QUALIFIED
+    if lead.lifecycle != L.SAL or is_none == (lead.disqualified_at is not None):
+        return
+    write(lead, disqualified_at=at if is_none else None)
+    fact = "crm.lead.disqualified" if is_none else "crm.lead.requalified"
+    outbox.publish(fact, lead, at=at, account_id=lead.account_id)
+
+
 # --- rejected ----------------------------------------------------------------------------------
 @transaction.atomic
 def reject(*, lead: Lead, at: datetime, reason_code: str, note: str = "") -> Lead:
@@ -211,7 +237,7 @@ def _step(
 ) -> Lead:
     """The step on a lead that is locked. The first step is the first answer."""
     before = lead.lifecycle
-    first = {"answered_at": at} if lead.answered_at is None else {}
+    first = {"answered_at": at} if lead.answered_at is None and to != L.LEAD else {}
     write(lead, lifecycle=to, **first, **(changes or {}))
     LeadTransition.objects.create(
         lead=lead,

@@ -177,7 +177,6 @@ def accept(request: HttpRequest, lead: str) -> HttpResponse:
     """The acceptance form: qualified, of which account, and the deal that it becomes."""
     user = desk.of(request)
     found = desk.find_to_work(Lead, user, lead)
-    at = db.now_for(found)
     words = (request.POST.get("words") or request.GET.get("words", ""))[:200].replace("\0", "")
     offered = queries.candidates(found, user, words=words)
     terms = lead_terms.terms_of(found.account.segment if found.account else "")
@@ -186,10 +185,10 @@ def accept(request: HttpRequest, lead: str) -> HttpResponse:
         terms=terms,
         offered=offered,
         currency=vendors.current().base_currency,
-        at=at,
+        at=db.time_of(found),
         initial={**found.qualification, "name": found.account.name if found.account else str(found)},
     )
-    if request.method == "POST" and form.is_valid() and _accepted(form, found, offered, user, at):
+    if request.method == "POST" and form.is_valid() and _accepted(form, found, offered, user):
         messages.success(request, _("Accepted."))
         return redirect(_after(found))
     trial = terms.trial_plan and settings.BASE_URL + reverse("checkout", args=[terms.trial_plan])
@@ -198,12 +197,12 @@ def accept(request: HttpRequest, lead: str) -> HttpResponse:
     return desk.page(request, "crm/lead_accept.html", context, active="crm_leads", status=status)
 
 
-def _accepted(form: AcceptanceForm, lead: Lead, offered: Sequence[Candidate], user: User, at: datetime) -> bool:
+def _accepted(form: AcceptanceForm, lead: Lead, offered: Sequence[Candidate], user: User) -> bool:
     """Whether it was; what was refused stands at its field."""
     chosen = next(one.account for one in offered if one.account.public_id == form.cleaned_data["account"])
     said, deal = form.qualification, form.deal
     try:
-        leads.accept(lead=lead, at=at, qualification=said, opportunity=deal, account=chosen, by=user)
+        leads.accept(lead=lead, at=db.now_for(lead), qualification=said, opportunity=deal, account=chosen, by=user)
     except DomainError as refused:
         parts = refused.parts if isinstance(refused, Incomplete) else (refused,)
         for part in parts:

@@ -6,9 +6,20 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.db import IntegrityError, transaction
 
-from crm import accounts, lead_terms, leads, pools
-from crm.models import Account, Contact, Lead, LeadTransition, Opportunity, OwnerDecision, RejectReason
-from gtm.shared import context, vendors
+from crm import accounts, lead_terms, leads, opportunities, pools
+from crm.models import (
+    Account,
+    Call,
+    Contact,
+    Lead,
+    LeadTransition,
+    LossReason,
+    Opportunity,
+    OwnerDecision,
+    RejectReason,
+    Stage,
+)
+from gtm.shared import context, outbox, vendors
 from gtm.shared.errors import Conflict, Incomplete, Invalid
 from gtm.shared.models import Event
 from tests import world
@@ -312,6 +323,40 @@ class TestAcceptance:
             with pytest.raises(Invalid) as refused:
                 leads.reject(lead=lead, at=LATER, reason_code=code)
             assert refused.value.attr == "reason"
+
+
+class TestElsewhere:
+    def test_a_call_is_an_answer(self) -> None:
+        makers.sales(world.ann())
+        lead, other = makers.lead(), makers.lead(email="dan@acme.com")
+        call = Call.objects.create(account=lead.account, contact=lead.contact, outcome="no_answer", called_at=LATER)
+        with transaction.atomic():
+            outbox.publish("crm.call.logged", call, at=LATER, account_id=lead.account_id)
+        outbox.relay()
+        for one in (lead, other):
+            one.refresh_from_db()
+        assert (lead.answered_at, lead.lifecycle, other.answered_at) == (LATER, "lead", None)
+        lead = leads.transition(lead=lead, to="mql", at=LATER + timedelta(hours=1))
+        assert lead.answered_at == LATER
+
+    def test_a_deal_that_was_not_qualified_takes_its_lead_with_it(self) -> None:
+        """S2-10."""
+        makers.sales(world.ann())
+        lead = leads.accept(
+            lead=makers.lead(), at=LATER, qualification=makers.QUALIFIED, opportunity=TestConversion.STEP
+        )
+        lost = Stage.objects.get(type="lost")
+        said = {"lost_reason": LossReason.objects.filter(category="not_qualified").first()}
+        deal = opportunities.move(
+            opportunity=Opportunity.objects.get(), stage=lost, at=LATER, lost_category="not_qualified", **said
+        )
+        outbox.relay()
+        lead.refresh_from_db()
+        assert (lead.lifecycle, lead.accepted_at, lead.disqualified_at) == ("sal", LATER, LATER)
+        opportunities.reopen(opportunity=deal, at=LATER, reason="They called", **TestConversion.STEP)
+        outbox.relay()
+        lead.refresh_from_db()
+        assert lead.disqualified_at is None
 
 
 class TestConversion:
