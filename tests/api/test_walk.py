@@ -16,7 +16,7 @@ from rest_framework.test import APIClient
 
 from billing import balances, checkout_sessions, prompts
 from billing.models import CreditNote, Customer, Invoice, Payment, Refund, Subscription
-from crm import accounts, contacts
+from crm import accounts, contacts, scopes
 from crm.models import Account, Suggestion
 from gtm.shared import db, keys
 from gtm.shared.models import Event, User
@@ -124,7 +124,7 @@ class TestPortal:
 
 # --- the other pages ---------------------------------------------------------------------------
 LINKED = {"card", "confirm", "i", "join", "mail", "visit"}  # whose token is what lets one in
-PUBLIC = {"", "pricing", "checkout", "contact-sales", "language", "healthz", "readyz"}
+PUBLIC = {"", "pricing", "checkout", "contact-sales", "f", "language", "healthz", "readyz"}
 SIGN_IN = {"account"}
 SIGNED = {"webhooks"}  # by the gateway that calls
 STAFF = {"admin", "crm", "health", "help", "reports", "styleguide", "today"}
@@ -256,6 +256,20 @@ class TestAPI:
                 allowed = {403, 404} if "{" in path else {400, 403, 404}
                 assert answer.status_code in allowed, (method, path, answer.status_code, answer.content)
         assert kept(acme) == before
+
+    def test_who_only_reads_accounts_changes_nothing(self, acme: Customer, named: dict[str, str]) -> None:
+        scopes.create(role="csm", reads="all", writes="none", at=JAN_1)
+        reader = caller(world.user(email="vera@vendor.example", roles=("csm",)))
+        before, account = kept(acme), Account.objects.filter(pk=acme.account_id).values().get()
+        for method, path in OPERATIONS:
+            if method != "get" and resource(path) not in READS:
+                status = ask(reader, method, path, named).status_code
+                assert status in ({403, 404} if "{" in path else {400, 403, 404}), (method, path, status)
+        assert reader.get(f"/api/v1/accounts/{named['accounts']}").status_code == 200
+        said = {"kind": "demo", "name": "Zed", "email": "zed@zed.com"}
+        assert reader.post("/api/v1/leads", said).status_code == 403
+        assert kept(acme) == before
+        assert Account.objects.filter(pk=acme.account_id).values().get() == account
 
     @pytest.mark.parametrize("scope", ["read", "usage"])
     def test_a_key_with_a_lesser_scope_is_refused_the_rest(

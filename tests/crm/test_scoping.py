@@ -139,6 +139,8 @@ class TestRefused:
         ):
             answer = getattr(api, method)(f"/api/v1/{url}", body)
             assert answer.status_code == 403, url
+        answer = api.post("/api/v1/opportunities", {"account": account.public_id, "name": "Mine"})
+        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "not_yours"), answer.json()
         account.refresh_from_db()
         alert.refresh_from_db()
         lead.refresh_from_db()

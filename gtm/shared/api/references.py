@@ -51,6 +51,12 @@ def is_workable(row: Row, user: User | None) -> bool:
     return bool(queryset.workable_by(user).filter(pk=row.pk).exists())
 
 
+def may_add(model: type[Row], user: User | None) -> bool:
+    """Whether ``user`` may make such a row at all: who works nothing adds nothing either."""
+    workable_by = getattr(model._default_manager.all(), "workable_by", None)
+    return user is None or workable_by is None or not workable_by(user).query.is_empty()
+
+
 def _customer_columns(model: type[Row]) -> list[str]:
     """Where the table says whose a row is."""
     if model.PREFIX == CUSTOMER:

@@ -164,9 +164,11 @@ class ResourceViewSet(ApiView, mixins.ListModelMixin, mixins.RetrieveModelMixin,
 
 
 class Creates:
-    """POST to the list: one domain call by ``perform_create``, answered with 201."""
+    """POST to the list: one domain call by ``perform_create``, answered with 201. 403 for who only reads such rows."""
 
     def create(self: Any, request: Request) -> Response:
+        if not references.may_add(self.model, self.principal):
+            raise exceptions.PermissionDenied
         return self.answer(self.perform_create(self.validated()), status=status.HTTP_201_CREATED)
 
     def perform_create(self, data: dict[str, Any]) -> Model:
