@@ -13,6 +13,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from crm.models.scoping import reach_of
 from crm.queries import desk, people
 from gtm.shared import db, periods
 from gtm.shared.api import references
@@ -92,6 +93,14 @@ def find_to_work(model: type[R], user: User, public_id: str) -> R:
     if not references.is_workable(found, user):
         raise PermissionDenied(_("You may read this, and not change it."))
     return found
+
+
+def works(request: HttpRequest) -> User:
+    """The member of staff, for a page that adds something. Raises PermissionDenied for who works no accounts at all."""
+    user = of(request)
+    if not reach_of(user).writes.works:
+        raise PermissionDenied(_("You may read this, and not change it."))
+    return user
 
 
 def told(request: HttpRequest, act: Callable[[], Any]) -> bool:

@@ -46,7 +46,7 @@ class UploadForm(forms.Form):
 @desk_only
 def listed(request: HttpRequest) -> HttpResponse:
     """One's own imports, and the form for a new one."""
-    user = desk.of(request)
+    user = desk.works(request) if request.method == "POST" else desk.of(request)
     posted = (request.POST, request.FILES) if request.method == "POST" else ()
     form = UploadForm(*posted, initial={"entity": request.GET.get("entity", "account")})
     if request.method == "POST" and form.is_valid():

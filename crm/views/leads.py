@@ -257,7 +257,7 @@ def held(request: HttpRequest) -> HttpResponse:
 @require_POST
 @desk_only
 def decide_held(request: HttpRequest, held: str, decision: str) -> HttpResponse:
-    _refuse_others(desk.of(request))
+    _refuse_others(desk.works(request))
     found = references.find(HeldLead.objects.all(), held)
     if found is None:
         raise Http404

@@ -2,7 +2,6 @@
 
 from functools import partial
 
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
@@ -22,9 +21,7 @@ LISTED = 100
 @desk_only
 def show(request: HttpRequest) -> HttpResponse:
     """Members with their loads for who leads some; everybody's own days away."""
-    user, at = desk.of(request), db.now()
-    if request.method == "POST" and not reach_of(user).writes.works:
-        raise PermissionDenied
+    user, at = desk.works(request) if request.method == "POST" else desk.of(request), db.now()
     form = LeaveForm(user, request.POST if request.method == "POST" else None)
     sent = request.method == "POST" and form.is_valid()
     if sent and desk.told(request, partial(leaves.create, at=at, **form.terms())):
@@ -45,9 +42,6 @@ def show(request: HttpRequest) -> HttpResponse:
 @desk_only
 def end_leave(request: HttpRequest, leave: str) -> HttpResponse:
     """Back again, or not gone at all."""
-    user = desk.of(request)
-    found = desk.find(Leave, user, leave)
-    if not reach_of(user).writes.works:
-        raise PermissionDenied
+    found = desk.find(Leave, desk.works(request), leave)
     desk.told(request, partial(leaves.end, leave=found, at=db.now()))
     return redirect("crm_team")
