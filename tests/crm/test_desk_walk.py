@@ -8,6 +8,7 @@ below what its names stand for.
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,11 +18,11 @@ from django.test import Client
 
 from crm import bulk_edits, hand_overs, imports, leaves, owners, risks, scopes, stakeholders
 from crm.lists.listings import LISTINGS
-from crm.models import Account, Call, HeldLead, Note, SavedView, StageRequirement, Task
+from crm.models import Account, Call, HeldLead, MergeLog, Note, SavedView, StageRequirement, Suggestion, Task
 from gtm.shared import db
 from gtm.shared.models import User
 from tests import world
-from tests.api.test_walk import place, routes
+from tests.api.test_walk import caller, place, routes
 from tests.backoffice import signed_in
 from tests.billing import makers as billing_makers
 from tests.crm import makers
@@ -33,6 +34,7 @@ ADDRESSES = sorted({route for route in routes() if place(route) in {"crm", "toda
 LISTS = {"entity", "column", "decision"}  # what these stand for is nobody's
 NAME = re.compile(r"([\w-]*)/<\w+:(\w+)>")
 FOR_LEADERS = ("/crm/hand-overs/", "/crm/leads/held/")
+MONTH = timedelta(days=30)
 FILE = b"name,domain,employee_count\nMine,geheim.com,7\n"
 
 
@@ -69,6 +71,12 @@ def named(secret: Account, ann: User) -> dict[str, str]:
     view = SavedView.objects.create(entity="account", name=f"{MARK} view", owner=ann)
     leave = leaves.create(at=at, user=ann, starts_at=at.replace(year=at.year + 1), ends_at=at.replace(year=at.year + 2))
     held = HeldLead.objects.create(said={"name": MARK, "email": "x@y.com"}, because=["links"], received_at=at)
+    also = owners.give(account=makers.account(domain="also.com"), owner=ann, at=makers.NOON)
+    merge = MergeLog.objects.create(
+        survivor=secret, merged=also, before={}, moved={}, actor="system", merged_at=at, undo_until=at + MONTH
+    )
+    first, second = sorted((secret, also), key=lambda account: account.pk)
+    suggestion = Suggestion.objects.create(first=first, second=second, domain="geheim.com")
     boss = world.fay()
     hand_over = hand_overs.start(leaver=ann, receiver=world.bob(), user=boss, at=at)
     return {
@@ -76,6 +84,7 @@ def named(secret: Account, ann: User) -> dict[str, str]:
         "alert": makers.alert(account=secret, evidence=f"{MARK} evidence").public_id,
         "call": call.public_id,
         "contact": contact.public_id,
+        "domain": "geheim.com",
         "hand_over": hand_over.public_id,
         "held": held.public_id,
         "imports job": imports.upload(user=ann, entity="account", filename="a.csv", content=FILE).public_id,
@@ -83,12 +92,14 @@ def named(secret: Account, ann: User) -> dict[str, str]:
         "lead": lead.public_id,
         "leave": leave.public_id,
         "leaver": ann.public_id,
+        "merge": merge.public_id,
         "note": note.public_id,
         "opportunity": deal.public_id,
         "requirement": StageRequirement.objects.order_by("pk")[0].public_id,
         "risk": risk.public_id,
         "row": secret.public_id,
         "stakeholder": stake.public_id,
+        "suggestion": suggestion.public_id,
         "task": task.public_id,
         "view": view.public_id,
     }
@@ -193,6 +204,22 @@ def test_an_import_leaves_anothers_account_alone(secret: Account, named: dict[st
     row = job.rows.get()
     assert row.state == "refused"
     assert MARK not in str(row.errors)
+
+
+def test_a_merge_finds_only_what_one_works(secret: Account, named: dict[str, str]) -> None:
+    otto, before = world.otto(), kept(secret)
+    mine = owners.give(account=makers.account(domain="mine.com"), owner=otto, at=makers.NOON)
+    client, url = signed_in(otto), f"/crm/accounts/{mine.public_id}/merge/"
+    for other in (named["account"], "geheim.com", f"{MARK} Inc"):
+        shown = content(client.get(url, {"other": other})).replace(other, "")
+        assert not [word for word in (MARK, named["account"]) if word in shown], other
+        assert client.post(url, {"other": other}).status_code in {200, 404}, other
+    assert kept(secret) == before
+    for verb in ("merge", "parent"):
+        body = {"account": named["account"], "parent": named["account"]}
+        status = caller(otto).post(f"/api/v1/accounts/{mine.public_id}/{verb}", body).status_code
+        assert status in {400, 404, 405}, verb
+    assert kept(secret) == before
 
 
 class TestReader:
