@@ -39,6 +39,7 @@ from gtm.shared.models import Event, Role, User
 BOOK = 500
 TEAM = 10
 CONTACTS, FACTS = 3, 10
+VACUUM = "VACUUM (FREEZE, ANALYZE)"
 FOUNDER, REP = "founder@vendor.example", "rep0@vendor.example"
 
 
@@ -52,7 +53,7 @@ def seed(accounts: int) -> None:
         _work(accounts, at)
         _facts(accounts * FACTS, at)
     with connection.cursor() as cursor:
-        cursor.execute("VACUUM (FREEZE, ANALYZE)")
+        cursor.execute(VACUUM)
 
 
 def _company(at: datetime, *, reps: int) -> None:
@@ -239,7 +240,7 @@ def _work(accounts: int, at: datetime) -> None:
         accounts // 10,
         id=_key("lead"),
         kind="'contact_sales'",
-        lifecycle="(ARRAY['lead','mql','sql','sal','rejected'])[CASE WHEN n % 30 = 0 THEN 1 ELSE 2 + n % 4 END]",
+        lifecycle="(ARRAY['lead','mql','sql'])[CASE WHEN n % 30 = 0 THEN 1 ELSE 2 + n % 2 END]",
         name="'Lead ' || n",
         email="'lead' || n || '@c' || n * 10 || '.example'",
         company="'Company ' || n",

@@ -124,8 +124,12 @@ def addresses(named: dict[str, str]) -> Iterator[tuple[str, bool]]:
         unknown = set(wanted) - named.keys() - LISTS
         assert not unknown, f"say in tests/crm/test_desk_walk.py what {unknown} of {route} stand for"
         for entity in LISTINGS if "entity" in wanted else [""]:
-            column = LISTINGS[entity].columns[0].code if entity else ""
+            editable = [one.code for one in LISTINGS[entity].columns if one.edit] if entity else []
+            if "column" in wanted and not editable:
+                continue
+            column = next(iter(editable), "")
             names = named | {"entity": entity, "column": column, "decision": "release"}
+            names["row"] = named.get(entity, named["row"])
             yield "/" + _filled(route, names), bool(set(wanted) - LISTS)
 
 
