@@ -35,6 +35,7 @@ FIELDS: Sequence[Field] = (
 )
 KEYS: Sequence[str] = ("domain", "external_id")
 MODEL: type[Resource] = Account
+BATCH = 500
 FACTS = ("name", "employee_count", "industry", "country", "target_list", "external_id")
 OWN = frozenset(  # what comes with an account, and goes with it
     {

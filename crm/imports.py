@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from crm import account_intake, csv_files, import_fields
+from crm import account_intake, contact_intake, csv_files, import_fields, lead_intake
 from crm.csv_files import Layout, Unreadable
 from crm.import_fields import Field, Row
 from crm.intake import SOURCE, Intake, Outcome
@@ -21,10 +21,9 @@ from gtm.shared import bulk, context, db, nudges, outbox
 from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import User
 
-BATCH = 500
 LOOKED_AT = 20
 WORKER = "crm.tasks.work_on_imports"
-INTAKES: dict[str, Intake] = {"account": account_intake}
+INTAKES: dict[str, Intake] = {"account": account_intake, "contact": contact_intake, "lead": lead_intake}
 State = ImportJob.State
 COUNTED = {
     ImportRow.State.CREATED: "created",
@@ -161,7 +160,7 @@ class _Source:
             self._rows, self._position = _rows(self._job), 0
             for _row in islice(self._rows, position):
                 self._position += 1
-        found = list(islice(self._rows, BATCH))
+        found = list(islice(self._rows, INTAKES[self._job.entity].BATCH))
         self._position += len(found)
         return found
 
@@ -244,11 +243,11 @@ GONE = "It is not there any more, or not yours to change."
 
 def _take_back(job: ImportJob, at: datetime) -> bool:
     """The last of the rows that the import made or changed, a batch of them."""
-    rows = list(job.rows.filter(state__in=DONE).order_by("-position")[:BATCH])
+    intake = INTAKES[job.entity]
+    rows = list(job.rows.filter(state__in=DONE).order_by("-position")[: intake.BATCH])
     if not rows:
         _finish(job, "undone", State.UNDONE, at)
         return False
-    intake = INTAKES[job.entity]
     locked = {thing.pk: thing for thing in db.lock(intake.MODEL, [row.object_id for row in rows if row.object_id])}
     workable = intake.MODEL._default_manager.workable_by(job.user)  # type: ignore[attr-defined]
     mine = set(workable.filter(pk__in=locked).values_list("pk", flat=True))

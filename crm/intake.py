@@ -48,6 +48,7 @@ class Intake(Protocol):
     FIELDS: Sequence[Field]
     KEYS: Sequence[str]
     MODEL: type[Resource]
+    BATCH: int
 
     def lock(self, rows: Sequence[Row], at: datetime) -> None:
         """Hold what the batch may make or change, in the order that all keep."""

@@ -26,6 +26,7 @@ PAGES = (
     Page("sales", "4. Route bigger companies to sales", "The contact form, segments, motion, owners and queues."),
     Page("pipeline", "Lead deals through the pipeline", "Stages, exit criteria, the board, and what is watched."),
     Page("leads", "Take in leads", "Forms in your own pages, accepting and rejecting, what looks like spam."),
+    Page("lists", "Find, list, change and import", "Search, views, many rows at once, CSV in and out."),
     Page("usage", "5. Send usage", "Events, meters, limits, and asking for entitlements."),
     Page("alerts", "6. Act on signals", "The 80 % rule, alerts on Today, prompts in the portal."),
     Page("clocks", "7. Try a year in a minute", "Test clocks: invoices to come, without waiting for them."),

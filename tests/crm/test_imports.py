@@ -8,8 +8,8 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from crm import accounts, imports, tasks
-from crm.models import Account, AccountDomain, FieldChange, ImportJob, ImportRow, Lead
+from crm import accounts, contacts, imports, tasks
+from crm.models import Account, AccountDomain, Contact, FieldChange, ImportJob, ImportRow, Lead
 from gtm.shared import db
 from gtm.shared.models import Event, User
 from tests import world
@@ -84,7 +84,7 @@ class TestAccounts:
         assert not Account.objects.filter(name="X").exists()
 
     def test_a_killed_worker_goes_on_where_it_was(self, ann: User, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(imports, "BATCH", 2)
+        monkeypatch.setattr(imports.account_intake, "BATCH", 2)
         content = (HEADER + "".join(f"C{n},c{n}.example,,\n" for n in range(5))).encode()
         job = imports.upload(user=ann, entity="account", filename="a.csv", content=content)
         imports.start(job=job, at=db.now())
@@ -127,6 +127,72 @@ class TestAccounts:
         imports.undo(job=job, at=db.now())
         with django_assert_max_num_queries(75):
             imports.work(job=job)
+
+
+@pytest.mark.django_db
+class TestContacts:
+    def test_people_come_to_the_accounts_that_their_rows_name(
+        self, ann: User, django_assert_max_num_queries: Any
+    ) -> None:
+        acme = accounts.give(account=makers.account(), owner=ann, at=makers.NOON)
+        accounts.change(account=acme, at=makers.NOON, name="Acme")
+        his = makers.account(domain="his.com")
+        accounts.give(account=his, owner=User.objects.get(name="Bob"), at=makers.NOON)
+        rows = [
+            "cora@acme.com,Cora Öz,CFO,,",
+            "new@acme.com,Neo,,champion,",
+            "free@gmail.com,Fred,,,Acme",
+            "cora@his.com,Cora,,,",
+            "x@his.com,Xenia,,,",
+            "x@unknown.example,Nobody,,,",
+            "y@acme.com,,,Emperor,",
+        ]
+        header = "E-mail,Name,Job title,Buying role,Company\n"
+        content = (header + "\n".join(rows)).encode()
+        job = imports.upload(user=ann, entity="contact", filename="p.csv", content=content)
+        imports.start(job=job, at=db.now())
+        with django_assert_max_num_queries(45):
+            imports.work(job=job)
+        job.refresh_from_db()
+        assert counts(job) == (2, 1, 0, 4)
+        assert {line: why.partition(":")[0] for line, why in reasons(job).items()} == {
+            5: imports.account_intake.REFUSED,
+            6: "No account of that company is known. Import the company first.",
+            7: "No account of that company is known. Import the company first.",
+            8: "Buying role",
+        }
+        people = {contact.email: contact for contact in Contact.objects.filter(account=acme)}
+        assert sorted(people) == ["cora@acme.com", "free@gmail.com", "new@acme.com"]
+        assert (people["cora@acme.com"].title, people["new@acme.com"].buying_role) == ("CFO", "champion")
+        assert people["cora@acme.com"].name_key == "cora oz cora@acme.com"
+
+        contacts.change(contact=people["new@acme.com"], at=db.now(), phone="1")
+        imports.undo(job=job, at=db.now())
+        imports.work(job=job)
+        job.refresh_from_db()
+        assert (job.state, job.kept) == ("undone", 1)
+        left = dict(Contact.objects.filter(account=acme).values_list("email", "title"))
+        assert left == {"cora@acme.com": "", "new@acme.com": ""}
+
+
+@pytest.mark.django_db
+class TestLeads:
+    def test_each_new_person_is_a_lead_that_is_routed(self, ann: User) -> None:
+        makers.lead(email="known@acme.com")
+        rows = "known@acme.com,Known,,\nnew@big.example,Nia,Big,300\nbad,Bad,,\n@,,,"
+        content = ("Email,Name,Company,Employees\n" + rows).encode()
+        job = imports.upload(user=world.max_manager(), entity="lead", filename="l.csv", content=content)
+        imports.start(job=job, at=db.now())
+        imports.work(job=job)
+        job.refresh_from_db()
+        assert (job.created, job.refused) == (1, 3)
+        lead = Lead.objects.get(email="new@big.example")
+        assert (lead.source, lead.company, lead.owner is not None) == ("import", "Big", True)
+        imports.undo(job=job, at=db.now())
+        imports.work(job=job)
+        assert not Lead.objects.filter(email="new@big.example").exists()
+        job.refresh_from_db()
+        assert (job.state, job.kept) == ("undone", 0)
 
 
 @pytest.mark.django_db
