@@ -73,8 +73,6 @@ STATUSES: dict[str, tuple[Promise, str]] = {
     "advancing": (_("Advancing"), PENDING),
     "running": (_("Running"), PENDING),
     "queued": (_("Queued"), PENDING),
-    "undoing": (_("Being undone"), PENDING),
-    "undone": (_("Undone"), NEUTRAL),
     "sending": (_("Sending"), PENDING),
     "unknown": (_("Unknown"), CAUTION),
     "kept": (_("Kept, not sent"), NEUTRAL),
