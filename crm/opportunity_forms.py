@@ -142,6 +142,8 @@ class MoveForm(DealForm):
         self.gaps = queries.gaps(deal, target, path) if target else []
         for gap in self.gaps:
             self._ask(gap)
+        if any(gap.criterion for gap in self.gaps):
+            self.fields["evidence"] = forms.CharField(label=_("What shows it"), max_length=500, required=False)
         if target and target.type == Stage.Type.LOST:
             self.fields["competitor"] = forms.CharField(
                 label=_("Who won it, if a competitor did"), max_length=100, required=False
@@ -156,9 +158,6 @@ class MoveForm(DealForm):
         if gap.criterion:
             name = f"confirm_{gap.criterion.id}"
             self.fields[name] = forms.BooleanField(label=lacking(gap))
-            self.fields[f"evidence_{gap.criterion.id}"] = forms.CharField(
-                label=_("What shows it"), max_length=500, required=False
-            )
             return
         for name, field in _fields_for(gap.attr, self.deal):
             self.fields[name] = field
@@ -171,7 +170,7 @@ class MoveForm(DealForm):
         if "amount" in self.fields:
             said["amount"] = self._amount(self.deal.currency)
         given = [name.removeprefix("confirm_") for name in self.fields if name.startswith("confirm_")]
-        said["confirmations"] = {one: cleaned.get(f"evidence_{one}", "") for one in given if cleaned[f"confirm_{one}"]}
+        said["confirmations"] = dict.fromkeys(given, cleaned.get("evidence", ""))
         return said | self._due(self.user) | {"version": cleaned.get("version")}
 
 

@@ -41,9 +41,8 @@ def entries(
         start = vendors.current().fiscal_year_start
         meant = deals.shift(before["close_date"], opportunity.close_date, fiscal_year_start=start)
         found[WHAT.CLOSE_DATE] |= {"is_push": meant.is_push, "is_slip": meant.is_slip}
-    for what in (WHAT.STAGE, WHAT.CATEGORY):
-        if what in found:
-            found[what]["is_backward"] = _is_backward(opportunity, before)
+    if told := found.get(WHAT.STAGE) or found.get(WHAT.CATEGORY):  # one step back is counted once
+        told["is_backward"] = _is_backward(opportunity, before)
     return list(found.values())
 
 

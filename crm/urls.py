@@ -13,6 +13,7 @@ urlpatterns = [
     path("crm/alerts/<str:alert>/transition/", today.transition, name="crm_alert_transition"),
     path("crm/accounts/<str:account>/opportunities/new/", opportunities.create, name="crm_opportunity_new"),
     path("crm/pipeline/", pipeline.board, name="crm_pipeline"),
+    path("crm/pipeline/steps-back/", pipeline.steps_back, name="crm_steps_back"),
     path("crm/opportunities/<str:opportunity>/", opportunities.show, name="crm_opportunity"),
     path("crm/opportunities/<str:opportunity>/edit/", opportunities.edit, name="crm_opportunity_edit"),
     path("crm/opportunities/<str:opportunity>/move/", opportunities.move, name="crm_opportunity_move"),

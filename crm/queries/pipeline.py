@@ -20,7 +20,7 @@ from gtm.shared import periods, vendors
 from gtm.shared.models import SALES_ROLES, User
 from gtm.shared.money import round_half_up
 
-CARDS = 25
+CARDS = 15
 PERIODS = ("this_quarter", "next_quarter", "overdue")
 
 

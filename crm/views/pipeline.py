@@ -5,8 +5,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
+from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
@@ -15,6 +18,7 @@ from crm.models import Opportunity, Pipeline, Stage
 from crm.pipeline_words import AGES, TONES, WARNINGS
 from crm.policies import current_policy
 from crm.queries import pipeline as queries
+from crm.queries import regressions
 from crm.views import desk
 from gtm.shared import db, ids
 from gtm.shared.api import references
@@ -26,6 +30,7 @@ PERIODS = {
     "next_quarter": _("Closes next quarter"),
     "overdue": _("Close date over"),
 }
+PAGE = 50
 NAMES = ("pipeline", "owner", "segment", "period")
 
 
@@ -80,7 +85,11 @@ def _context(
         "pipeline": pipeline,
         "pipelines": list(Pipeline.objects.filter(stages__isnull=False).distinct().order_by("name")),
         "phases": [
-            {"phase": phase, "columns": [_column(column, workable) for column in phase.columns]} for phase in phases
+            {
+                "phase": phase,
+                "columns": [_column(one, workable) | {"rows_url": _rows(one.stage, asked)} for one in phase.columns],
+            }
+            for phase in phases
         ],
         "asked": asked,
         "sellers": [one for one in queries.sellers(user) if one != user],
@@ -90,6 +99,14 @@ def _context(
             [p.total for p in phases if p.code != Stage.Phase.CLOSED], phases[0].total.currency if phases else ""
         ),
     }
+
+
+def _rows(stage: Stage, asked: dict[str, str]) -> str:
+    """The list of the deals that a column's sum is made of, where the list can be narrowed as the board is."""
+    if stage.type != Stage.Type.OPEN or asked["segment"] or asked["period"]:
+        return ""
+    query = {"stage": stage.public_id, "owner": asked["owner"]}
+    return f"{reverse('crm_opportunities')}?{urlencode({k: v for k, v in query.items() if v})}"
 
 
 def _workable(user: User, cards: list[queries.Card]) -> set[UUID]:
@@ -116,3 +133,14 @@ def _column(column: queries.Column, workable: set[UUID]) -> dict[str, Any]:
             for card in column.cards
         ],
     }
+
+
+@require_safe
+@desk_only
+def steps_back(request: HttpRequest) -> HttpResponse:
+    """Deals that went backwards in this and the last quarter: who moved them, why, and how often."""
+    user, at = desk.of(request), db.now()
+    page = Paginator(regressions.steps(user=user, at=at), PAGE).get_page(request.GET.get("page"))
+    rows = regressions.told(page.object_list)
+    context = {"page": page, "rows": rows, "people": regressions.by_person(user=user, at=at)}
+    return desk.page(request, "crm/steps_back.html", context, active="crm_pipeline")

@@ -72,7 +72,7 @@ def test_a_loss_without_its_reason_is_refused_field_by_field_and_one_patch_does_
     back = client.patch(url, {"stage": "understanding", "reason": "They called"}).json()
     assert (back["state"], back["lost_reason"]) == ("open", None)
     story = client.get(f"{url}/history").json()["results"]
-    assert [one["what"] for one in story if one["is_backward"]] == ["stage", "category"]
+    assert [one["what"] for one in story if one["is_backward"]] == ["stage"]
 
 
 def test_criteria_are_confirmed_with_the_move(account: Account) -> None:

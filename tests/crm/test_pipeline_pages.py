@@ -105,6 +105,20 @@ class TestBoard:
         assert more.count('class="board-card"') == 2
         assert "Show more" not in more
 
+    def test_steps_back_are_listed_with_who_and_why(self, desk: Client, ann: User) -> None:  # S2-29
+        assert "No steps back" in text(desk.get(f"{BOARD}steps-back/"))
+        found = deal(owner=ann, close_date_basis="go_live")
+        asked = StageRequirement.objects.filter(stage__position__lt=2, required=True)
+        said = {f"confirm_{one.public_id}": "on" for one in asked} | {"version": "1"}
+        assert desk.post(url(found, "move/"), said | {"to": "evaluation"}).status_code == 302
+        back = {"to": "understanding", "version": "2"}
+        assert "Why does it go back?" in text(desk.post(url(found, "move/"), back), 422)
+        assert desk.post(url(found, "move/"), back | {"reason": "Their CFO left"}).status_code == 302
+        shown = text(desk.get(f"{BOARD}steps-back/"))
+        for words in ("Running an evaluation → Understanding the offerings", "Their CFO left", "Ann"):
+            assert words in shown
+        assert "stage=stg_" in text(desk.get(BOARD)), "a column's count leads to its deals"
+
     def test_a_rep_of_another_team_sees_and_moves_nothing(self, ann: User) -> None:
         found = deal(owner=ann)
         client = Client()
