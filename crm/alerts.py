@@ -10,7 +10,7 @@ from django.db import transaction
 from django.urls import reverse
 
 from billing.models import Customer
-from crm import owners
+from crm import owners, sla
 from crm.models import Account, Alert, Motion, TeamMembership
 from gtm.shared import db, mail, outbox
 from gtm.shared.errors import Conflict, Invalid
@@ -73,6 +73,7 @@ def raise_alert(
     )
     data = {"rule": rule_code, "rule_version": rule_version, "severity": severity, "value_at_stake": value_at_stake}
     event = _tell(alert, "crm.alert.raised", at=at, data=data)
+    sla.start(subject=alert, at=at)
     _queue_mail(alert, event)
     return alert
 
@@ -136,6 +137,8 @@ def transition(
     if feedback:
         changes |= {"feedback": feedback, "feedback_reason": reason.strip()[:500]}
     write(alert, **changes)
+    if to != OPEN:
+        sla.meet(subject=alert, at=at)
     data = {"state": to, "until": until.isoformat() if until else None, "feedback": feedback}
     _tell(alert, "crm.alert.changed", at=at, data=data, previous={"state": before})
     return alert

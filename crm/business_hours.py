@@ -1,10 +1,24 @@
 """Deadlines in working hours. Pure."""
 
 from collections.abc import Container
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-SATURDAY = 5
+MONDAY_TO_FRIDAY = frozenset(range(5))
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Work is done from ``opens`` to ``closes`` by the wall clock of ``zone`` on ``weekdays`` (0 is Monday), never on
+    ``holidays``.
+    """
+
+    zone: str
+    opens: time = time(9)
+    closes: time = time(18)
+    weekdays: Container[int] = MONDAY_TO_FRIDAY
+    holidays: Container[date] = frozenset()
 
 
 def add(
@@ -16,18 +30,21 @@ def add(
     closes: time = time(18),
     holidays: Container[date] = frozenset(),
 ) -> datetime:
-    """The instant, in UTC, at which ``hours`` working hours have passed since ``start``.
+    """The instant, in UTC, at which ``hours`` working hours have passed since ``start``, Monday to Friday."""
+    return after(start, minutes=hours * 60, schedule=Schedule(zone, opens, closes, holidays=holidays))
 
-    Work is done from ``opens`` to ``closes`` by the wall clock of ``zone``, Monday to Friday, never on ``holidays``.
-    A deadline that falls on closing time stays on that day.
+
+def after(start: datetime, *, minutes: int, schedule: Schedule) -> datetime:
+    """The instant, in UTC, at which so many working minutes have passed. A deadline that falls on closing time stays on
+    that day.
     """
-    tz = ZoneInfo(zone)
-    left = timedelta(hours=hours)
+    tz = ZoneInfo(schedule.zone)
+    left = timedelta(minutes=minutes)
     day = start.astimezone(tz).date()
     while True:
-        if day.weekday() < SATURDAY and day not in holidays:
-            begin = max(start.astimezone(UTC), _instant(day, opens, tz))
-            open_for = _instant(day, closes, tz) - begin
+        if day.weekday() in schedule.weekdays and day not in schedule.holidays:
+            begin = max(start.astimezone(UTC), _instant(day, schedule.opens, tz))
+            open_for = _instant(day, schedule.closes, tz) - begin
             if left <= open_for:
                 return begin + left
             left -= max(open_for, timedelta(0))

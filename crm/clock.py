@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from crm import alerts, overrides
+from crm import alerts, overrides, sla
 from crm.models import (
     Account,
     AccountCustomer,
@@ -27,7 +27,7 @@ def next_due(*, clock: TestClock) -> datetime | None:
     """When the next snooze or override on the clock ends, or a segment falls; None when nothing is due."""
     snoozed = Alert.objects.filter(test_clock=clock, state=Alert.State.SNOOZED)
     times = [snoozed.order_by("snoozed_until").values_list("snoozed_until", flat=True).first()]
-    times.append(overrides.next_due(test_clock_id=clock.pk))
+    times += [overrides.next_due(test_clock_id=clock.pk), sla.next_due(test_clock_id=clock.pk)]
     return min(filter(None, times), default=None)
 
 
@@ -38,6 +38,7 @@ def run_due(*, clock: TestClock, at: datetime) -> None:
     while overrides.end_due(at=at, test_clock_id=clock.pk):
         pass
     overrides.fall_due(at=at, test_clock_id=clock.pk)
+    sla.run_due(at=at, test_clock_id=clock.pk)
 
 
 def delete_all(*, clock: TestClock) -> None:

@@ -3,7 +3,7 @@
 from django.db.models import Q
 
 from billing.models import Customer
-from crm import accounts, arrears, buying, collection_policy, lead_steps
+from crm import accounts, arrears, buying, collection_policy, lead_steps, sla_mail
 from crm.models import Account, Call, EmailMessage, Lead, Opportunity
 from gtm.shared import db, nudges
 from gtm.shared.models import Event
@@ -61,6 +61,11 @@ def policy_published(event: Event) -> None:
     decided again by the nightly review.
     """
     nudges.on_commit("crm.tasks.write_down_policies")
+
+
+def answer_due(event: Event) -> None:
+    """Who is to answer is reminded, their managers hear of what is late, and who it went to that it is theirs."""
+    sla_mail.tell(event=event)
 
 
 def upgraded_large(event: Event) -> None:

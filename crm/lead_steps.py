@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import transaction
 
-from crm import lead_terms, opportunities, owners
+from crm import lead_terms, opportunities, owners, sla
 from crm.models import Account, Lead, LeadTransition, LostCategory, Opportunity, RejectReason
 from crm.qualification import Answers, problems
 from gtm.shared import context, db, ids, outbox
@@ -107,7 +107,7 @@ def _accept(
 ) -> Lead:
     answers = _qualified(account.segment if account else "", qualification)
     if account is not None and account.owner is None and by is not None:
-        account = owners.take(account=account, owner=by, at=at)
+        account = owners.take(account=account, owner=by, at=at, reason="Accepted its lead")
         lead.refresh_from_db()
     if account is not None and account.pk != lead.account_id:
         _move(lead, account, at)
@@ -247,6 +247,10 @@ def _step(
         reason=reason.strip()[:MAX_NOTE],
         at=at,
     )
+    if to == L.LEAD:
+        sla.start(subject=lead, at=at)
+    else:
+        sla.meet(subject=lead, at=at)
     outbox.publish(
         "crm.lead.transitioned",
         lead,

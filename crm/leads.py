@@ -11,20 +11,19 @@ from uuid import UUID
 
 from django.db import transaction
 
-from crm import accounts, attribution, business_hours, contacts, owners
+from crm import accounts, attribution, contacts, owners, sla
 from crm.attribution import Touch
 from crm.lead_steps import STEPS, accept, reject, transition
 from crm.models import Account, Contact, Lead, LeadForm
 from crm.needs import normalised
 from crm.queries.routing import as_told
-from gtm.shared import context, outbox, saving, vendors
+from gtm.shared import context, outbox, saving
 from gtm.shared.countries import is_country
 from gtm.shared.domains import business_domain
 from gtm.shared.errors import Invalid
 
 __all__ = ["STEPS", "accept", "reject", "submit", "transition"]
 
-RESPONSE_HOURS = 4
 MAX_MESSAGE, MAX_EMPLOYEES = 5000, 10_000_000
 
 
@@ -73,6 +72,7 @@ def submit(
     _route(lead, at)
     _attribute(lead, at)
     saving.insert(lead)
+    sla.start(subject=lead, at=at)
     _tell(lead, at)
     return lead
 
@@ -97,7 +97,6 @@ def _route(lead: Lead, at: datetime) -> None:
     lead.owner, lead.queue = assignment.account.owner, assignment.account.queue
     lead.contact = _contact(assignment.account, lead, at)
     lead.routing = _routing(assignment)
-    lead.sla_due_at = _answer_by(at)
 
 
 def _account(lead: Lead, at: datetime) -> Account:
@@ -129,10 +128,6 @@ def _routing(assignment: owners.Assignment) -> dict[str, Any]:
         motion_reasons=decided.reasons,
         owner_reasons=assignment.reasons,
     )
-
-
-def _answer_by(at: datetime) -> datetime:
-    return business_hours.add(start=at, hours=RESPONSE_HOURS, zone=vendors.current().reporting_zone)
 
 
 def _attribute(lead: Lead, at: datetime) -> None:

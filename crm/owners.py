@@ -17,7 +17,7 @@ from django.db.models import F, OuterRef, Subquery
 from django.db.models.functions import Now
 
 from crm import policies, routing
-from crm.models import Account, Alert, Lead, OwnerDecision, Pool, PoolMember, Queue, Rule, Ruleset
+from crm.models import Account, Alert, Lead, OwnerDecision, Pool, PoolMember, Queue, Rule, Ruleset, SlaClock
 from crm.queries import candidates, roster
 from crm.queries.candidates import MEMORY, Occasion, staying
 from crm.reasons import Reason
@@ -271,7 +271,7 @@ def _row(account: Account, place: Place, current: OwnerDecision | None, at: date
 
 
 def bring_along(account_ids: Collection[UUID]) -> None:
-    """Open leads and alerts go with their accounts: one accountable owner."""
+    """Open leads and alerts go with their accounts, and the clocks of what nobody answered: one accountable owner."""
     of_account = Account.objects.filter(pk=OuterRef("account_id"))
     place: dict[str, Any] = {name: Subquery(of_account.values(name)) for name in ("owner", "queue")}
     place |= {"version": F("version") + 1, "updated_at": Now()}
@@ -279,6 +279,12 @@ def bring_along(account_ids: Collection[UUID]) -> None:
     leads.exclude(lifecycle__in=[Lead.Lifecycle.SAL, Lead.Lifecycle.REJECTED]).update(**place)
     alerts = Alert.objects.filter(account__in=account_ids)
     alerts.exclude(state__in=[Alert.State.DONE, Alert.State.DISMISSED]).update(**place)
+    waiting = SlaClock.objects.filter(state__in=[SlaClock.State.PENDING, SlaClock.State.BREACHED], answered_at=None)
+    for subject, model in (("lead", Lead), ("alert", Alert)):
+        its: Any = model._default_manager.filter(pk=OuterRef(f"{subject}_id"))
+        waiting.filter(**{f"{subject}__account__in": account_ids}).update(
+            owner=Subquery(its.values("owner")), queue=Subquery(its.values("queue"))
+        )
 
 
 def _link(accounts: Sequence[Account]) -> None:

@@ -15,6 +15,7 @@ from crm import (
     overrides,
     policy_runs,
     routing_runs,
+    sla,
     suggestions,
 )
 from crm.models import BulkJob, HandOver, ImportJob
@@ -51,6 +52,13 @@ def end_overrides(**kwargs: Any) -> None:
         at = db.now()
         while overrides.end_due(at=at):
             pass
+
+
+@shared_task
+def run_answer_clocks(**kwargs: Any) -> None:
+    """Remind of leads and alerts that wait for an answer, tell managers, and give leads to others."""
+    with pulse.job("run the clocks of answers"):
+        sla.run_due(at=db.now())
 
 
 @shared_task

@@ -150,6 +150,7 @@ MENU: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("Trigger rules", "signals_triggerrule_changelist"),
             ("Segment policies", "crm_segmentpolicy_changelist"),
             ("Rule sets", "crm_ruleset_changelist"),
+            ("Answers in time", "crm_slapolicy_changelist"),
             ("Runs of policies", "crm_policyrun_changelist"),
             ("Routing anew", "crm_routingrun_changelist"),
         ),
@@ -163,6 +164,8 @@ MENU: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("Queues", "crm_queue_changelist"),
             ("Pools", "crm_pool_changelist"),
             ("Leave", "crm_leave_changelist"),
+            ("Working hours", "crm_workinghours_changelist"),
+            ("Holidays", "crm_holidaycalendar_changelist"),
         ),
     ),
     (

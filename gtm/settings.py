@@ -164,6 +164,7 @@ CELERY_BEAT_SCHEDULE = {
     "work hand-overs": _every(60, "crm.tasks.work_hand_overs"),
     "review accounts": _every(86_400, "crm.tasks.review_accounts"),
     "end overrides of motions": _every(300, "crm.tasks.end_overrides"),
+    "run the clocks of answers": _every(60, "crm.tasks.run_answer_clocks"),
     "work off policy and routing runs": _every(15, "crm.tasks.work_off_runs"),
     "suggest consolidations": _every(86_400, "crm.tasks.suggest_consolidations"),
     "evaluate recent usage": _every(300, "signals.tasks.evaluate_recent_usage"),

@@ -1,5 +1,17 @@
 """The back office of crm, a module for each noun."""
 
-from crm.admin import accounts, desk, lead_forms, pipelines, policies, pools, rulesets, runs, scopes, teams
+from crm.admin import accounts, answers, desk, lead_forms, pipelines, policies, pools, rulesets, runs, scopes, teams
 
-__all__ = ["accounts", "desk", "lead_forms", "pipelines", "policies", "pools", "rulesets", "runs", "scopes", "teams"]
+__all__ = [
+    "accounts",
+    "answers",
+    "desk",
+    "lead_forms",
+    "pipelines",
+    "policies",
+    "pools",
+    "rulesets",
+    "runs",
+    "scopes",
+    "teams",
+]

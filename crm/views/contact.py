@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from billing.models import Plan
 from billing.queries import shop
-from crm import held_leads, leads
+from crm import held_leads, sla
 from crm.models import Lead
 from crm.public_forms import ContactForm
 from gtm.shared import db, vendors
@@ -59,7 +59,9 @@ def thanks(request: HttpRequest) -> HttpResponse:
     sent = request.session.get(SENT)
     if sent is None:
         return redirect("contact_sales")
-    return render(request, "crm/contact_thanks.html", {"hours": leads.RESPONSE_HOURS, "buy_url": sent["buy"]})
+    return render(
+        request, "crm/contact_thanks.html", {"hours": sla.promised_hours(at=db.now()), "buy_url": sent["buy"]}
+    )
 
 
 def _page(request: HttpRequest, form: ContactForm, *, plan: str, status: int = 200) -> HttpResponse:

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_safe
 
-from crm import embedding, held_leads, lead_forms, leads
+from crm import embedding, held_leads, lead_forms, sla
 from crm.models import LeadForm
 from crm.public_forms import VisitorForm
 from gtm.shared import db
@@ -84,7 +84,9 @@ def _sent(request: HttpRequest, found: LeadForm) -> HttpResponse:
 @require_safe
 def thanks(request: HttpRequest, code: str) -> HttpResponse:
     found = _found(request, code)
-    return _framed(render(request, "crm/lead_form_thanks.html", {"form": found, "hours": leads.RESPONSE_HOURS}), found)
+    return _framed(
+        render(request, "crm/lead_form_thanks.html", {"form": found, "hours": sla.promised_hours(at=db.now())}), found
+    )
 
 
 def _page(request: HttpRequest, found: LeadForm, filled: VisitorForm, *, status: int = 200) -> HttpResponse:

@@ -17,6 +17,7 @@ from billing import (
 )
 from billing.models import BillingRun, Customer, GatewayEvent, Invoice, LegalEntity, Payment, Plan
 from crm import (
+    calendars,
     custom_fields,
     held_leads,
     lead_forms,
@@ -176,5 +177,7 @@ def _runs(number: int) -> None:
 def _teams(number: int) -> None:
     rep = User.objects.get(email=f"rep{number}@vendor.example")
     team = teams.create_team(at=JAN_1, code=f"team{number}", name=f"Team {number}", members=[teams.MemberTerms(rep)])
+    calendar = calendars.create_calendar(at=JAN_1, code=f"cal{number}", name=f"Calendar {number}", country="DE")
+    calendars.create_hours(at=JAN_1, team=team, calendar=calendar)
     teams.create_queue(at=JAN_1, code=f"queue{number}", name=f"Queue {number}", team=team)
     pools.create_pool(at=JAN_1, code=f"pool{number}", name=f"Pool {number}", members=[pools.TurnTerms(rep)])

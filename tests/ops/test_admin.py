@@ -17,6 +17,7 @@ from billing.models import Coupon, Customer, DunningPolicy, Feature, Invoice, Le
 from crm.models import (
     AcceptanceTerms,
     CustomField,
+    HolidayCalendar,
     LeadForm,
     Leave,
     LossReason,
@@ -28,9 +29,11 @@ from crm.models import (
     RoutingRun,
     Ruleset,
     SegmentPolicy,
+    SlaPolicy,
     Stage,
     TargetDomain,
     Team,
+    WorkingHours,
 )
 from gtm.shared.admin_base import OperationAdmin
 from gtm.shared.models import ApiKey, Event, ExchangeRate, Mail, TestClock, User, Vendor, WebhookEndpoint
@@ -61,6 +64,8 @@ CHANGES: dict[type[Model], tuple[dict[str, Any], str]] = {
     Pool: ({"name": "New"}, "crm.pool.changed"),
     Queue: ({"name": "New"}, "crm.queue.changed"),
     RejectReason: ({"label": "New"}, "crm.reject_reason.changed"),
+    HolidayCalendar: ({"name": "New"}, "crm.holiday_calendar.changed"),
+    WorkingHours: ({"zone": "Europe/Rome"}, "crm.working_hours.changed"),
     Ruleset: ({"name": "New"}, "crm.ruleset.changed"),
     SegmentPolicy: ({"name": "New"}, "crm.policy.changed"),
     Stage: ({"label": "New"}, "crm.stage.changed"),
@@ -89,6 +94,9 @@ ADDITIONS: dict[type[Model], tuple[dict[str, Any], str]] = {
     Plan: ({"name": "New", "code": "new"}, "billing.plan.created"),
     Pool: ({"name": "New", "code": "new"}, "crm.pool.created"),
     RejectReason: ({"label": "New", "code": "new"}, "crm.reject_reason.created"),
+    HolidayCalendar: ({"name": "New", "code": "new", "country": "IT"}, "crm.holiday_calendar.created"),
+    WorkingHours: ({"zone": "Europe/Oslo"}, "crm.working_hours.created"),
+    SlaPolicy: ({"name": "New"}, "crm.sla_policy.published"),
     RoutingRun: ({}, "crm.routing_run.asked"),
     Ruleset: ({"name": "New"}, "crm.ruleset.drafted"),
     SegmentPolicy: ({"name": "New"}, "crm.policy.drafted"),
@@ -112,6 +120,7 @@ REMOVALS: dict[type[Model], str] = {
     Leave: "crm.leave.removed",
     RoleScope: "crm.role_scope.changed",
     Ruleset: "crm.ruleset.discarded",
+    WorkingHours: "crm.working_hours.removed",
     SegmentPolicy: "crm.policy.discarded",
     WebhookEndpoint: "webhook_endpoint.removed",
 }
@@ -304,11 +313,9 @@ class TestTwoAtOnce:
 
 def _other(changes: dict[str, str]) -> dict[str, str]:
     ((name, value),) = changes.items()
-    return {
-        name: {"ends_at_0": "2026-02-02", "rate": "1.6", "position": "8", "threshold": "86", "reads": "own"}.get(
-            name, f"{value}er"
-        )
-    }
+    others = {"ends_at_0": "2026-02-02", "rate": "1.6", "position": "8", "threshold": "86"}
+    others |= {"reads": "own", "zone": "Europe/Paris"}
+    return {name: others.get(name, f"{value}er")}
 
 
 class TestLists:

@@ -67,7 +67,9 @@ GIVEN: dict[str, dict[str, Any]] = {  # what the constraints of these tables ask
         "survivor_id": lambda filler: filler.another(Account),
     },
     "crm.Suggestion": {"second_id": lambda filler: filler.another(Account)},
+    "crm.MotionOverride": {"ends_at": datetime(2026, 2, 1, tzinfo=UTC)},
     "crm.OwnerDecision": {"queue_id": Queue},
+    "crm.SlaClock": {"alert_id": None},
     "crm.Snooze": {"opportunity_id": None},
     "shared.WebhookDelivery": {"next_attempt_at": JAN_1},
 }
