@@ -189,9 +189,10 @@ def reject(*, lead: Lead, at: datetime, reason_code: str, note: str = "") -> Lea
 
     Raises Invalid (``reason``) for an unknown reason or one that is no more offered, Conflict where it is rejected.
     """
-    reason = next((reason for reason in lead_terms.reasons() if reason.code == reason_code), None)
+    offered = {reason.code: reason for reason in lead_terms.reasons()}
+    reason = offered.get(reason_code)
     if reason is None:
-        raise Invalid("Choose why the lead is rejected.", code="required", attr="reason")
+        raise Invalid(f"Choose why the lead is rejected: {', '.join(offered)}.", code="required", attr="reason")
     if len(note) > MAX_NOTE:
         raise Invalid(f"At most {MAX_NOTE} characters.", attr="note")
     lead = db.lock_one(lead)

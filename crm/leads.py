@@ -54,17 +54,9 @@ def submit(
     filled, filled ones stay. The lead keeps the account's owner or queue, why, and by when to answer; and for good
     where it came from first, and who is credited with it. ``answers`` are those to the questions of ``form``.
     """
-    said: dict[str, Any] = {
-        "kind": kind,
-        "name": name.strip(),
-        "email": email.strip().lower(),
-        "company": company.strip(),
-        "employee_count": employee_count,
-        "country": country.upper(),
-        "needs": normalised(needs),
-        "message": message.strip(),
-        "source": source.strip() or kind,
-    }
+    said: dict[str, Any] = {"kind": kind, "employee_count": employee_count, "country": country.upper()}
+    said |= {"name": name.strip(), "email": email.strip().lower(), "company": company.strip()}
+    said |= {"needs": normalised(needs), "message": message.strip(), "source": source.strip() or kind}
     kept = {"form": form, "answers": list(answers), "consent": consent or {}, "metadata": metadata or {}}
     lead = Lead(**said, **kept, test_clock_id=test_clock_id, external_id=external_id)
     lead.name_key = accounts.fold(f"{lead.company} {lead.name} {lead.email}")

@@ -117,6 +117,18 @@ class LeadAdmin(ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": (("name", "email"), ("company", "employee_count"), ("country", "needs"), "message")}),
         ("Sales", {"fields": (("kind", "stage"), ("account", "source"), ("owner", "queue"), "sla_due_at", "routing")}),
+        ("Origin", {"fields": (("first_source", "first_touch_at"), ("credited_team", "form"), "answers", "consent")}),
+        (
+            "Acceptance",
+            {
+                "fields": (
+                    ("answered_at", "accepted_at"),
+                    "qualification",
+                    ("rejected_reason", "rejection_note"),
+                    ("revisit_at", "disqualified_at"),
+                )
+            },
+        ),
         ("Record", {"fields": (("created_at", "updated_at"), ("external_id", "test_clock"))}),
     )
     actions_detail = ("open_at_desk",)
