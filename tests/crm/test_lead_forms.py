@@ -17,6 +17,7 @@ from gtm.shared.models import Event
 from tests import world
 from tests.billing import makers as billing
 from tests.crm import makers
+from tests.crm.test_contact import INSIDE_WORDS
 
 SITE = "https://www.example.com"
 
@@ -227,6 +228,7 @@ def test_the_page_speaks_the_readers_language_and_asks_for_little(
     with django_assert_num_queries(4):  # the time, the form, its fields, the vendor
         page = client.get("/f/demo/?language=de").content.decode()
     assert 'lang="de"' in page
+    assert not [word for word in INSIDE_WORDS if word in page.lower()]
     assert "Ihr Name" in page
     answer = client.post("/f/demo/?language=de", said)
     assert answer.headers["Location"] == "/f/demo/thanks/?language=de"
