@@ -13,7 +13,7 @@ those the planner knows how many rows to expect and takes the index of the owner
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 from django.db import connection, models
@@ -208,7 +208,15 @@ class Scoped(models.QuerySet[M]):
             return self.filter(alone | Q(account__isnull=False)) if alone else self
         if not side.owners:
             return self.none()
-        own = Q()
-        for column in self.OWN:
-            own |= Q(**{f"{column}__in": side.owners})
-        return self.filter(side.where(self.PATH) | own | alone)
+        if not self.OWN and not self.ALONE:
+            return self.filter(side.where(self.PATH))
+        return self.filter(pk__in=self._keys(side, alone))
+
+    def _keys(self, side: Side, alone: Q) -> "models.QuerySet[M, Any]":
+        """The rows' keys, each way to them by itself: "this table's owner or that one's" would join every row to its
+        account before it could leave one out, where each of the two alone goes by its index.
+        """
+        rows = self.model._base_manager
+        ways = [Q(**{f"{column}__in": side.owners}) for column in self.OWN] + ([alone] if alone else [])
+        found = rows.filter(side.where(self.PATH)).values("pk")
+        return found.union(*(rows.filter(way).values("pk") for way in ways), all=True)
