@@ -1,7 +1,5 @@
 """Opportunities: deals with an account, their history, and what stands for and against them."""
 
-from typing import Self
-
 from django.conf import settings
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
@@ -11,24 +9,15 @@ from django.db.models.functions import Coalesce, Now
 from crm.models.accounts import Account, Contact
 from crm.models.leads import Lead
 from crm.models.pipelines import Category, LossReason, LostCategory, Pipeline, Stage, StageRequirement
-from crm.models.scoping import Scoped, Side
+from crm.models.scoping import Scoped
 from crm.models.words import Words
-from gtm.shared.models import Resource, Row, User
+from gtm.shared.models import Resource, Row
 
 
 class OpportunityQuerySet(Scoped["Opportunity"]):
     """One's own, and those of the accounts that the user sees."""
 
     OWN = ("owner",)
-
-    def _within(self, side: Side, user: User | None) -> Self:
-        """By keys: an OR over the deal's owner and the account's would read all deals, where each has its index."""
-        if user is None or side.everything or not side.owners:
-            return super()._within(side, user)
-        accounts = Account.objects.filter(owner__in=side.owners), Account.objects.filter(queue__in=side.queues)
-        own = Opportunity.objects.filter(owner__in=side.owners).values("pk")
-        theirs = [Opportunity.objects.filter(account__in=found.values("pk")).values("pk") for found in accounts]
-        return self.filter(pk__in=own.union(*theirs))
 
     def open(self) -> "OpportunityQuerySet":
         return self.filter(state=Stage.Type.OPEN)
