@@ -167,6 +167,7 @@ def _detail(data: Mapping[str, Any], known: Mapping[str, str]) -> str:
     if data.get("reason_code"):
         parts.append(cancellation_reasons.name(str(data["reason_code"])))
     parts += [describe(str(data[name]))[0] for name in ("lifecycle", "state", "motion") if data.get(name)]
+    parts += [str(data["stage"]).replace("_", " ")] if data.get("stage") else []
     if owner := data.get("owner"):
         parts.append(known.get(str(owner), ""))
     elif queue := data.get("queue"):

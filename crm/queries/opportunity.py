@@ -5,10 +5,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Max
 from django.utils.translation import gettext_lazy as _
 
 from crm import deals, pipelines, timeline
-from crm.models import Category, Confirmation, Opportunity, OpportunityEvent, Risk, Stage, StageRequirement, Stakeholder
+from crm.models import (
+    Call,
+    Category,
+    Confirmation,
+    EmailMessage,
+    Opportunity,
+    OpportunityEvent,
+    Risk,
+    Stage,
+    StageRequirement,
+    Stakeholder,
+)
 from crm.pipeline_words import AGES, DIAGNOSES, TONES, WARNINGS
 from crm.queries import pipeline as board
 from gtm.shared.templatetags.tandem import day_text, money
@@ -122,11 +134,19 @@ def _step(deal: Opportunity, stage: Stage, given: Mapping[Any, Confirmation], sp
 
 def _is_silent(deal: Opportunity, events: list[OpportunityEvent], at: datetime) -> bool:
     """Whether to suggest that the buyer doesn't answer: the rep judges, and nothing is lost by itself."""
-    if deal.state != Stage.Type.OPEN or deal.unresponsive_since or not events:
+    if deal.state != Stage.Type.OPEN or deal.unresponsive_since:
         return False
-    heard = max([event.at for event in events if event.what in pipelines.STEPS], default=deal.stage_entered_at)
-    told = max([heard, *(row.at for row in deal.confirmations.all())])
-    return (at - told).days > deal.pipeline.silent_days
+    moved = [event.at for event in events if event.what in pipelines.STEPS]
+    confirmed = [row.at for row in deal.confirmations.all()]
+    heard = [moment for moment in (*moved, *confirmed, *_words_of_theirs(deal)) if moment]
+    return (at - max(heard, default=deal.stage_entered_at)).days > deal.pipeline.silent_days
+
+
+def _words_of_theirs(deal: Opportunity) -> tuple[datetime | None, datetime | None]:
+    """When the account last wrote, and last talked with us."""
+    wrote = EmailMessage.objects.filter(account=deal.account_id, direction=EmailMessage.Direction.IN)
+    talked = Call.objects.filter(account=deal.account_id, outcome__in=[Call.Outcome.REACHED, Call.Outcome.MEETING])
+    return wrote.aggregate(last=Max("sent_at"))["last"], talked.aggregate(last=Max("called_at"))["last"]
 
 
 # --- history -----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from crm import accounts, opportunities, stakeholders
-from crm.models import Account, Contact, LossReason, Opportunity, Stage, StageRequirement
+from crm.models import Account, Call, Contact, LossReason, Opportunity, Stage, StageRequirement
 from crm.queries import pipeline as queries
 from gtm.shared import db, exchange_rates
 from gtm.shared.models import User
@@ -220,6 +220,14 @@ class TestOpportunity:
         for words in ("Commit at risk", "close date is over", "next step is overdue", "lack persuasion", "Show value"):
             assert words in shown
         assert "stuck, 60 days" in text(desk.get(BOARD))
+
+    def test_silence_is_suggested_and_any_word_of_theirs_ends_it(self, desk: Client, ann: User) -> None:  # S2-41
+        found = makers.opportunity(at=db.now() - timedelta(days=30), owner=ann)
+        page = url(found)
+        assert "Mark as unresponsive?" in text(desk.get(page))
+        told = {"account": found.account, "outcome": "reached", "caller": ann, "called_at": db.now()}
+        Call.objects.create(**told)
+        assert "Mark as unresponsive?" not in text(desk.get(page))
 
 
 def test_stakeholders_of_merged_worlds_stay_with_their_deal(ann: User) -> None:
