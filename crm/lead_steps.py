@@ -163,6 +163,7 @@ def answer(*, lead: Lead, at: datetime) -> None:
     lead = db.lock_one(lead)
     if lead.answered_at is None:
         write(lead, answered_at=at)
+        sla.meet(subject=lead, at=at)
         outbox.publish("crm.lead.answered", lead, at=at, account_id=lead.account_id)
 
 

@@ -20,6 +20,7 @@ from crm.lead_desk_forms import AcceptanceForm, OwnerForm, RejectionForm
 from crm.lists.filters import reps
 from crm.models import Account, HeldLead, Lead, LeadTransition, Opportunity, Queue, SegmentPolicy
 from crm.queries import leads as queries
+from crm.queries import schedules
 from crm.queries.leads import Candidate
 from crm.views import desk
 from gtm.shared import db, vendors
@@ -57,32 +58,39 @@ STEP_LABELS = {
 def queue(request: HttpRequest) -> HttpResponse:
     """The leads by their place on the way, who waits longest first."""
     user, at = desk.of(request), db.now()
-    zone = vendors.current().reporting_zone
+    found = queries.queue(user, at=at)
+    hours = _hours([lead for column in found for lead in column.leads], at)
     columns = [
         {
             "lifecycle": column.lifecycle,
             "label": QUEUE_LABELS[column.lifecycle],
             "count": column.count,
             "more": max(column.count - len(column.leads), 0),
-            "cards": [_card(lead, at, zone) for lead in column.leads],
+            "cards": [_card(lead, at, hours) for lead in column.leads],
         }
-        for column in queries.queue(user, at=at)
+        for column in found
     ]
     context = {"columns": columns, "held": _held_count(user)}
     return desk.page(request, "crm/lead_queue.html", context, active="crm_leads")
 
 
-def _card(lead: Lead, at: datetime, zone: str) -> dict[str, Any]:
-    return {"lead": lead, "url": reverse("crm_lead", args=[lead.public_id]), "clock": _clock(lead, at, zone)}
+def _hours(shown: Sequence[Lead], at: datetime) -> schedules.Find:
+    """When those work who are to answer."""
+    owners, queues = ({getattr(lead, name) for lead in shown} - {None} for name in ("owner_id", "queue_id"))
+    return schedules.of(owner_ids=owners, queue_ids=queues, at=at)
 
 
-def _clock(lead: Lead, at: datetime, zone: str) -> dict[str, Any] | None:
+def _card(lead: Lead, at: datetime, hours: schedules.Find) -> dict[str, Any]:
+    return {"lead": lead, "url": reverse("crm_lead", args=[lead.public_id]), "clock": _clock(lead, at, hours)}
+
+
+def _clock(lead: Lead, at: datetime, hours: schedules.Find) -> dict[str, Any] | None:
     """Working time until the answer is due; None once it was given."""
     if lead.sla_due_at is None or lead.answered_at is not None or lead.lifecycle != Lead.Lifecycle.LEAD:
         return None
-    left = countdown.left(now=at, due=lead.sla_due_at, zone=zone)
-    hours, minutes = divmod(int(abs(left).total_seconds()) // 60, 60)
-    words = _("%(hours)s h %(minutes)s min") % {"hours": hours, "minutes": minutes}
+    left = countdown.left(now=at, due=lead.sla_due_at, schedule=hours(lead.owner_id, lead.queue_id))
+    whole, minutes = divmod(int(abs(left).total_seconds()) // 60, 60)
+    words = _("%(hours)s h %(minutes)s min") % {"hours": whole, "minutes": minutes}
     late = at > lead.sla_due_at
     tone = "negative" if late else "caution" if left <= SOON else "pending"
     return {"words": words, "late": late, "tone": tone, "due": lead.sla_due_at}
@@ -104,6 +112,7 @@ def _context(lead: Lead, user: User) -> dict[str, Any]:
         decision: wording.sentences([r for r in reasons if r.get("decision") == decision], currency=currency)
         for decision in ("motion", "owner")
     }
+    at = db.time_of(lead)
     opportunity = Opportunity.objects.visible_to(user).filter(lead=lead).first()
     may_work = references.is_workable(lead, user)
     return {
@@ -122,7 +131,7 @@ def _context(lead: Lead, user: User) -> dict[str, Any]:
         "giving": OwnerForm(offered=reps(), initial={"owner": lead.owner and lead.owner.public_id})
         if may_work
         else None,
-        "clock": _clock(lead, db.time_of(lead), vendors.current().reporting_zone),
+        "clock": _clock(lead, at, _hours([lead], at)),
         "qualification": [
             (QUALIFIED_BY[name], lead.qualification[name])
             for name in QUALIFIED_BY

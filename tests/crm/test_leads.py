@@ -17,6 +17,7 @@ from crm.models import (
     Opportunity,
     OwnerDecision,
     RejectReason,
+    SlaClock,
     Stage,
 )
 from gtm.shared import context, outbox, vendors
@@ -336,6 +337,7 @@ class TestElsewhere:
         for one in (lead, other):
             one.refresh_from_db()
         assert (lead.answered_at, lead.lifecycle, other.answered_at) == (LATER, "lead", None)
+        assert SlaClock.objects.get(lead=lead).state == "met"
         lead = leads.transition(lead=lead, to="mql", at=LATER + timedelta(hours=1))
         assert lead.answered_at == LATER
 
