@@ -18,7 +18,19 @@ from django.test import Client
 
 from crm import bulk_edits, hand_overs, imports, leaves, owners, risks, scopes, stakeholders
 from crm.lists.listings import LISTINGS
-from crm.models import Account, Call, HeldLead, MergeLog, Note, SavedView, StageRequirement, Suggestion, Task
+from crm.models import (
+    Account,
+    Call,
+    EmailMessage,
+    HeldLead,
+    MergeLog,
+    Note,
+    Notification,
+    SavedView,
+    StageRequirement,
+    Suggestion,
+    Task,
+)
 from gtm.shared import db
 from gtm.shared.models import User
 from tests import world
@@ -67,6 +79,18 @@ def named(secret: Account, ann: User) -> dict[str, str]:
     task = Task.objects.create(**hung, title=f"{MARK} task", assignee=ann, due_at=at)
     note = Note.objects.create(**hung, text=f"{MARK} note", author=ann, written_at=at)
     call = Call.objects.create(**hung, outcome="reached", summary=f"{MARK} call", caller=ann, called_at=at)
+    told = Notification.objects.create(user=ann, kind="mention", account=secret, note=note, told_at=at)
+    email = EmailMessage.objects.create(
+        **hung,
+        direction="in",
+        user=ann,
+        message_id="<geheim@x>",
+        thread_id=note.pk,
+        sender="a@geheim.com",
+        subject=MARK,
+        sent_at=at,
+        received_at=at,
+    )
     job = bulk_edits.draft(listing=LISTINGS["account"], user=ann, keys=[secret.pk], code="add_to_view")
     view = SavedView.objects.create(entity="account", name=f"{MARK} view", owner=ann)
     leave = leaves.create(at=at, user=ann, starts_at=at.replace(year=at.year + 1), ends_at=at.replace(year=at.year + 2))
@@ -85,6 +109,7 @@ def named(secret: Account, ann: User) -> dict[str, str]:
         "call": call.public_id,
         "contact": contact.public_id,
         "domain": "geheim.com",
+        "email": email.public_id,
         "hand_over": hand_over.public_id,
         "held": held.public_id,
         "imports job": imports.upload(user=ann, entity="account", filename="a.csv", content=FILE).public_id,
@@ -94,6 +119,7 @@ def named(secret: Account, ann: User) -> dict[str, str]:
         "leaver": ann.public_id,
         "merge": merge.public_id,
         "note": note.public_id,
+        "notification": told.public_id,
         "opportunity": deal.public_id,
         "requirement": StageRequirement.objects.order_by("pk")[0].public_id,
         "risk": risk.public_id,
@@ -149,14 +175,19 @@ def content(answer: Any) -> str:
 def said(named: dict[str, str]) -> dict[str, Any]:
     """A body that names Ann's things wherever one of them might be taken, and new values for what might be changed."""
     ours = {name: named[name] for name in ("account", "contact", "lead", "opportunity", "task", "row")}
+    rows = [named[kind] for kind in ("account", "contact", "opportunity", "lead")]
     return ours | {
-        "row": [named["account"], named["contact"], named["opportunity"], named["lead"]],
+        "row": [*rows, *(f"{kind}:{named[kind]}" for kind in ("alert", "lead", "task", "opportunity"))],
+        "step": "done",
         "into": named["account"],
         "other": named["account"],
         "survivor": named["account"],
         "merged": named["account"],
         "action": "add_to_view",
         "all": "",
+        "email": named["email"],
+        "keys": [named["task"], named["alert"], named["lead"], named["opportunity"]],
+        "notification": named["notification"],
         "query": "q=geheim",
         "name": "Mine",
         "to": "done",
