@@ -18,6 +18,7 @@ from gtm.shared.models import SALES_ROLES, Event, User, write
 
 WAKE_BATCH = 500
 OPEN, ACKNOWLEDGED, SNOOZED, DONE, DISMISSED = Alert.State
+IN_NOW = (OPEN, ACKNOWLEDGED)
 STEPS: dict[str, frozenset[str]] = {
     OPEN: frozenset({ACKNOWLEDGED, SNOOZED, DONE, DISMISSED}),
     ACKNOWLEDGED: frozenset({OPEN, SNOOZED, DONE, DISMISSED}),

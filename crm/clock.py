@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from crm import alerts, overrides, sla
+from crm import alerts, overrides, renewals, sla, todos
 from crm.models import (
     Account,
     AccountCustomer,
@@ -24,10 +24,13 @@ WORK = (Notification, EmailMessage, Note, Call, Task, MailTemplate)
 
 
 def next_due(*, clock: TestClock) -> datetime | None:
-    """When the next snooze or override on the clock ends, or a segment falls; None when nothing is due."""
+    """When the next snooze or override ends, a segment falls, somebody is reminded or a renewal comes near; or None."""
     snoozed = Alert.objects.filter(test_clock=clock, state=Alert.State.SNOOZED)
     times = [snoozed.order_by("snoozed_until").values_list("snoozed_until", flat=True).first()]
     times += [overrides.next_due(test_clock_id=clock.pk), sla.next_due(test_clock_id=clock.pk)]
+    to_remind = Task.objects.filter(test_clock=clock, state=Task.State.OPEN, reminded_at=None, remind_at__isnull=False)
+    times.append(to_remind.order_by("remind_at").values_list("remind_at", flat=True).first())
+    times.append(renewals.next_due(at=clock.frozen_time, test_clock_id=clock.pk))
     return min(filter(None, times), default=None)
 
 
@@ -39,6 +42,9 @@ def run_due(*, clock: TestClock, at: datetime) -> None:
         pass
     overrides.fall_due(at=at, test_clock_id=clock.pk)
     sla.run_due(at=at, test_clock_id=clock.pk)
+    while todos.remind(at=at, test_clock_id=clock.pk):
+        pass
+    renewals.prepare(at=at, test_clock_id=clock.pk)
 
 
 def delete_all(*, clock: TestClock) -> None:

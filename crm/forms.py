@@ -1,6 +1,5 @@
 """What visitors and reps type."""
 
-from datetime import timedelta
 from typing import Any
 
 from django import forms
@@ -8,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from crm import blockers, needs
 from crm.custom_forms import WithCustomFields
-from crm.models import Account, Alert, Contact
+from crm.models import Account, Contact
 from gtm.shared import countries
 
 
@@ -16,15 +15,11 @@ def country_choices() -> list[tuple[str, str]]:
     return [("", str(_("Choose a country"))), *countries.choices()]
 
 
-class AlertStepForm(forms.Form):
-    """A button on an alert's card."""
+class NextStepForm(forms.Form):
+    """What follows the step of a deal that was due."""
 
-    SNOOZES = {"1d": timedelta(days=1), "3d": timedelta(days=3), "7d": timedelta(days=7)}
-
-    to = forms.ChoiceField(choices=Alert.State.choices)
-    until = forms.ChoiceField(choices=[(name, name) for name in SNOOZES], required=False)
-    feedback = forms.ChoiceField(choices=[("useful", "useful"), ("not_useful", "not useful")], required=False)
-    reason = forms.CharField(required=False, max_length=500)
+    next_step = forms.CharField(max_length=300)
+    next_step_on = forms.DateField()
 
 
 class LeadStepForm(forms.Form):

@@ -3,7 +3,7 @@
 from django.db.models import Q
 
 from billing.models import Customer
-from crm import accounts, arrears, buying, collection_policy, lead_steps, sla_mail
+from crm import accounts, arrears, buying, collection_policy, lead_steps, notifications, sla_mail, todos
 from crm.models import Account, Call, EmailMessage, Lead, Opportunity
 from gtm.shared import db, nudges
 from gtm.shared.models import Event
@@ -54,6 +54,18 @@ def motion_decided(event: Event) -> None:
         at = db.now_for(account)
         arrears.write_down(account=account, at=at)
         collection_policy.write_down(account=account, at=at)
+
+
+def owner_assigned(event: Event) -> None:
+    """The work that is open goes along, and the new owner is told, where somebody else gave it to them."""
+    account = Account.objects.filter(pk=event.object_id).select_related("owner").first()
+    if account is None or account.owner is None:
+        return
+    at = db.now_for(account)
+    todos.follow_owner(account=account, at=at)
+    given = event.actor.startswith("user:") and event.actor != f"user:{account.owner.public_id}"
+    if given and event.data.get("owner") == account.owner.public_id:
+        notifications.owns(account=account, at=at, actor=event.actor)
 
 
 def policy_published(event: Event) -> None:

@@ -12,11 +12,14 @@ from crm import (
     hand_overs,
     imports,
     merges,
+    notifications,
     overrides,
     policy_runs,
+    renewals,
     routing_runs,
     sla,
     suggestions,
+    todos,
 )
 from crm.models import BulkJob, HandOver, ImportJob
 from gtm.shared import db, pulse
@@ -29,6 +32,31 @@ def wake_snoozed_alerts(**kwargs: Any) -> None:
         at = db.now()
         while alerts.wake(at=at):
             pass
+
+
+@shared_task
+def remind_of_tasks(**kwargs: Any) -> None:
+    """Tell people of tasks whose time to be reminded has come."""
+    with pulse.job("remind of tasks"):
+        at = db.now()
+        while todos.remind(at=at):
+            pass
+
+
+@shared_task
+def prepare_renewals(**kwargs: Any) -> None:
+    """Give owners the tasks of yearly terms that end in 90, 60 or 30 days."""
+    with pulse.job("prepare renewals"):
+        renewals.prepare(at=db.now())
+
+
+@shared_task
+def send_digests(**kwargs: Any) -> None:
+    """Write the morning's mail to who asked for it, and forget what was read long ago."""
+    with pulse.job("send digests"):
+        at = db.now()
+        notifications.send_digests(at=at)
+        notifications.sweep(at=at)
 
 
 @shared_task

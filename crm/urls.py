@@ -1,16 +1,13 @@
 from django.urls import path
 
-from crm import account_urls, list_urls
-from crm.views import contact, hand_overs, lead_forms, leads, opportunities, pipeline, team, today
+from crm import account_urls, list_urls, work_urls
+from crm.views import contact, hand_overs, lead_forms, leads, opportunities, pipeline, team
 
 urlpatterns = [
     path("contact-sales/", contact.contact_sales, name="contact_sales"),
     path("contact-sales/thanks/", contact.thanks, name="contact_thanks"),
     path("f/<slug:code>/", lead_forms.form, name="lead_form"),
     path("f/<slug:code>/thanks/", lead_forms.thanks, name="lead_form_thanks"),
-    path("today/", today.today, name="today"),
-    path("today/leads/<str:lead>/", today.answer_lead, name="today_lead"),
-    path("crm/alerts/<str:alert>/transition/", today.transition, name="crm_alert_transition"),
     path("crm/accounts/<str:account>/opportunities/new/", opportunities.create, name="crm_opportunity_new"),
     path("crm/pipeline/", pipeline.board, name="crm_pipeline"),
     path("crm/pipeline/steps-back/", pipeline.steps_back, name="crm_steps_back"),
@@ -50,4 +47,5 @@ urlpatterns = [
     path("crm/hand-overs/<str:hand_over>/undo/", hand_overs.undo, name="crm_hand_over_undo"),
     *account_urls.urlpatterns,
     *list_urls.urlpatterns,
+    *work_urls.urlpatterns,
 ]

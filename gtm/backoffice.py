@@ -146,6 +146,8 @@ MENU: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("Stages", "crm_stage_changelist"),
             ("Loss reasons", "crm_lossreason_changelist"),
             ("Alerts", "crm_alert_changelist"),
+            ("Mail with customers", "crm_emailmessage_changelist"),
+            ("Mail templates", "crm_mailtemplate_changelist"),
             ("Signals", "signals_signal_changelist"),
             ("Trigger rules", "signals_triggerrule_changelist"),
             ("Segment policies", "crm_segmentpolicy_changelist"),

@@ -29,6 +29,7 @@ PAGES = (
     Page("lists", "Find, list, change and import", "Search, views, many rows at once, CSV in and out."),
     Page("usage", "5. Send usage", "Events, meters, limits, and asking for entitlements."),
     Page("alerts", "6. Act on signals", "The 80 % rule, alerts on Today, prompts in the portal."),
+    Page("work", "Work your day", "Today, tasks, notes, calls, mail with customers, notifications."),
     Page("clocks", "7. Try a year in a minute", "Test clocks: invoices to come, without waiting for them."),
     Page("webhooks", "8. Tell your other programs", "Webhooks: signed facts, retries, replays, and their order."),
     Page("documents", "9. Documents and e-invoices", "Invoices, credit notes, receipts, Factur-X, UBL, languages."),

@@ -160,6 +160,9 @@ CELERY_BEAT_SCHEDULE = {
     "wake snoozed alerts": _every(60, "crm.tasks.wake_snoozed_alerts"),
     "work on bulk edits": _every(20, "crm.tasks.work_on_bulk_edits"),
     "work on imports": _every(20, "crm.tasks.work_on_imports"),
+    "remind of tasks": _every(60, "crm.tasks.remind_of_tasks"),
+    "prepare renewals": _every(86_400, "crm.tasks.prepare_renewals"),
+    "send digests": _every(900, "crm.tasks.send_digests"),
     "write down dunning policies": _every(600, "crm.tasks.write_down_policies"),
     "work hand-overs": _every(60, "crm.tasks.work_hand_overs"),
     "review accounts": _every(86_400, "crm.tasks.review_accounts"),
@@ -314,6 +317,7 @@ EMAIL_URL = env.text("EMAIL_URL")
 for _name, _value in env.email(EMAIL_URL).items():
     globals()[_name] = _value
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", "Tandem <billing@localhost>")
+INBOUND_MAIL_ADDRESS, INBOUND_MAIL_SECRET = env.text("INBOUND_MAIL_ADDRESS"), env.text("INBOUND_MAIL_SECRET")
 MAIL_ATTACHMENTS = "billing.documents.attachments"
 HOSTED_LINK_DAYS = env.number("HOSTED_LINK_DAYS", 60)
 STRIPE_SECRET_KEY, STRIPE_PUBLISHABLE_KEY = env.text("STRIPE_SECRET_KEY"), env.text("STRIPE_PUBLISHABLE_KEY")

@@ -44,6 +44,7 @@ HANDLERS: dict[str, tuple[str, ...]] = {
     "crm.sla.breached": ("crm.handlers.answer_due",),
     "crm.sla.rerouted": ("crm.handlers.answer_due",),
     "crm.sla.warned": ("crm.handlers.answer_due",),
+    "crm.account.owner_assigned": ("crm.handlers.owner_assigned",),
     "crm.account.motion_decided": ("crm.handlers.motion_decided",),
     "billing.usage.recorded": ("signals.handlers.usage_recorded",),
     "billing.usage.corrected": ("signals.handlers.usage_recorded",),

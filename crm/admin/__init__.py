@@ -1,6 +1,19 @@
 """The back office of crm, a module for each noun."""
 
-from crm.admin import accounts, answers, desk, lead_forms, pipelines, policies, pools, rulesets, runs, scopes, teams
+from crm.admin import (
+    accounts,
+    answers,
+    desk,
+    lead_forms,
+    pipelines,
+    policies,
+    pools,
+    rulesets,
+    runs,
+    scopes,
+    teams,
+    work,
+)
 
 __all__ = [
     "accounts",
@@ -14,4 +27,5 @@ __all__ = [
     "runs",
     "scopes",
     "teams",
+    "work",
 ]

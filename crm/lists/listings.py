@@ -1,8 +1,9 @@
 """All lists, by what they are of."""
 
-from crm.lists import accounts, contacts, leads, opportunities
+from crm.lists import accounts, contacts, leads, opportunities, tasks
 from crm.lists.listing import Listing
 
 LISTINGS: dict[str, Listing] = {
-    listing.entity: listing for listing in (accounts.LISTING, contacts.LISTING, leads.LISTING, opportunities.LISTING)
+    listing.entity: listing
+    for listing in (accounts.LISTING, contacts.LISTING, leads.LISTING, opportunities.LISTING, tasks.LISTING)
 }

@@ -15,7 +15,7 @@ from crm.models import Account, AccountDomain, FieldChange
 from crm.queries import account as queries
 from crm.queries import pipeline, story
 from crm.timeline import names
-from crm.views import desk
+from crm.views import desk, work
 from gtm.shared import db
 from gtm.shared.api import references
 from gtm.shared.domains import registrable_domain
@@ -70,7 +70,7 @@ def _context(request: HttpRequest, account: Account) -> dict[str, Any]:
         "kinds": [(kind, label, kind in kinds) for kind, (label, _prefixes) in story.KINDS.items()],
         "kinds_on": kinds,
         "is_older": older is not None,
-        "may_work": references.is_workable(account, user),
+        **work.panel(request, account),
         "may_take": account.owner_id is None and user.sells,
         "lead_url": reverse("crm_leads"),
     }

@@ -1,9 +1,7 @@
 """What all pages of the desk share: navigation with true counts, and finding what the address names."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -13,9 +11,10 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from crm import notifications
 from crm.models.scoping import reach_of
-from crm.queries import desk, people
-from gtm.shared import db, periods
+from crm.queries import inbox, people
+from gtm.shared import db
 from gtm.shared.api import references
 from gtm.shared.errors import DomainError
 from gtm.shared.models import Role, Row, User
@@ -28,13 +27,14 @@ def page(
 ) -> HttpResponse:
     """A page of the desk; ``active`` is the name of the address that its entry in the navigation has."""
     user = of(request)
-    counts = context.get("counts") or desk.counts(user, since=start_of_day(user, db.now()))
+    counts = context.get("counts") or inbox.counts(inbox.desk(user, at=db.now()))
     frame = {
         "nav": navigation(user, counts=counts, active=active),
         "more": more(user, active=active),
         "desk_url": reverse("today"),
         "search_url": reverse("crm_search"),
         "palette_url": reverse("crm_palette"),
+        "unread": notifications.unread(user),
         "standing_in": people.stood_in_for(user),
     }
     return render(request, template, {**frame, **context}, status=status)
@@ -46,11 +46,16 @@ MAIN = (
     ("crm_contacts", _("Contacts")),
     ("crm_leads", _("Leads")),
     ("crm_pipeline", _("Pipeline")),
+    ("crm_tasks", _("Tasks")),
 )
-MORE = (("crm_opportunities", _("Opportunities")), ("crm_imports", _("Imports")))
+MORE = (
+    ("crm_opportunities", _("Opportunities")),
+    ("crm_unmatched_mail", _("Unmatched mail")),
+    ("crm_imports", _("Imports")),
+)
 
 
-def navigation(user: User, *, counts: desk.Counts, active: str) -> list[dict[str, Any]]:
+def navigation(user: User, *, counts: inbox.Counts, active: str) -> list[dict[str, Any]]:
     return [
         {"url": reverse(name), "label": label, "active": name == active}
         | ({"count": counts.now, "id": "nav-today"} if name == "today" else {})
@@ -72,11 +77,6 @@ def of(request: HttpRequest) -> User:
     """The member of staff; ``guards.desk_only`` has let nobody else in."""
     assert isinstance(request.user, User)
     return request.user
-
-
-def start_of_day(user: User, at: datetime) -> datetime:
-    """When the user's day began, by the wall clock where they are."""
-    return periods.start_of_day(at.astimezone(ZoneInfo(user.timezone)).date(), user.timezone)
 
 
 def find(model: type[R], user: User, public_id: str) -> R:

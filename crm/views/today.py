@@ -1,115 +1,182 @@
-"""Today: what needs the rep now, worked through from the top."""
+"""Today: what needs the rep now, worked through from the top, by mouse, by keyboard, several rows at once."""
 
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import datetime, time
 from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import reswap, retarget
 
-from crm import alerts, leads
-from crm.forms import AlertStepForm, LeadStepForm
-from crm.models import Alert, Lead
-from crm.queries import desk
-from crm.views import desk as desk_views
-from gtm.shared import db
+from crm import inbox, lead_terms, opportunities
+from crm import today as steps
+from crm.forms import NextStepForm
+from crm.models import Opportunity
+from crm.queries import inbox as rows
+from crm.queries.upcoming import next_evaluation
+from crm.views import desk
+from crm.views.today_rows import shown
+from gtm.shared import db, ids
+from gtm.shared.errors import DomainError
 from gtm.shared.guards import desk_only
-from gtm.shared.models import User
+from gtm.shared.models import Resource, User
+
+UNDO = "today_undo"
+MOST = 200
+DONE_WORDS = {
+    inbox.TAKE: _("Taken"),
+    inbox.DO: _("Done"),
+    inbox.SNOOZE: _("Snoozed"),
+    inbox.DISMISS: _("Put away as not useful"),
+    inbox.BACK: _("Brought back"),
+}
 
 
 @require_safe
 @desk_only
 def today(request: HttpRequest) -> HttpResponse:
-    return desk_views.page(request, "crm/today.html", _context(request, request.GET.get("tab", "")), active="today")
+    tab, after = request.GET.get("tab", ""), request.GET.get("after", "")[:500]
+    return desk.page(request, "crm/today.html", _context(request, tab, after=after), active="today")
 
 
-def _context(request: HttpRequest, tab: str) -> dict[str, Any]:
-    user, at = desk_views.of(request), db.now()
-    tab = tab if tab in desk.TABS else desk.NOW
-    since = desk_views.start_of_day(user, at)
-    waiting = desk.leads(user) if tab == desk.NOW else []
+def _context(request: HttpRequest, tab: str, *, after: str = "") -> dict[str, Any]:
+    user, at = desk.of(request), db.now()
+    tab = tab if tab in inbox.TABS else inbox.NOW
+    of = rows.desk(user, at=at)
+    page, counts = rows.listed(of, tab, after=after), rows.counts(of)
+    reasons = _reasons(page.rows) if tab == inbox.NOW else []
     return {
         "tab": tab,
         "today": at,
-        "counts": desk.counts(user, since=since),
-        "alerts": [_card(alert, user, tab) for alert in desk.alerts(user, tab, since=since)],
-        "leads": [_lead(lead, at) for lead in waiting],
+        "counts": counts,
+        "rows": [shown(row, user, at=at, tab=tab, rejections=reasons) for row in page.rows],
+        "next_url": "?" + urlencode({"tab": tab, "after": page.next}) if page.next else "",
+        "step_url": reverse("today_step") + f"?tab={tab}",
+        "undo_url": reverse("today_undo") + f"?tab={tab}",
+        "undo_label": request.session.get(UNDO, {}).get("label", ""),
+        "next_evaluation": None if page.rows or tab != inbox.NOW else next_evaluation(at=at),
     }
 
 
-def _card(alert: Alert, user: User, tab: str) -> dict[str, Any]:
-    """What the alert component asks for. The owner is named where it is somebody else."""
-    return {
-        "id": alert.public_id,
-        "account_name": alert.account.name,
-        "account_url": reverse("crm_account", args=[alert.account.public_id]),
-        "severity": alert.severity,
-        "state": alert.state,
-        "evidence": alert.evidence,
-        "value_at_stake": alert.value_at_stake,
-        "currency": alert.currency,
-        "stake_label": _("a year at stake"),
-        "play": alert.play,
-        "created_at": alert.raised_at,
-        "owner_name": "" if alert.owner in (None, user) else str(alert.owner),
-        "snoozed_until": alert.snoozed_until,
-        "transition_url": f"{reverse('crm_alert_transition', args=[alert.public_id])}?tab={tab}",
-    }
+def _reasons(found: Iterable[rows.Found]) -> list[tuple[str, str]]:
+    """Why a lead may be rejected, where there are any on the page."""
+    if not any(row.kind == inbox.LEAD for row in found):
+        return []
+    return [(reason.code, reason.label) for reason in lead_terms.reasons()]
 
 
-def _lead(lead: Lead, at: datetime) -> dict[str, Any]:
-    return {
-        "id": lead.public_id,
-        "name": lead.name,
-        "company": lead.company,
-        "url": reverse("crm_lead", args=[lead.public_id]),
-        "message": lead.message,
-        "employee_count": lead.employee_count,
-        "sla_due_at": lead.sla_due_at,
-        "late": bool(lead.sla_due_at and lead.sla_due_at < at),
-        "owner_name": str(lead.owner or ""),
-        "transition_url": reverse("today_lead", args=[lead.public_id]),
-    }
+# --- steps -------------------------------------------------------------------------------------
+@require_POST
+@desk_only
+def step(request: HttpRequest) -> HttpResponse:
+    """A button of one row, or of all that are selected: ``row`` names each, ``step`` says what to do."""
+    name, _colon, detail = request.POST.get("step", "").partition(":")
+    user = desk.of(request)
+    keys = _keys(request.POST.getlist("row")[:MOST])
+    found = [(kind, thing) for kind, of in keys.items() for thing in rows.found_by(user, kind, of).values()]
+    if not found and keys:
+        raise PermissionDenied(_("These rows are not yours to work on."))
+    taken, refused = _take(found, name, detail, user)
+    _tell(request, name, taken, refused)
+    return _answer(request, said=_said(name, len(taken)))
+
+
+def _keys(names: Iterable[str]) -> dict[str, list[Any]]:
+    """Kinds and keys of rows that were named; what names nothing is left out."""
+    found: dict[str, list[Any]] = {}
+    for name in names:
+        kind, _colon, public_id = name.partition(":")
+        if kind in inbox.KINDS:
+            try:
+                found.setdefault(kind, []).append(ids.decode(public_id, prefix=rows.RELATED[kind][0].PREFIX))
+            except ValueError:
+                continue
+    return found
+
+
+def _take(
+    found: list[tuple[str, Any]], name: str, detail: str, user: User
+) -> tuple[list[dict[str, Any]], list[DomainError]]:
+    """Each row by itself, so that one that is refused doesn't keep the others."""
+    taken: list[dict[str, Any]] = []
+    refused: list[DomainError] = []
+    for kind, thing in found:
+        try:
+            at = db.now_for(thing) if isinstance(thing, Resource) else db.now()
+            until = at + inbox.SNOOZES[detail] if name == inbox.SNOOZE and detail in inbox.SNOOZES else None
+            before = steps.step(kind=kind, thing=thing, step=name, user=user, at=at, until=until, reason=detail)
+            taken.append({"kind": kind, "id": str(thing.pk), "before": before})
+        except DomainError as error:
+            refused.append(error)
+    return taken, refused
+
+
+def _tell(request: HttpRequest, name: str, taken: list[dict[str, Any]], refused: list[DomainError]) -> None:
+    for words in dict.fromkeys(error.detail for error in refused):
+        messages.error(request, words)
+    if taken:
+        can_undo = [one for one in taken if one["before"]]
+        request.session[UNDO] = {"label": _said(name, len(taken)), "rows": can_undo} if can_undo else {}
+
+
+def _said(name: str, count: int) -> str:
+    """What was done, as it is shown and read out."""
+    if not count or name not in DONE_WORDS:
+        return ""
+    rows_ = ngettext("%(count)d row", "%(count)d rows", count) % {"count": count}
+    return f"{DONE_WORDS[name]}: {rows_}."
 
 
 @require_POST
 @desk_only
-def transition(request: HttpRequest, alert: str) -> HttpResponse:
-    """A button of an alert."""
-    found = desk_views.find_to_work(Alert, desk_views.of(request), alert)
-    form = AlertStepForm(request.POST)
-    if form.is_valid():
-        desk_views.told(request, partial(_step, found, form.cleaned_data))
-    return _answer(request)
+def undo(request: HttpRequest) -> HttpResponse:
+    """Take the last step back, of as many rows as it had."""
+    last, user = request.session.pop(UNDO, {}), desk.of(request)
+    for one in last.get("rows", ()):
+        found = rows.found_by(user, one["kind"], [one["id"]])
+        for thing in found.values():
+            at = db.now_for(thing) if isinstance(thing, Resource) else db.now()
+            act = partial(steps.undo, kind=one["kind"], thing=thing, before=one["before"], user=user, at=at)
+            desk.told(request, act)
+    return _answer(request, said=_("Undone.") if last else _("There is nothing to undo."))
 
 
 @require_POST
 @desk_only
-def answer_lead(request: HttpRequest, lead: str) -> HttpResponse:
-    """A button of a lead that waits for an answer."""
-    found = desk_views.find_to_work(Lead, desk_views.of(request), lead)
-    form = LeadStepForm(request.POST)
+def next_step(request: HttpRequest, opportunity: str) -> HttpResponse:
+    """The step that was due is done: the next one, and by when, for an open opportunity always has one."""
+    user = desk.of(request)
+    found = desk.find_to_work(Opportunity, user, opportunity)
+    form = NextStepForm(request.POST)
     if form.is_valid():
-        desk_views.told(request, partial(leads.transition, lead=found, at=db.now_for(found), **form.cleaned_data))
-    return _answer(request)
+        on = datetime.combine(form.cleaned_data["next_step_on"], time(9), tzinfo=ZoneInfo(user.timezone))
+        words = form.cleaned_data["next_step"]
+        change = partial(opportunities.change, opportunity=found, at=db.now_for(found))
+        if desk.told(request, partial(change, next_step=words, next_step_at=on)):
+            return _answer(request, said=_("The next step is kept."))
+    else:
+        messages.error(request, _("Say what the next step is, and on which day."))
+    return _answer(request, said="")
 
 
-def _answer(request: HttpRequest) -> HttpResponse:
+def _answer(request: HttpRequest, *, said: str) -> HttpResponse:
     """The whole of Today, so that every count stays true; without scripts the page itself."""
     tab = request.GET.get("tab", "")
     if not request.htmx:  # type: ignore[attr-defined]
-        return redirect(reverse("today") + (f"?tab={tab}" if tab in desk.TABS else ""))
+        if said:
+            messages.success(request, said)
+        return redirect(reverse("today") + (f"?tab={tab}" if tab in inbox.TABS else ""))
     context = _context(request, tab)
-    answer = render(request, "crm/today.html#desk", {**context, "oob": True})
+    left = ngettext("%(count)d row left.", "%(count)d rows left.", context["counts"].now)
+    said = f"{said} {left % {'count': context['counts'].now}}".strip()
+    answer = render(request, "crm/today.html#desk", {**context, "oob": True, "said": said})
     return reswap(retarget(answer, "#today"), "outerHTML")
-
-
-def _step(alert: Alert, data: dict[str, Any]) -> None:
-    at = db.now_for(alert)
-    snooze = AlertStepForm.SNOOZES.get(data["until"])
-    until = at + snooze if snooze and data["to"] == Alert.State.SNOOZED else None
-    alerts.transition(alert=alert, to=data["to"], at=at, until=until, feedback=data["feedback"], reason=data["reason"])

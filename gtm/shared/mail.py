@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from email.mime.image import MIMEImage
-from email.utils import make_msgid
+from email.utils import formataddr, make_msgid, parseaddr
 from functools import cache
 from html import unescape
 from typing import Any, NamedTuple
@@ -120,9 +120,23 @@ def _tell(mail: Mail, at: datetime) -> None:
     )
 
 
-def queue_message(*, recipient: str, template: str, subject: str, text: str, locale: str = "en") -> Mail:
-    """Queue a message that is about no fact and was rendered elsewhere, in the caller's transaction."""
-    mail = _row(recipient=recipient, template=template, subject=subject, text=text, locale=locale)
+def queue_message(
+    *,
+    recipient: str,
+    template: str,
+    subject: str,
+    text: str,
+    locale: str = "en",
+    test_clock_id: uuid.UUID | None = None,
+    **columns: Any,
+) -> Mail:
+    """Queue a message that is about no fact and was rendered elsewhere, in the caller's transaction.
+
+    ``columns`` may name its account, in whose name it goes out, where answers go, and which message it answers.
+    """
+    status = Mail.Status.QUEUED if test_clock_id is None else Mail.Status.KEPT
+    said = {"recipient": recipient, "template": template, "subject": subject, "text": text, "locale": locale}
+    mail = _row(**said, status=status, test_clock_id=test_clock_id, **columns)
     mail.save()
     _nudge(mail)
     return mail
@@ -218,10 +232,10 @@ def _message(mail: Mail, files: Sequence[Attachment]) -> EmailMultiAlternatives:
     message = EmailMultiAlternatives(
         mail.subject,
         mail.text,
-        settings.DEFAULT_FROM_EMAIL,
+        _sender(mail),
         [mail.recipient],
-        headers={"Message-ID": mail.message_id, **_unsubscribing(mail)},
-        reply_to=[vendor.support_email] if vendor.support_email else None,
+        headers={"Message-ID": mail.message_id, **_answering(mail), **_unsubscribing(mail)},
+        reply_to=_reply_to(mail, vendor.support_email),
     )
     if mail.html:
         message.attach_alternative(mail.html, "text/html")
@@ -230,6 +244,22 @@ def _message(mail: Mail, files: Sequence[Attachment]) -> EmailMultiAlternatives:
     for file in files:
         message.attach(*file)
     return message
+
+
+def _sender(mail: Mail) -> str:
+    """Our address, with the name of whoever writes before it: no server takes mail in somebody else's address."""
+    if not mail.sender_name:
+        return settings.DEFAULT_FROM_EMAIL
+    return formataddr((mail.sender_name, parseaddr(settings.DEFAULT_FROM_EMAIL)[1]))
+
+
+def _reply_to(mail: Mail, support: str) -> list[str] | None:
+    return [one.strip() for one in (mail.reply_to or support).split(",") if one.strip()] or None
+
+
+def _answering(mail: Mail) -> dict[str, str]:
+    """Keep the conversation together in mail programs."""
+    return {"In-Reply-To": mail.in_reply_to, "References": mail.in_reply_to} if mail.in_reply_to else {}
 
 
 def _unsubscribing(mail: Mail) -> dict[str, str]:

@@ -16,7 +16,7 @@ from rest_framework.test import APIClient
 
 from billing import balances, checkout_sessions, prompts
 from billing.models import CreditNote, Customer, Invoice, Payment, Refund, Subscription
-from crm import accounts, contacts, scopes
+from crm import accounts, calls, contacts, emails, notes, scopes, todos
 from crm.models import Account, Suggestion
 from gtm.shared import db, keys
 from gtm.shared.models import Event, User
@@ -193,6 +193,7 @@ def objects(acme: Customer) -> dict[str, str]:
         "suggestions": suggestion(account),
         "contacts": account.contacts.latest("created_at").public_id,
         "alerts": crm_makers.alert(account=account).public_id,
+        **work(account),
         "balance_entries": acme.balance_entries.latest("created_at").public_id,
         "checkout_sessions": checkout_session(acme),
         "credit_notes": CreditNote.objects.latest("created_at").public_id,
@@ -220,6 +221,19 @@ def suggestion(account: Account) -> str:
     for place, name in ((other, "dora"), (account, "emil")):
         contacts.create(account=place, at=JAN_1, name=name, email=f"{name}@acme.example")
     return Suggestion.objects.latest("created_at").public_id
+
+
+def work(account: Account) -> dict[str, str]:
+    """One of each kind of work at the account, Ann's."""
+    ann, at = User.objects.get(name="Ann"), db.now()
+    contact = account.contacts.create(email="walker@acme.com", name="Walker")
+    message = emails.send(account=account, contact=contact, user=ann, subject="Hello", body="Dear Cora", at=at)
+    return {
+        "calls": calls.log(account=account, at=at, outcome="reached", caller=ann).public_id,
+        "emails": message.public_id,
+        "notes": notes.write_note(account=account, at=at, text="Met", author=ann).public_id,
+        "tasks": todos.create(at=at, title="Call", assignee=ann, account=account).public_id,
+    }
 
 
 def checkout_session(acme: Customer) -> str:

@@ -6,7 +6,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from billing.models import Plan
-from crm.models import Account, Lead
+from crm import accounts, todos
+from crm.models import Lead
 from gtm.shared import db, outbox
 from gtm.shared.models import User
 from tests.crm import makers
@@ -39,7 +40,7 @@ def test_a_big_company_gets_an_owner_and_a_small_one_an_offer(
     desk = new_page()
     sign_in(desk, owner)
     desk.goto("/today/")
-    waiting = desk.locator(f"#lead-{lead.public_id}")
+    waiting = desk.locator(f"#row-{lead.public_id}")
     expect(waiting).to_contain_text("big-company.com")
     waiting.get_by_role("link").click()
     expect(desk.get_by_role("main")).to_contain_text("Over 100 employees or stated needs")
@@ -59,34 +60,73 @@ def test_a_big_company_gets_an_owner_and_a_small_one_an_offer(
     expect(page.get_by_role("heading", level=1)).to_have_text("Buy Pro")
 
 
-def test_today_is_worked_through_by_keyboard(page: Page, pro: Plan, sign_in: Callable[[Page, User], None]) -> None:
+def test_today_is_worked_through_by_keyboard(
+    page: Page, new_page: Callable[..., Page], pro: Plan, sign_in: Callable[[Page, User], None]
+) -> None:
     ann = User.objects.get(email="ann@vendor.example")
     account = makers.account(at=db.now())
-    Account.objects.filter(pk=account.pk).update(owner=ann)
+    accounts.give(account=account, owner=ann, at=db.now())
     account.refresh_from_db()
-    Lead.objects.all().update(owner=None, queue=None)
+    Lead.objects.all().update(lifecycle="mql")
     alerts = [
         makers.alert(
             account=account, severity=severity, evidence=f"used {n} of 10 seats", rule_code=f"r{n}", at=db.now()
         )
         for n, severity in enumerate(("critical", "high", "low"))
     ]
+    todos.create(at=db.now(), title="Call Cora", assignee=ann, created_by=ann, account=account, due_at=db.now())
     sign_in(page, ann)
     page.goto("/today/")
-    focused = page.locator("[data-key-item]:has(:focus)")
-    for key, position in (("j", 0), ("j", 1), ("j", 2), ("k", 1)):
+    rows, focused = page.locator("[data-key-item]"), page.locator("[data-key-item]:has(:focus)")
+    for key, words in (("j", "used 0"), ("j", "used 1"), ("j", "Call Cora"), ("k", "used 1")):
         page.keyboard.press(key)
-        expect(focused).to_contain_text(f"used {position} of 10 seats")
+        expect(focused).to_contain_text(words)
+    page.keyboard.press("t")
+    expect(focused).to_contain_text("Taken")
     page.keyboard.press("e")
-    expect(page.locator("[data-key-item]")).to_have_count(2)
-    expect(focused).to_contain_text("used 2 of 10 seats")
+    expect(rows).to_have_count(3)
+    expect(focused).to_contain_text("Call Cora")
+    expect(page.locator("#today-said")).to_have_text("Done: 1 row. 3 rows left.")
     page.keyboard.press("s")
-    expect(page.locator("[data-key-item]")).to_have_count(1)
-    expect(page.locator("#nav-today")).to_have_text("1")
+    expect(rows).to_have_count(2)
+    page.keyboard.press("u")
+    expect(rows).to_have_count(3)
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    page.keyboard.press("k")
+    page.keyboard.press("x")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("Shift+X")
+    expect(page.locator("[data-bulk-count]")).to_contain_text("3")
+    page.keyboard.press("s")
+    expect(page.get_by_role("heading", name="You are through")).to_be_visible()
+    expect(page.locator("#nav-today")).to_have_text("")
+    page.keyboard.press("u")
+    expect(rows).to_have_count(3)
+    expect(page.locator("#nav-today")).to_have_text("3")
     states = []
     for alert in alerts:
         alert.refresh_from_db()
         states.append(alert.state)
-    assert states == ["open", "done", "snoozed"]
-    page.keyboard.press("Control+k")
-    expect(page.get_by_role("dialog")).to_be_visible()
+    assert states == ["open", "done", "open"]
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text(account.name)
+
+    page.get_by_text("Write a note").click()
+    page.get_by_label("Note", exact=True).fill("@max please look at e and s")
+    page.keyboard.press("Tab")
+    page.get_by_role("button", name="Keep the note").click()
+    expect(page.locator("#work")).to_contain_text("please look at e and s")
+    desk = new_page()
+    desk.set_viewport_size({"width": 360, "height": 700})
+    sign_in(desk, User.objects.get(email="max@vendor.example"))
+    desk.goto("/today/")
+    expect(desk.locator("#nav-unread")).to_have_text("1")
+    assert desk.evaluate("document.documentElement.scrollWidth") <= 360
+    desk.get_by_role("link", name="Notifications").click()
+    desk.get_by_role("button", name="please look").click()
+    expect(desk.get_by_role("heading", level=1)).to_have_text(account.name)
+    desk.keyboard.press("Control+k")
+    expect(desk.get_by_role("dialog")).to_be_visible()

@@ -19,10 +19,12 @@ from billing.models import BillingRun, Customer, GatewayEvent, Invoice, LegalEnt
 from crm import (
     calendars,
     custom_fields,
+    emails,
     held_leads,
     lead_forms,
     lead_terms,
     leaves,
+    mail_templates,
     pipelines,
     policies,
     policy_runs,
@@ -157,6 +159,9 @@ def _desk(number: int, customer: Customer) -> None:
     crm_makers.opportunity(account=account, at=JAN_1)
     crm_makers.alert(account=Account.objects.get(pk=account.pk), signal_id=signal.pk, customer=customer, at=JAN_1)
     trigger_rules.create(at=JAN_1, code=f"rule{number}", name=f"Rule {number}", threshold=Decimal("0.9"))
+    words = {"subject": "Hello", "body": "Dear Cora", "at": JAN_1}
+    rep = User.objects.get(email=f"rep{number}@vendor.example")
+    emails.send(account=account, contact=account.contacts.get(email=f"cora@company{number}.com"), user=rep, **words)
     _teams(number)
     _runs(number)
 
@@ -176,6 +181,8 @@ def _runs(number: int) -> None:
 
 def _teams(number: int) -> None:
     rep = User.objects.get(email=f"rep{number}@vendor.example")
+    words = {"name": f"Letter {number}", "subject": "Hello", "body": "Dear {{ contact.name }}"}
+    mail_templates.create(at=JAN_1, code=f"letter{number}", **words)
     team = teams.create_team(at=JAN_1, code=f"team{number}", name=f"Team {number}", members=[teams.MemberTerms(rep)])
     calendar = calendars.create_calendar(at=JAN_1, code=f"cal{number}", name=f"Calendar {number}", country="DE")
     calendars.create_hours(at=JAN_1, team=team, calendar=calendar)

@@ -4,7 +4,7 @@
 const ACTIONS = { e: "done", s: "snooze", t: "take" };
 
 function typing(target) {
-  return target instanceof Element && target.closest("input, textarea, select, [contenteditable]") !== null;
+  return target instanceof Element && target.closest("input:not([type=checkbox]), textarea, select, [contenteditable]") !== null;
 }
 
 function dialogOpen() {
