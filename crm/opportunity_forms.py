@@ -98,6 +98,11 @@ class OpportunityForm(DealForm):
         self.user, self.deal = user, deal
         self.fields["owner"].queryset = User.objects.filter(pk__in=[one.pk for one in _sellers(deal)])  # type: ignore[attr-defined]
         is_open = deal is None or deal.state == Stage.Type.OPEN
+        for name, asked in (("next_step", "next_step"), ("next_step_on", "next_step_at")) if is_open else ():
+            self.fields[name].required = True
+            self.fields[name].error_messages["required"] = FIELDS[asked]
+        if deal is not None:
+            self.fields["close_date"].required, self.fields["close_date"].help_text = True, ""
         categories = [c for c in Category.choices if (c[0] == Category.CLOSED) != is_open]
         self.fields["category"].choices = categories  # type: ignore[attr-defined]
         for name in set(self.fields) - set(self.AT_FIRST) if deal is None else ():

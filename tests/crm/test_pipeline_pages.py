@@ -188,6 +188,7 @@ class TestOpportunity:
         said = {name: "" if value is None else value for name, value in said.items()} | {"owner": str(ann.pk)}
         assert desk.post(url(found, "edit/"), said | {"next_step": "Send the quote"}).status_code == 302
         assert "Somebody else" in text(desk.post(url(found, "edit/"), said | {"name": "Other"}), 422)
+        assert "When is the next step due?" in text(desk.post(url(found, "edit/"), said | {"next_step_on": ""}), 422)
         asked = StageRequirement.objects.filter(stage=found.stage)[0]
         desk.post(url(found, f"criteria/{asked.public_id}/"), {"evidence": "Mail of 3 March"})
         cora = Contact.objects.get(account=found.account)
