@@ -26,9 +26,9 @@ INSTALLED_REASONS = (
 
 # --- reasons to reject -------------------------------------------------------------------------
 def reasons() -> list[RejectReason]:
-    """Those that may be chosen, in their order; the installed ones where there are none at all."""
+    """Those that may be chosen, in their order; the installed ones where there are none, or only that of an upgrade."""
     found = list(RejectReason.objects.order_by("position", "label"))
-    if not found:
+    if {reason.code for reason in found} <= {OTHER}:
         install_reasons()
         found = list(RejectReason.objects.order_by("position", "label"))
     return [reason for reason in found if reason.active]
