@@ -14,7 +14,7 @@ def by_words(rows: QuerySet[Any], text: str, *columns: str) -> QuerySet[Any]:
     wanted = words.query(fold(text))
     if wanted is None:
         return rows
-    return rows.annotate(words_of=Words(*columns)).filter(words_of=wanted)
+    return rows.alias(words_of=Words(*columns)).filter(words_of=wanted)
 
 
 def accounts(rows: QuerySet[Any], text: str) -> QuerySet[Any]:

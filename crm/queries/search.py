@@ -74,7 +74,7 @@ def _contacts(user: User, folded: str) -> QuerySet[Contact]:
 def contacts(rows: QuerySet[Contact], folded: str) -> QuerySet[Contact]:
     """By name or address; a telephone number by how it ends."""
     if digits := words.digits_backwards(folded):
-        return rows.annotate(number=DigitsBackwards("phone")).filter(~Q(phone=""), number__startswith=digits)
+        return rows.alias(number=DigitsBackwards("phone")).filter(~Q(phone=""), number__startswith=digits)
     return matching.by_words(rows, folded, "name_key")
 
 
