@@ -30,7 +30,7 @@ def drag(page: Page, card: Locator, stage: str) -> None:
 
 
 def test_a_deal_is_lost_with_a_reason_only_and_moved_by_keyboard(
-    page: Page, pro: Plan, sign_in: Callable[[Page, User], None]
+    page: Page, pro: Plan, sign_in: Callable[[Page, User], None], axe: Callable[[Page], None]
 ) -> None:
     ann = User.objects.get(email="ann@vendor.example")
     account = makers.account(at=db.now())
@@ -74,5 +74,10 @@ def test_a_deal_is_lost_with_a_reason_only_and_moved_by_keyboard(
     deal = Opportunity.objects.get(name="Acme support")
     assert (deal.stage.code, deal.version, deal.confirmations.count()) == ("business_case", 2, 2)
 
+    axe(page)
+    page.goto(f"/crm/opportunities/{deal.public_id}/")
+    axe(page)
     page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.goto("/crm/pipeline/")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
