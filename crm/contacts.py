@@ -40,6 +40,14 @@ def create(*, account: Account, at: datetime, name: str, source: str = "", **sai
 
 
 @transaction.atomic
+def meet(*, account: Account, name: str, email: str, source: str, at: datetime) -> Contact:
+    """The person with this address, wherever they are a contact already, else taken in at the account."""
+    address = email.strip().lower()
+    known = Contact.objects.filter(email=address, test_clock=account.test_clock_id).first()
+    return known or create(account=account, at=at, name=name.strip() or address, email=address, source=source)
+
+
+@transaction.atomic
 def change(*, contact: Contact, at: datetime, source: str = "", **said: Any) -> Contact:
     """Set what differs; publishes ``crm.contact.changed`` with the names of the fields. Raises as ``create`` does."""
     if unknown := said.keys() - CHANGEABLE:

@@ -2,8 +2,8 @@
 
 from django.db.models import Q
 
-from billing.models import Customer
-from crm import accounts, arrears, buying, collection_policy, lead_steps, notifications, sla_mail, todos
+from billing.models import Customer, Member
+from crm import accounts, arrears, buying, collection_policy, contacts, lead_steps, notifications, sla_mail, todos
 from crm.models import Account, Call, EmailMessage, Lead, Opportunity
 from gtm.shared import db, nudges
 from gtm.shared.models import Event
@@ -29,6 +29,15 @@ def customer_changed(event: Event) -> None:
 def subscription_changed(event: Event) -> None:
     """So may what it pays."""
     _review(event)
+
+
+def member_added(event: Event) -> None:
+    """Whoever signs in for a customer is a person at its account, unless they are known somewhere already."""
+    member = Member.objects.filter(pk=event.object_id).select_related("customer", "user").first()
+    if member is not None:
+        at = db.now_for(member.customer)
+        account = accounts.for_customer(customer=member.customer, at=at)
+        contacts.meet(account=account, name=member.user.name, email=member.user.email, source="portal", at=at)
 
 
 def payment_late(event: Event) -> None:

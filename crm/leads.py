@@ -106,8 +106,7 @@ def _account(lead: Lead, at: datetime) -> Account:
 
 def _contact(account: Account, lead: Lead, at: datetime) -> Contact:
     """The person, known by their address, wherever they are a contact already; what is known of them stays."""
-    known = Contact.objects.filter(email=lead.email, test_clock=account.test_clock_id).first()
-    return known or contacts.create(account=account, at=at, name=lead.name, email=lead.email, source=lead.kind)
+    return contacts.meet(account=account, at=at, name=lead.name, email=lead.email, source=lead.kind)
 
 
 def _routing(assignment: owners.Assignment) -> dict[str, Any]:

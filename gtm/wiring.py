@@ -3,6 +3,7 @@
 HANDLERS: dict[str, tuple[str, ...]] = {
     "billing.customer.created": ("crm.handlers.customer_created",),
     "billing.customer.changed": ("crm.handlers.customer_changed",),
+    "billing.member.added": ("crm.handlers.member_added",),
     "billing.subscription.created": ("crm.handlers.subscription_changed", "billing.handlers.subscription_created"),
     "billing.subscription.activated": (
         "crm.handlers.subscription_changed",

@@ -33,7 +33,7 @@ from billing.models import (
 from billing.selection import ItemTerms
 from crm import accounts, alerts, leads, policies
 from crm.models import Alert, Lead, Pool, PoolMember, Team, TeamMembership
-from gtm.demo import deals, lead_forms, views, work
+from gtm.demo import companies, deals, lead_forms, views, work
 from gtm.demo.company import (
     BUYERS,
     DOMAIN,
@@ -103,6 +103,7 @@ def tell(*, now: datetime) -> Summary:
             _use(world, at)
     deals.make(now=now)
     views.make()
+    companies.know(now=now)
     _work_off(now)
     work.done(now=now)
     Mail.objects.filter(status=Mail.Status.QUEUED).update(status=Mail.Status.KEPT)  # nobody is to hear of all this

@@ -15,6 +15,7 @@ from crm.clock import delete_all
 from crm.models import Account, AccountCustomer, AccountDomain, Contact, FieldChange, Suggestion, TargetDomain
 from crm.queries import account as account_queries
 from crm.queries import story
+from gtm.shared import outbox
 from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import Event, TestClock
 from tests import world
@@ -76,7 +77,7 @@ def pair(db: None) -> tuple[Account, Account]:
 
 
 def suggested() -> list[tuple[str, str]]:
-    return list(Suggestion.objects.values_list("domain", "state"))
+    return list(Suggestion.objects.order_by("pk").values_list("domain", "state"))
 
 
 class TestSuggestions:
@@ -112,6 +113,16 @@ class TestSuggestions:
         assert suggested() == [("acme.com", "open")] * 2
         assert {pair[0].pk} == {a for a, _ in Suggestion.objects.values_list("first", "second")}
         assert third.pk in set(Suggestion.objects.values_list("second", flat=True))
+
+    def test_who_signs_in_to_a_portal_is_a_person_there(self, pair: tuple[Account, Account]) -> None:
+        """Two users of one company at the customers of two accounts: people to talk to, and a suggestion."""
+        suggestions.dismiss(suggestion=Suggestion.objects.get(), at=AT, reason="To begin anew")
+        customer = makers.customer(email="x@elsewhere.com")
+        billing_makers.member(customer, "fred@acme.com")
+        outbox.relay()
+        fred = Contact.objects.get(email="fred@acme.com")
+        assert (fred.account.domains.get().domain, fred.source) == ("elsewhere.com", "portal")
+        assert suggested() == [("acme.com", "dismissed"), ("acme.com", "open")]
 
     def test_a_dismissal_is_for_good(self, pair: tuple[Account, Account]) -> None:
         row = Suggestion.objects.get()
