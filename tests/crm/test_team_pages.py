@@ -1,12 +1,17 @@
 """The team's page and the hand-over's: who leads sees loads, sets days away, and hands over; others do neither."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from crm import leads, owners
-from crm.models import Account, HandOver, Leave, TeamMembership
+from crm.models import Account, HandOver, Leave, Team, TeamMembership
 from crm.tasks import work_hand_overs
 from gtm.shared import db
 from gtm.shared.models import Event, User
@@ -63,6 +68,19 @@ class TestTeam:
         leave = Leave.objects.get()
         assert signed_in(bob).post(f"/crm/team/leave/{leave.public_id}/end/").status_code == 404
         assert Leave.objects.filter(ends_at__gt=db.now() + timedelta(days=1)).count() == 1
+
+    def test_it_asks_no_more_often_for_more_people(
+        self, manager: Client, django_assert_max_num_queries: Callable[[int], AbstractContextManager[Any]]
+    ) -> None:
+        with CaptureQueriesContext(connection) as few:
+            manager.get("/crm/team/")
+        team = Team.objects.get(code="sales")
+        for number in range(5):
+            rep = world.user(email=f"r{number}@vendor.example", roles=("ae",))
+            TeamMembership.objects.create(team=team, user=rep)
+            Leave.objects.create(user=rep, starts_at=db.now(), ends_at=db.now() + timedelta(days=1))
+        with django_assert_max_num_queries(len(few)):
+            manager.get("/crm/team/")
 
 
 class TestHandOver:
