@@ -128,7 +128,7 @@ class TestRefused:
             (f"/crm/accounts/{account.public_id}/edit/", {"name": "Mine"}),
             (f"/crm/accounts/{account.public_id}/take/", {}),
             (f"/crm/leads/{lead.public_id}/transition/", {"to": "mql"}),
-            (f"/today/leads/{lead.public_id}/", {"to": "mql"}),
+            ("/today/step/", {"row": f"lead:{lead.public_id}", "step": "done"}),
             (f"/crm/alerts/{alert.public_id}/transition/", {"to": "done"}),
         ):
             assert client.post(url, body).status_code == 403, url
