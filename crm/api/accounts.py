@@ -15,13 +15,13 @@ from rest_framework.response import Response
 
 from crm import accounts, hierarchy
 from crm.api.consolidation import HasDomains, Merges
+from crm.api.decisions import Decides
 from crm.blockers import LABELS as BLOCKERS
 from crm.leads import MAX_EMPLOYEES
 from crm.lists.matching import accounts as matching
 from crm.models import Account, AccountCustomer, AccountDomain, Motion, Queue
 from crm.needs import MAX_LENGTH, MAX_NEEDS
 from crm.queries import revenue
-from crm.queries.routing import routing_of
 from gtm.shared import db
 from gtm.shared.api import fields, references
 from gtm.shared.api.events import EventSerializer
@@ -42,30 +42,6 @@ class NeedsField(serializers.ListField):
         super().__init__(max_length=MAX_NEEDS, **kwargs)
 
 
-class ReasonSerializer(serializers.Serializer):
-    """One step towards a decision: `value` of `field`, against `threshold`, under that version of policy or rules."""
-
-    decision = serializers.ChoiceField(choices=["motion", "owner"])
-    code = serializers.CharField()
-    field = serializers.CharField(allow_blank=True)
-    value = serializers.JSONField(allow_null=True)
-    threshold = serializers.JSONField(allow_null=True)
-    policy_version = serializers.IntegerField(allow_null=True)
-
-
-class RoutingSerializer(serializers.Serializer):
-    """Motion and owner as they were decided, and why."""
-
-    segment = serializers.CharField()
-    motion = serializers.ChoiceField(choices=Motion.choices)
-    engagement_policy = serializers.CharField()
-    owner = serializers.CharField(allow_null=True)
-    queue = serializers.CharField(allow_null=True)
-    policy = serializers.IntegerField(allow_null=True)
-    ruleset = serializers.IntegerField(allow_null=True)
-    reasons = ReasonSerializer(many=True)
-
-
 class AccountSerializer(ResourceSerializer):
     """The company that a rep owns. `arr` is in minor units of `currency`, the vendor's; null where it is unknown."""
 
@@ -81,6 +57,10 @@ class AccountSerializer(ResourceSerializer):
     customers = serializers.SerializerMethodField()
     owner = fields.ReferenceField(User, required=False)
     queue = fields.ReferenceField(Queue, answers_code=True, read_only=True, allow_null=True)
+    owner_reason = serializers.CharField(write_only=True, required=False, allow_blank=True, max_length=500)
+    expected_value = fields.MoneyField(required=False, allow_null=True, min_value=0)
+    company_revenue = fields.MoneyField(required=False, allow_null=True, min_value=0)
+    value_currency = fields.CurrencyField(required=False, allow_blank=True)
     score = fields.QuantityField(read_only=True, allow_null=True)
     arr = serializers.SerializerMethodField()
     currency = serializers.SerializerMethodField()
@@ -107,6 +87,12 @@ class AccountSerializer(ResourceSerializer):
             "needs",
             "blockers",
             "parent",
+            "expected_value",
+            "company_revenue",
+            "value_currency",
+            "dead_zone",
+            "owner_role",
+            "owner_reason",
             "is_referenceable",
             "feedback_url",
             "custom",
@@ -114,7 +100,10 @@ class AccountSerializer(ResourceSerializer):
             "first_source",
             "first_touch_at",
         )
-        read_only_fields = ("segment", "motion", "engagement_policy", "personal", "first_source", "first_touch_at")
+        read_only_fields = (
+            *("segment", "motion", "engagement_policy", "personal", "first_source", "first_touch_at"),
+            *("dead_zone", "owner_role"),
+        )
 
     def get_domain(self, account: Account) -> str | None:
         """The primary one."""
@@ -153,12 +142,17 @@ class AccountFilter(ResourceFilter):
     owner = ReferenceFilter(User)
     queue = ReferenceFilter(Queue)
     target_list = FlagFilter()
+    dead_zone = django_filters.CharFilter()
+    in_dead_zone = FlagFilter(method="in_a_zone", label="Whether it lies in any dead zone")
+
+    def in_a_zone(self, queryset: QuerySet[Account], name: str, value: bool) -> QuerySet[Account]:
+        return queryset.exclude(dead_zone="") if value else queryset.filter(dead_zone="")
 
     def matching(self, queryset: QuerySet[Account], name: str, value: str) -> QuerySet[Account]:
         return matching(queryset, value)
 
 
-class AccountViewSet(HasDomains, Merges, Creates, Updates, ResourceViewSet):
+class AccountViewSet(Decides, HasDomains, Merges, Creates, Updates, ResourceViewSet):
     """The companies behind customers and leads, which make them; their facts can be set here, and new ones made."""
 
     model = Account
@@ -188,8 +182,9 @@ class AccountViewSet(HasDomains, Merges, Creates, Updates, ResourceViewSet):
     @transaction.atomic
     def perform_create(self, data: dict[str, Any]) -> Account:
         given = {name: data.pop(name, None) for name in ("owner", "parent")}
+        reason = data.pop("owner_reason", "")
         made = accounts.create(at=db.now(), **data)
-        return self._placed(made, **given)
+        return self._placed(made, reason, **given)
 
     @transaction.atomic
     def perform_update(self, instance: Account, data: dict[str, Any]) -> Account:
@@ -198,18 +193,11 @@ class AccountViewSet(HasDomains, Merges, Creates, Updates, ResourceViewSet):
         changed = accounts.change_and_give(account=instance, at=at, owner=owner, **data)
         return changed if parent == changed.parent else hierarchy.place(account=changed, parent=parent, at=at)
 
-    def _placed(self, account: Account, *, owner: User | None, parent: Account | None) -> Account:
+    def _placed(self, account: Account, reason: str, *, owner: User | None, parent: Account | None) -> Account:
         at = db.now_for(account)
         if parent is not None:
             account = hierarchy.place(account=account, parent=parent, at=at)
-        return accounts.give(account=account, owner=owner, at=at) if owner else account
-
-    @extend_schema(responses=RoutingSerializer)
-    @action(detail=True, methods=["get"], pagination_class=None)
-    def routing(self, request: Request, id: str) -> Response:  # noqa: A002 -- the address's name
-        """Motion and owner of now, with every step that led there."""
-        refuse_unknown(request, ())
-        return Response(RoutingSerializer(routing_of(self.get_object())).data)
+        return accounts.give(account=account, owner=owner, at=at, reason=reason) if owner else account
 
     @extend_schema(responses=EventSerializer(many=True))
     @action(detail=True, methods=["get"], ordering=("-position",), filter_backends=())

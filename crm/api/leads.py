@@ -11,7 +11,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from crm import leads
-from crm.api.accounts import NeedsField, RoutingSerializer
+from crm.api.accounts import NeedsField
+from crm.api.decisions import RoutingSerializer
 from crm.leads import MAX_EMPLOYEES, MAX_MESSAGE
 from crm.models import Account, Lead, Opportunity, Queue
 from crm.qualification import MAX_MONTHS, MAX_WORDS

@@ -15,7 +15,7 @@ from crm.models import Account, AccountDomain, FieldChange
 from crm.queries import account as queries
 from crm.queries import pipeline, story
 from crm.timeline import names
-from crm.views import desk, work
+from crm.views import decisions, desk, work
 from gtm.shared import db
 from gtm.shared.api import references
 from gtm.shared.domains import registrable_domain
@@ -64,6 +64,7 @@ def _context(request: HttpRequest, account: Account) -> dict[str, Any]:
         "policy": policy,
         "motion_reasons": wording.sentences(motion.reasons, currency=currency) if motion else [],
         "owner_reasons": wording.sentences(ownership.reasons, currency=currency) if ownership else [],
+        **decisions.panel(account),
         "needs": [wording.need_label(need) for need in account.needs],
         "blockers": [blockers.LABELS.get(code, code) for code in account.blockers],
         "domains": [(row, account_domains.caution_text(row.domain)) for row in around.domains],
@@ -110,7 +111,7 @@ def take(request: HttpRequest, account: str) -> HttpResponse:
     """Take an account that waits in a queue, as its owner."""
     user = desk.of(request)
     found = desk.find_to_work(Account, user, account)
-    reason = _("taken from the queue")
+    reason = request.POST.get("reason", "") if found.dead_zone else _("taken from the queue")
     desk.told(request, partial(accounts.take, account=found, owner=user, at=db.now_for(found), reason=reason))
     return redirect("crm_account", account)
 
