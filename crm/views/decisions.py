@@ -76,5 +76,5 @@ def lock(request: HttpRequest, account: str) -> HttpResponse:
 def in_dead_zones(request: HttpRequest) -> HttpResponse:
     """Accounts in a dead zone that have an owner all the same, and why."""
     user = desk.of(request)
-    context = {"rows": dead_zones.owned(user), "counts": dead_zones.counts(user)}
+    context = {"rows": dead_zones.owned(user), "zones": dead_zones.counts(user)}
     return desk.page(request, "crm/dead_zones.html", context, active="crm_accounts")

@@ -33,7 +33,7 @@ from billing.models import (
 from billing.selection import ItemTerms
 from crm import accounts, alerts, leads, policies
 from crm.models import Alert, Lead, Pool, PoolMember, Team, TeamMembership
-from gtm.demo import companies, deals, lead_forms, views, work
+from gtm.demo import companies, deals, lead_forms, views, work, zones
 from gtm.demo.company import (
     BUYERS,
     DOMAIN,
@@ -106,6 +106,7 @@ def tell(*, now: datetime) -> Summary:
     companies.know(now=now)
     _work_off(now)
     work.done(now=now)
+    zones.tell(now=now)
     Mail.objects.filter(status=Mail.Status.QUEUED).update(status=Mail.Status.KEPT)  # nobody is to hear of all this
     return _summary()
 

@@ -1,12 +1,15 @@
 """Policies over all accounts: drafts, who would move, applying and going back; and what people decide by hand."""
 
+import re
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from billing import subscriptions
 from billing.models import Customer
 from crm import accounts, clock, overrides, policies, policy_runs, presets, segments
 from crm.models import Account, MotionDecision, MotionOverride, PolicyMove, PolicyRun, SegmentPolicy
@@ -14,10 +17,12 @@ from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import Event, ExchangeRate, User
 from tests import world
 from tests.billing import makers as billing
+from tests.billing import visits
 from tests.crm import makers
 
 pytestmark = pytest.mark.django_db
 NOON, DAY = makers.NOON, timedelta(days=1)
+TOKENS = re.compile(r'nonce="[^"]*"|value="[A-Za-z0-9]{64}"|"X-CSRFToken": *"[^"]*"|X-CSRFToken&quot;: &quot;[^&]*')
 BANDS: dict[str, Any] = {"segments": policies.INSTALLED_SEGMENTS, "employee_bounds": [100, 1000]}
 
 
@@ -130,6 +135,29 @@ class TestRuns:
         policy_runs.apply(policy=policies.draft_policy(at=NOON, name="Next", **BANDS), at=NOON)
         policy_runs.work_off()
         assert Customer.objects.values().get() == before
+
+    def test_nothing_changes_in_a_portal_or_on_the_price_page(self, client: Client) -> None:
+        """But for tokens, a self-serve customer gets the same bytes before a policy is applied and after."""
+        billing.legal_entity()
+        plan = billing.published_plan(at=NOON)
+        customer = billing.customer(at=NOON, email="p@c9.com")
+        billing.card(customer, at=NOON)
+        subscriptions.create(customer=customer, plan=plan, at=NOON)
+        account = accounts.for_customer(customer=customer, at=NOON)
+        visitor = visits.visiting(customer)
+
+        def pages() -> list[str]:
+            found = [client.get("/pricing/"), visitor.get(f"/portal/{customer.public_id}/")]
+            assert [page.status_code for page in found] == [200, 200]
+            return [TOKENS.sub("", page.content.decode()) for page in found]
+
+        before = pages()
+        draft = policies.draft_policy(at=NOON, name="All sales-led", segments=[presets.ENTERPRISE])
+        policy_runs.apply(policy=draft, at=NOON)
+        policy_runs.work_off()
+        account.refresh_from_db()
+        assert account.motion == "sales_led"
+        assert pages() == before
 
 
 class TestDeadZones:
