@@ -129,7 +129,7 @@ class TestRefused:
             (f"/crm/accounts/{account.public_id}/take/", {}),
             (f"/crm/leads/{lead.public_id}/transition/", {"to": "mql"}),
             ("/today/step/", {"row": f"lead:{lead.public_id}", "step": "done"}),
-            (f"/crm/alerts/{alert.public_id}/transition/", {"to": "done"}),
+            ("/today/step/", {"row": f"alert:{alert.public_id}", "step": "done"}),
         ):
             assert client.post(url, body).status_code == 403, url
         api = caller(people["otto"])
