@@ -20,6 +20,7 @@ from crm.lists import paging, reading
 from crm.lists.listing import Column, Edit, Listing
 from crm.lists.listings import LISTINGS
 from crm.models import SavedView, TeamMembership
+from crm.models.scoping import reach_of
 from crm.views import desk
 from gtm.shared import db
 from gtm.shared.api import references
@@ -61,7 +62,7 @@ def page(request: HttpRequest, entity: str) -> HttpResponse:
         "next": _address(read, shown.next),
         "actions": bulk_edits.actions(listing),
         "audiences": SavedView.Audience.choices,
-        "importable": entity in imports.INTAKES,
+        "importable": entity in imports.INTAKES and reach_of(user).writes.works,
     }
     return desk.page(request, "crm/lists/list.html", context, active=listing.page)
 

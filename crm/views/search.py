@@ -8,13 +8,15 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from crm.accounts import fold
+from crm.models.scoping import reach_of
 from crm.queries import search
 from crm.views import desk
 from gtm.shared.guards import desk_only
+from gtm.shared.models import User
 
 ON_PAGE, IN_PALETTE = 20, 5
 LONGEST = 100
-COMMANDS = (
+COMMANDS = (  # what it is called, where it leads, and with which query
     (_("Go to Today"), "today", ""),
     (_("Go to accounts"), "crm_accounts", ""),
     (_("My accounts"), "crm_accounts", "owner=me"),
@@ -23,8 +25,12 @@ COMMANDS = (
     (_("Leads that wait for an answer"), "crm_leads", "lifecycle=lead"),
     (_("Go to the pipeline"), "crm_pipeline", ""),
     (_("My open deals"), "crm_opportunities", "owner=me&state=open"),
+    (_("New task"), "crm_task_new", ""),
+    (_("My open tasks"), "crm_tasks", "assignee=me&state=open"),
+    (_("New account"), "crm_account_new", ""),
     (_("Import a file"), "crm_imports", ""),
 )
+MAKING = ("crm_task_new", "crm_account_new", "crm_imports")  # for those alone who may change something
 
 
 @require_safe
@@ -40,15 +46,16 @@ def page(request: HttpRequest) -> HttpResponse:
 def palette(request: HttpRequest) -> JsonResponse:
     """Commands and hits for what is typed, as the palette lists them."""
     text = _asked(request)
-    entries = [*_commands(text), *_hits(request, text)]
+    entries = [*_commands(text, desk.of(request)), *_hits(request, text)]
     answer = JsonResponse({"entries": entries})
     answer["Cache-Control"] = "no-store"
     return answer
 
 
-def _commands(text: str) -> list[dict[str, Any]]:
-    wanted = fold(text).split()
-    named = [(str(label), reverse(name) + (f"?{query}" if query else "")) for label, name, query in COMMANDS]
+def _commands(text: str, user: User) -> list[dict[str, Any]]:
+    wanted, hidden = fold(text).split(), () if reach_of(user).writes.works else MAKING
+    known = [command for command in COMMANDS if command[1] not in hidden]
+    named = [(str(label), reverse(name) + (f"?{query}" if query else "")) for label, name, query in known]
     fitting = [(label, url) for label, url in named if all(word in fold(label) for word in wanted)]
     return [{"label": label, "note": "", "url": url, "kind": str(_("Command"))} for label, url in fitting]
 

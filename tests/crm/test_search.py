@@ -83,7 +83,8 @@ class TestSearch:
         petra = Contact.objects.get(email="petra@other.example")
         assert f'<a href="/crm/contacts/{petra.public_id}/" data-key-open>Petra Öz</a>' in page
         entries = client.get("/crm/search/palette/?q=acc").json()["entries"]
-        assert [entry["label"] for entry in entries if entry["kind"] == "Command"] == ["Go to accounts", "My accounts"]
+        commands = [entry["label"] for entry in entries if entry["kind"] == "Command"]
+        assert commands == ["Go to accounts", "My accounts", "New account"]
 
     def test_each_kind_is_one_query_by_an_index(self, ann: User, acme: Account, django_assert_num_queries: Any) -> None:
         with django_assert_num_queries(8):  # each asks how far Ann sees, where no request remembers it
