@@ -110,7 +110,9 @@ def test_today_is_worked_through_by_keyboard(
         alert.refresh_from_db()
         states.append(alert.state)
     assert states == ["open", "done", "open"]
-    page.keyboard.press("j")
+    for _row in range(3):
+        page.keyboard.press("k")
+    expect(focused).to_contain_text("used 0")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text(account.name)
 
