@@ -15,7 +15,7 @@ from crm import history, import_fields, owners, segments, suggestions
 from crm.account_facts import fold, told
 from crm.import_fields import Field, Row
 from crm.intake import REFUSED, SOURCE, Outcome, State, advisory_locks, changed, related_keys
-from crm.models import Account, AccountDomain, TargetDomain
+from crm.models import Account, AccountDomain, OwnerDecision, TargetDomain
 from gtm.shared import bulk, db, outbox
 from gtm.shared.models import Resource, User
 
@@ -44,7 +44,9 @@ OWN = frozenset(  # what comes with an account, and goes with it
         "crm.OwnerDecision",
         "crm.FieldChange",
         "crm.Suggestion",
-        "crm.PolicyRunRow",
+        "crm.PolicyMove",  # what a policy or rules say of it, and nothing that somebody did
+        "crm.RoutingMove",
+        "crm.Notification",
     }
 )
 
@@ -63,7 +65,9 @@ def plan(rows: Sequence[Row], *, key: str, user: User, at: datetime) -> list[Out
     by_id = {account.external_id: account for account in Account.objects.filter(external_id__in=ids)} if ids else {}
     known = {account.pk for account in (*by_domain.values(), *by_id.values())}
     workable = (
-        set(Account.objects.workable_by(user).filter(pk__in=known).values_list("pk", flat=True)) if known else set()
+        set(Account.objects.workable_by(user).filter(pk__in=known, test_clock=None).values_list("pk", flat=True))
+        if known
+        else set()
     )
     return [_outcome(row, key, by_domain, by_id, workable) for row in rows]
 
@@ -215,3 +219,10 @@ def remove(things: Collection[Any], *, at: datetime) -> None:
 
 def hanging(keys: Sequence[UUID]) -> set[UUID]:
     return related_keys(Account, keys, own=OWN)
+
+
+def worked(keys: Sequence[UUID]) -> set[UUID]:
+    """Those that somebody was given by hand, or of which somebody verified a domain."""
+    given = OwnerDecision.objects.filter(account__in=keys, reasons__contains=[{"code": "by_hand"}])
+    verified = AccountDomain.objects.filter(account__in=keys, verified_at__isnull=False)
+    return {*given.values_list("account_id", flat=True), *verified.values_list("account_id", flat=True)}

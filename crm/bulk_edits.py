@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -31,6 +31,7 @@ MOST = 10_000
 WORKER = "crm.tasks.work_on_bulk_edits"
 NOT_YOURS = gettext_lazy("You may not change this one.")
 State = BulkJob.State
+FACTS: dict[str, str] = {State.DONE: "finished", State.UNDONE: "undone", State.FAILED: "failed"}
 
 
 def actions(listing: Listing) -> list[Action]:
@@ -90,11 +91,14 @@ def start(*, job: BulkJob, params: dict[str, Any], at: datetime) -> BulkJob:
 
 @transaction.atomic
 def undo(*, job: BulkJob, at: datetime) -> BulkJob:
-    """Let the work be taken back. Raises Conflict for a job that is not done, or whose action cannot be undone."""
+    """Let the work be taken back. Raises Conflict for a job that is not done, or whose action cannot be undone.
+
+    One that was stopped by an error can be taken back as far as it got.
+    """
     job = db.lock_one(job)
-    if job.state != State.DONE or action(LISTINGS[job.entity], job.action).undo is None:
+    if job.state not in (State.DONE, State.FAILED) or action(LISTINGS[job.entity], job.action).undo is None:
         raise Conflict("Only what is done can be undone.", code="wrong_state")
-    return _set_off(job, state=State.UNDOING, started_at=at)
+    return _set_off(job, state=State.UNDOING, started_at=at, error="")
 
 
 def _set_off(job: BulkJob, **changes: Any) -> BulkJob:
@@ -107,12 +111,31 @@ def _set_off(job: BulkJob, **changes: Any) -> BulkJob:
 
 # --- worked on ---------------------------------------------------------------------------------
 def work(*, job: BulkJob, limit: int | None = None) -> int:
-    """Go on with the job, as its user; how many rows were dealt with. Another who works on it is left to it."""
+    """Go on with the job, as its user; how many rows were dealt with. Another who works on it is left to it.
+
+    A job that can't go on is stopped, says so, and the error goes on to the caller. One that may be over when it is
+    tried again (a deadlock, a lost connection) stops nothing.
+    """
     done = 0
     with context.acting(f"user:{job.user.public_id}"):
-        while (limit is None or done < limit) and _step(job.pk):
-            done += 1
+        try:
+            while (limit is None or done < limit) and _step(job.pk):
+                done += 1
+        except OperationalError:
+            raise
+        except Exception:
+            _fail(job.pk)
+            raise
     return done
+
+
+@transaction.atomic
+def _fail(job_id: UUID) -> None:
+    """Publishes ``crm.bulk_edit.failed``."""
+    job = BulkJob.objects.select_for_update().get(pk=job_id)
+    if job.is_working:
+        job.error = _("Something went wrong here, and the work was stopped. What is done stays done and can be undone.")
+        _finish(job, db.now(), State.FAILED)
 
 
 @transaction.atomic
@@ -144,9 +167,9 @@ def _step(job_id: UUID) -> bool:
 
 def _finish(job: BulkJob, at: datetime, state: str) -> None:
     job.state, job.finished_at = state, at
-    job.save(update_fields=["state", "finished_at"])
+    job.save(update_fields=["state", "finished_at", "error"])
     data = {"entity": job.entity, "action": job.action, "total": job.total, "refused": job.refused}
-    outbox.publish(f"crm.bulk_edit.{'undone' if state == State.UNDONE else 'finished'}", job, at=at, data=data)
+    outbox.publish(f"crm.bulk_edit.{FACTS[state]}", job, at=at, data=data)
 
 
 def _do(job: BulkJob, row: BulkRow) -> None:
@@ -160,6 +183,8 @@ def _do(job: BulkJob, row: BulkRow) -> None:
             before = action(listing, job.action).apply(found, job.params, db.now_for(found), job.user)
     except DomainError as refused:
         row.state, row.error = BulkRow.State.REFUSED, refused.detail[:500]
+    except OperationalError:
+        raise
     except Exception:  # whatever is wrong with one row, the others are changed
         log.exception("bulk_row_failed", job=job.public_id, row=row.position)
         row.state, row.error = BulkRow.State.REFUSED, _("It could not be changed: something went wrong here.")
@@ -181,4 +206,9 @@ def _take_back(job: BulkJob, row: BulkRow) -> None:
             why = undo(found, row.before, db.now_for(found), job.user)
     except DomainError as refused:
         why = refused.detail
+    except OperationalError:
+        raise
+    except Exception:
+        log.exception("bulk_row_failed", job=job.public_id, row=row.position)
+        why = _("It could not be put back: something went wrong here.")
     row.state, row.error = (BulkRow.State.KEPT, why[:500]) if why else (BulkRow.State.UNDONE, "")

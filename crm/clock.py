@@ -8,6 +8,7 @@ from crm.models import (
     AccountCustomer,
     AccountDomain,
     Alert,
+    BulkRow,
     Call,
     Contact,
     EmailMessage,
@@ -16,11 +17,13 @@ from crm.models import (
     Note,
     Notification,
     Opportunity,
+    SavedViewRow,
     Task,
 )
 from gtm.shared.models import TestClock
 
 WORK = (Notification, EmailMessage, Note, Call, Task, MailTemplate)
+LISTED = (Task, Opportunity, Lead, Contact, Account)
 
 
 def next_due(*, clock: TestClock) -> datetime | None:
@@ -51,4 +54,8 @@ def delete_all(*, clock: TestClock) -> None:
     """Delete what stands on the clock; call it before billing deletes the customers."""
     for model in (*WORK, Alert, Opportunity, Lead, Contact, AccountCustomer, AccountDomain, Account):
         on_clock = {"account__test_clock": clock} if model is AccountCustomer else {"test_clock": clock}
-        model._base_manager.filter(**on_clock).delete()
+        rows = model._base_manager.filter(**on_clock)
+        if model in LISTED:  # what lists keep of them, by their ids alone
+            for kept in (BulkRow, SavedViewRow):
+                kept.objects.filter(object_id__in=rows.values("pk")).delete()
+        rows.delete()

@@ -66,7 +66,8 @@ def plan(rows: Sequence[Row], *, key: str, user: User, at: datetime) -> list[Out
     by_id = {one.external_id: one for one in _known("external_id", rows)}
     places = _Places(rows, user)
     contacts = {one.pk for one in (*by_email.values(), *by_id.values())}
-    mine = set(Contact.objects.workable_by(user).filter(pk__in=contacts).values_list("pk", flat=True))
+    workable = Contact.objects.workable_by(user).filter(pk__in=contacts, test_clock=None)
+    mine = set(workable.values_list("pk", flat=True))
     return [_outcome(row, key, by_email, by_id, places, mine) for row in rows]
 
 
@@ -86,7 +87,8 @@ class _Places:
         named = {fold(values["account_name"])[:200] for values in said if "account_name" in values}
         owning = AccountDomain.objects.filter(domain__in=domains, test_clock=None, account__in=workable)
         self._by_domain = {row.domain: row.account for row in owning.select_related("account")}
-        self._by_id = {account.external_id: account for account in workable.filter(external_id__in=ids)}
+        by_id = workable.filter(external_id__in=ids, test_clock=None)
+        self._by_id = {account.external_id: account for account in by_id}
         self._by_name: dict[str, list[Account]] = {}
         for account in workable.filter(name_key__in=named, test_clock=None):
             self._by_name.setdefault(account.name_key, []).append(account)
@@ -125,6 +127,8 @@ def _outcome(
         outcome.found = found
         outcome.before, outcome.after = changed(found, row.values, FACTS)
         outcome.state = State.UPDATED if outcome.after else State.SKIPPED
+    elif not row.values.get("name") and not row.values.get("email"):
+        outcome.refuse("name", "Name: a new person needs one, or an address")
     elif (account := places.of(row.values)) is None:
         outcome.refuse("account_name", NO_ACCOUNT)
     else:
@@ -217,3 +221,8 @@ def remove(things: Collection[Any], *, at: datetime) -> None:
 
 def hanging(keys: Sequence[UUID]) -> set[UUID]:
     return related_keys(Contact, keys, own=())
+
+
+def worked(keys: Sequence[UUID]) -> set[UUID]:
+    """All that is done to a person is told by their fields, or hangs on them."""
+    return set()

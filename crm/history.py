@@ -33,6 +33,11 @@ def record(thing: Row, *, account_id: UUID, changes: Mapping[str, tuple[Any, Any
     keep(rows(thing, account_id=account_id, changes=changes, at=at, source=source))
 
 
+def move(thing: Row, *, account_id: UUID) -> None:
+    """Let the history go along to the account of which the object is now: it is read with that one from then on."""
+    FieldChange.objects.filter(object_id=thing.pk).update(account=account_id)
+
+
 def keep(changes: Iterable[FieldChange]) -> None:
     """Write what ``rows`` made, of one object or of many."""
     if found := list(changes):

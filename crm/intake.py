@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from django.db import connection
+from django.db.models.fields.reverse_related import ForeignObjectRel
 
 from crm.import_fields import Error, Field, Row
 from crm.models import ImportRow
@@ -68,6 +69,9 @@ class Intake(Protocol):
     def hanging(self, keys: Sequence[UUID]) -> set[UUID]:
         """Those on which something hangs that did not come with them."""
 
+    def worked(self, keys: Sequence[UUID]) -> set[UUID]:
+        """Those that somebody has worked since in ways of which no field tells."""
+
 
 def changed(found: Any, values: Mapping[str, Any], names: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The values before and after of what the row says otherwise."""
@@ -85,9 +89,14 @@ def advisory_locks(name: str, keys: Collection[str]) -> None:
 
 
 def related_keys(model: type[Resource], keys: Sequence[UUID], *, own: Collection[str]) -> set[UUID]:
-    """The rows to which any other table refers, but for the tables ``own``, whose rows come and go with them."""
+    """The rows to which any other table refers, but for the tables ``own``, whose rows come and go with them.
+
+    Tables that can't be asked for from here are asked as well (``related_name="+"``), as their rows go by cascade too.
+    """
     held: set[UUID] = set()
-    for relation in model._meta.related_objects:
+    for relation in model._meta.get_fields(include_hidden=True):
+        if not isinstance(relation, ForeignObjectRel) or relation.many_to_many:
+            continue
         label = relation.related_model._meta.label
         if label not in own:
             column = relation.field.attname

@@ -1,8 +1,8 @@
 """Leads from a file: each person who is no lead yet becomes one, matched and routed as from the form.
 
 What somebody said stays as they said it: a row about a person who is a lead already changes nothing. A lead is taken in
-by the operation that takes in every lead, one after the other in small batches, as the next turn in a pool depends on
-the one before.
+by the operation that takes in every lead, each in a transaction of its own: it locks the pools and one account, and
+whoever locked many accounts in a file's order would meet those who lock them in the order of their keys.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -10,10 +10,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Exists, OuterRef, Q
+
 from crm import import_fields, leads
 from crm.import_fields import Field, Row
 from crm.intake import REFUSED, SOURCE, Outcome, State, advisory_locks, related_keys
-from crm.models import Lead
+from crm.models import Lead, OwnerDecision
 from gtm.shared import outbox
 from gtm.shared.errors import DomainError
 from gtm.shared.models import Resource, User
@@ -28,8 +30,8 @@ FIELDS: Sequence[Field] = (
 )
 KEYS: Sequence[str] = ("email",)
 MODEL: type[Resource] = Lead
-BATCH = 50
-OWN = frozenset({"crm.LeadTransition", "crm.SlaClock"})
+BATCH = 1
+OWN = frozenset({"crm.SlaClock", "crm.Snooze"})  # a step of its lifecycle is somebody's work: intake takes none
 
 
 def lock(rows: Sequence[Row], at: datetime) -> None:
@@ -85,3 +87,11 @@ def remove(things: Collection[Any], *, at: datetime) -> None:
 
 def hanging(keys: Sequence[UUID]) -> set[UUID]:
     return related_keys(Lead, keys, own=OWN)
+
+
+def worked(keys: Sequence[UUID]) -> set[UUID]:
+    """Those that were answered, or went with their accounts to somebody by hand."""
+    given = OwnerDecision.objects.filter(account=OuterRef("account"), reasons__contains=[{"code": "by_hand"}])
+    taken = Exists(given.filter(valid_from__gte=OuterRef("created_at")))
+    leads = Lead.objects.filter(Q(answered_at__isnull=False) | Q(taken), pk__in=keys)
+    return set(leads.values_list("pk", flat=True))

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import transaction
 
-from crm import lead_terms, opportunities, owners, sla
+from crm import history, lead_terms, opportunities, owners, sla
 from crm.models import Account, Lead, LeadTransition, LostCategory, Opportunity, RejectReason
 from crm.qualification import Answers, problems
 from gtm.shared import context, db, ids, outbox
@@ -151,8 +151,10 @@ def _move(lead: Lead, account: Account, at: datetime) -> None:
     contact = lead.contact
     if contact is not None and contact.account_id == lead.account_id and contact.leads.count() == 1:
         write(contact, account=account)
+        history.move(contact, account_id=account.pk)
         outbox.publish("crm.contact.moved", contact, at=at, account_id=account.pk, data=data, previous=before)
     write(lead, account=account)
+    history.move(lead, account_id=account.pk)
     outbox.publish("crm.lead.moved", lead, at=at, account_id=account.pk, data=data, previous=before)
 
 

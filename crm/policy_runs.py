@@ -9,7 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 import structlog
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import Count, Q
 
 from crm import policies, segments
@@ -59,6 +59,9 @@ def work_off() -> int:
     while (key := _next()) is not None:
         try:
             batches += _step(key)
+        except OperationalError:  # a deadlock, a lost connection: the run goes on the next time
+            log.exception("policy_run_waits", run=str(key))
+            break
         except Exception as error:  # whatever is wrong with one run, the others go on
             log.exception("policy_run_failed", run=str(key))
             _fail(key, f"{type(error).__name__}: {error}")

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import Count, F, Q
 
 from crm import owners, policies, routing
@@ -99,6 +99,9 @@ def work_off() -> int:
             if not _step(key):
                 break
             steps += 1
+        except OperationalError:  # a deadlock, a lost connection: the run goes on the next time
+            log.exception("routing_run_waits", run=str(key))
+            break
         except Exception as error:  # whatever is wrong with one run, the others go on
             log.exception("routing_run_failed", run=str(key))
             _fail(key, f"{type(error).__name__}: {error}")

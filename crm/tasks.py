@@ -1,7 +1,10 @@
 """Background work of crm. Every task may run twice or be killed at any line."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
+from uuid import UUID
 
+import structlog
 from celery import shared_task
 
 from crm import (
@@ -23,6 +26,8 @@ from crm import (
 )
 from crm.models import BulkJob, HandOver, ImportJob
 from gtm.shared import db, pulse
+
+log = structlog.get_logger(__name__)
 
 
 @shared_task
@@ -101,25 +106,45 @@ def work_off_runs(**kwargs: Any) -> None:
 def work_on_bulk_edits(**kwargs: Any) -> None:
     """Go on with the bulk edits that were started, or whose worker was killed."""
     with pulse.job("work on bulk edits"):
-        for job in BulkJob.objects.filter(state__in=BulkJob.WORKING).select_related("user").order_by("pk"):
-            bulk_edits.work(job=job)
+        jobs = BulkJob.objects.select_related("user")
+        waiting = BulkJob.objects.filter(state__in=BulkJob.WORKING).order_by("pk").values_list("pk", flat=True)
+        _each(waiting, lambda key: bulk_edits.work(job=jobs.get(pk=key)))
 
 
 @shared_task
 def work_hand_overs(**kwargs: Any) -> None:
     """Go on with the hand-overs that are under way, batch by batch."""
     with pulse.job("work hand-overs"):
-        for hand_over in HandOver.objects.filter(state__in=HandOver.WORKING).order_by("created_at"):
-            while hand_overs.work(hand_over=hand_over, at=db.now()):
-                pass
+        waiting = HandOver.objects.filter(state__in=HandOver.WORKING).order_by("created_at")
+        _each(waiting.values_list("pk", flat=True), _hand_over)
+
+
+def _hand_over(key: UUID) -> None:
+    hand_over = HandOver.objects.get(pk=key)
+    while hand_overs.work(hand_over=hand_over, at=db.now()):
+        pass
 
 
 @shared_task
 def work_on_imports(**kwargs: Any) -> None:
     """Go on with the imports, and undoings of imports, that were started, or whose worker was killed."""
     with pulse.job("work on imports"):
-        for job in ImportJob.objects.filter(state__in=ImportJob.WORKING).select_related("user").order_by("pk"):
-            imports.work(job=job)
+        jobs = ImportJob.objects.select_related("user").defer("content")  # of one file at a time
+        waiting = ImportJob.objects.filter(state__in=ImportJob.WORKING).order_by("pk").values_list("pk", flat=True)
+        _each(waiting, lambda key: imports.work(job=jobs.get(pk=key)))
+
+
+def _each(keys: Iterable[UUID], work: Callable[[UUID], object]) -> None:
+    """One after the other; one that fails keeps no other waiting. Raises the last failure at the end."""
+    failure: Exception | None = None
+    for key in list(keys):
+        try:
+            work(key)
+        except Exception as error:  # whatever is wrong with one, the others are somebody else's
+            log.exception("job_failed", job=str(key))
+            failure = error
+    if failure is not None:
+        raise failure
 
 
 @shared_task

@@ -54,8 +54,10 @@ def place(text: str, sort: Sort) -> Place | None:
     try:
         said = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         key, pk, position, backwards = said
+        if "\0" in str(key).encode().decode():  # half a character is no text either
+            return None
         return Place(sort.column.to_python(key), UUID(pk), max(0, int(position)), bool(backwards))
-    except (ValueError, TypeError, AttributeError, ValidationError):
+    except (ValueError, TypeError, AttributeError, OverflowError, ValidationError):
         return None
 
 

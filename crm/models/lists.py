@@ -82,6 +82,7 @@ class Job(Row):
         DONE = "done", "Done"
         UNDOING = "undoing", "Being undone"
         UNDONE = "undone", "Undone"
+        FAILED = "failed", "Stopped by an error"
 
     WORKING = (State.QUEUED, State.RUNNING, State.UNDOING)
 
@@ -92,6 +93,7 @@ class Job(Row):
     position = models.PositiveIntegerField(default=0)
     undone = models.PositiveIntegerField(default=0, help_text="How many rows the undoing has come to.")
     refused = models.PositiveIntegerField(default=0)
+    error = models.CharField(max_length=500, blank=True, help_text="Why it was stopped, for whoever asked for it.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     started_at = models.DateTimeField(null=True)
     worked_at = models.DateTimeField(null=True)

@@ -89,6 +89,7 @@ def _context(job: BulkJob) -> dict[str, Any]:
     rows = list(told)
     named = listing.visible(job.user).in_bulk([row.object_id for row in rows])
     undoing = job.state in (BulkJob.State.UNDOING, BulkJob.State.UNDONE)
+    ended = job.state in (BulkJob.State.DONE, BulkJob.State.FAILED)
     return {
         "job": job,
         "listing": listing,
@@ -96,7 +97,7 @@ def _context(job: BulkJob) -> dict[str, Any]:
         "done": job.undone if undoing else job.position,
         "changed": job.rows.filter(state=BulkRow.State.DONE).count(),
         "refused": [(named.get(row.object_id), row.error) for row in rows],
-        "may_undo": job.state == BulkJob.State.DONE and bulk_edits.action(listing, job.action).undo is not None,
+        "may_undo": ended and bulk_edits.action(listing, job.action).undo is not None,
     }
 
 

@@ -183,7 +183,8 @@ def _lines(job: ImportJob) -> Iterator[str]:
 
 def _find(request: HttpRequest, job: str) -> ImportJob:
     """One's own."""
-    found = references.find(ImportJob.objects.filter(user=desk.of(request)).select_related("user"), job)
+    mine = ImportJob.objects.filter(user=desk.of(request)).select_related("user").defer("content")
+    found = references.find(mine, job)
     if found is None:
         raise Http404
     return found

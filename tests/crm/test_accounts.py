@@ -10,7 +10,19 @@ from billing import customers
 from billing.models import Customer
 from crm import accounts, handlers, policies
 from crm.clock import delete_all
-from crm.models import Account, AccountCustomer, AccountDomain, MotionDecision, Queue, Rule, Ruleset
+from crm.models import (
+    Account,
+    AccountCustomer,
+    AccountDomain,
+    BulkJob,
+    BulkRow,
+    MotionDecision,
+    Queue,
+    Rule,
+    Ruleset,
+    SavedView,
+    SavedViewRow,
+)
 from crm.queries import revenue
 from gtm.shared import outbox
 from gtm.shared.errors import Conflict, Invalid
@@ -246,11 +258,19 @@ class TestOnATestClock:
         assert makers.lead(email="x@real.com").owner == ann
 
     def test_everything_on_it_can_be_deleted(self) -> None:
-        makers.sales(world.ann())
+        ann = world.ann()
+        makers.sales(ann)
         clock = TestClock.objects.create(frozen_time=makers.NOON)
         account_of(makers.customer(test_clock=clock))
-        makers.alert(account=makers.account(test_clock_id=clock.pk))
+        account = makers.account(test_clock_id=clock.pk)
+        makers.alert(account=account)
+        view = SavedView.objects.create(entity="account", name="Mine", owner=ann)
+        SavedViewRow.objects.create(view=view, object_id=account.pk)
+        job = BulkJob.objects.create(entity="account", user=ann, action="assign", total=1)
+        BulkRow.objects.create(job=job, position=0, object_id=account.pk, before={"name": "Acme"})
         real = makers.account()
         with transaction.atomic():
             delete_all(clock=clock)
+        assert not SavedViewRow.objects.exists()
+        assert not BulkRow.objects.exists()
         assert list(Account.objects.all()) == [real]

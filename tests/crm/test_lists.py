@@ -1,7 +1,9 @@
 """Lists: filters in the address, views, pages, cells edited in place, bulk edits, exports; and to whom."""
 
+import base64
 import csv
 import io
+import json
 from typing import Any
 
 import pytest
@@ -117,8 +119,14 @@ class TestPages:
             "view=x",
             "q=%00%27%5C",
             "sort=-",
+            *(f"sort=name&at={self.place(key)}" for key in ("a\0b", "\ud800")),
+            f"at={self.place(position=float('inf'))}",
         ):
             assert client.get(f"{LIST}?{query}").status_code == 200, query
+
+    def place(self, key: str = "a", position: float = 0) -> str:
+        said = json.dumps([key, str(ids.uuid7()), position, 0])
+        return base64.urlsafe_b64encode(said.encode()).decode().rstrip("=")
 
     def test_the_pages_of_a_long_list_read_a_range_of_an_index(self, ann: User) -> None:
         sort = LISTINGS["account"].sorts["score"]
