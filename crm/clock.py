@@ -57,5 +57,5 @@ def delete_all(*, clock: TestClock) -> None:
         rows = model._base_manager.filter(**on_clock)
         if model in LISTED:  # what lists keep of them, by their ids alone
             for kept in (BulkRow, SavedViewRow):
-                kept.objects.filter(object_id__in=rows.values("pk")).delete()
+                kept.objects.filter(object_id__in=rows.values_list("pk", flat=True)).delete()
         rows.delete()

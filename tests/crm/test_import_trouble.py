@@ -148,9 +148,10 @@ class TestWorkOfOthers:
     def test_leads_that_were_worked_stay(self, ann: User) -> None:
         rows = "".join(f"x@c{n}.example,N{n}\n" for n in range(4))
         job = done(User.objects.get(name="Max"), f"email,name\n{rows}", "lead")
-        called, led_on, taken, _left = Lead.objects.order_by("email")
+        called, again, taken, _left = Lead.objects.order_by("email")
         lead_steps.answer(lead=called, at=db.now())
-        lead_steps.transition(lead=led_on, to="mql", at=db.now())
+        lead_steps.transition(lead=again, to="rejected", reason="No budget", at=db.now())
+        lead_steps.transition(lead=again, to="lead", at=db.now())  # and waits for an answer again
         assert taken.account is not None
         owners.give(account=taken.account, owner=world.otto(), at=db.now())
         assert taken_back(job) == dict.fromkeys((2, 4), imports.CHANGED_SINCE) | {3: imports.HANGS_ON}
