@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from billing import cancellation_reasons
 from crm import timeline_words
+from crm.models import RejectReason
 from gtm.shared import ids
 from gtm.shared.models import ApiKey, Event, User
 from gtm.shared.statuses import describe
@@ -158,11 +159,12 @@ class Entry:
 def entries(events: list[Event]) -> list[Entry]:
     known = names({event.actor for event in events} | {str(event.data.get("owner") or "") for event in events})
     words = timeline_words.of(events)
+    reasons = _reasons(events)
     return [
         Entry(
             at=event.occurred_at,
             text=str(TEXTS.get(event.type, event.type)),
-            detail=_joined(words.get(event.object_id, ""), _detail(event.data, known)),
+            detail=_joined(words.get(event.object_id, ""), _detail(event.data, known, reasons)),
             actor=known.get(event.actor, ""),
             tone=TONES.get(event.type, ""),
             type=event.type,
@@ -176,13 +178,20 @@ def _joined(words: str, detail: str) -> str:
     return f"{words} ({detail})" if words and detail else words or detail
 
 
-def _detail(data: Mapping[str, Any], known: Mapping[str, str]) -> str:
+def _reasons(events: list[Event]) -> dict[str, str]:
+    """Why customers canceled and leads were rejected, by code. Founders keep the words of the latter."""
+    known = {code: cancellation_reasons.name(code) for code in cancellation_reasons.CODES}
+    codes = {str(event.data["reason_code"]) for event in events if event.data.get("reason_code")} - known.keys()
+    return known | dict(RejectReason.objects.filter(code__in=codes).values_list("code", "label") if codes else ())
+
+
+def _detail(data: Mapping[str, Any], known: Mapping[str, str], reasons: Mapping[str, str]) -> str:
     """What is worth saying of a fact's ids, codes and amounts."""
     parts = [str(data[name]) for name in ("number", "plan", "rule") if data.get(name)]
     if isinstance(data.get("total"), int) and data.get("currency"):
         parts.append(str(money(data["total"], data["currency"])))
-    if data.get("reason_code"):
-        parts.append(cancellation_reasons.name(str(data["reason_code"])))
+    if code := data.get("reason_code"):
+        parts.append(reasons.get(str(code), str(code).replace("_", " ")))
     parts += [describe(str(data[name]))[0] for name in ("lifecycle", "state", "motion") if data.get(name)]
     parts += [str(data["stage"]).replace("_", " ")] if data.get("stage") else []
     if owner := data.get("owner"):

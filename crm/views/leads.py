@@ -22,7 +22,7 @@ from crm.models import Account, HeldLead, Lead, LeadTransition, Opportunity, Que
 from crm.queries import leads as queries
 from crm.queries import schedules
 from crm.queries.leads import Candidate
-from crm.views import desk
+from crm.views import desk, work
 from gtm.shared import db, vendors
 from gtm.shared.api import references
 from gtm.shared.errors import DomainError, Incomplete
@@ -101,7 +101,10 @@ def _clock(lead: Lead, at: datetime, hours: schedules.Find) -> dict[str, Any] | 
 def show(request: HttpRequest, lead: str) -> HttpResponse:
     user = desk.of(request)
     found = desk.find(Lead, user, lead)
-    return desk.page(request, "crm/lead.html", _context(found, user), active="crm_leads")
+    context = _context(found, user)
+    if found.account and context["account_url"]:
+        context |= work.panel(request, found.account, lead=found)
+    return desk.page(request, "crm/lead.html", context, active="crm_leads")
 
 
 def _context(lead: Lead, user: User) -> dict[str, Any]:

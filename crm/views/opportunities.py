@@ -13,7 +13,7 @@ from crm import confirmations, opportunities, pipelines, risks, stakeholders
 from crm.models import Account, Opportunity, Risk, Stage, StageRequirement, Stakeholder
 from crm.opportunity_forms import MoveForm, OpportunityForm, RiskForm, StakeholderForm, shown
 from crm.queries import opportunity as queries
-from crm.views import desk
+from crm.views import desk, work
 from gtm.shared import db, ids, vendors
 from gtm.shared.errors import DomainError
 from gtm.shared.guards import desk_only
@@ -34,6 +34,7 @@ def _show(request: HttpRequest, deal: Opportunity, status: int = 200, **forms: A
         "deal": deal,
         "stakeholder_form": forms.get("stakeholder_form") or StakeholderForm(deal=deal),
         "risk_form": forms.get("risk_form") or RiskForm(),
+        **work.panel(request, deal.account, opportunity=deal),
     }
     return desk.page(request, "crm/opportunity.html", context, active="crm_pipeline", status=status)
 

@@ -8,7 +8,7 @@ from django.test import Client
 
 from crm import countdown, held_leads, leads, owners
 from crm.business_hours import Schedule
-from crm.models import Account, HeldLead, Lead, Opportunity
+from crm.models import Account, HeldLead, Lead, Opportunity, RejectReason
 from crm.queries.leads import candidates
 from gtm.shared import db
 from gtm.shared.models import User
@@ -146,3 +146,14 @@ class TestOthers:
         desk.force_login(world.otto())
         assert desk.get("/crm/leads/held/").status_code == 404
         assert desk.post(f"/crm/leads/held/{first.public_id}/discard/").status_code == 404
+
+
+class TestPages:
+    def test_a_rejection_is_told_on_the_account_and_the_lead_has_its_work(self, desk: Client, ann: User) -> None:
+        lead = makers.lead(at=db.now(), email="ada@porto.example", employee_count=500)
+        leads.reject(lead=lead, at=db.now(), reason_code="no_pain")
+        assert lead.account is not None
+        story = desk.get(f"/crm/accounts/{lead.account.public_id}/").content.decode()
+        assert RejectReason.objects.get(code="no_pain").label in story
+        page = desk.get(f"/crm/leads/{lead.public_id}/").content.decode()
+        assert f"?lead={lead.public_id}" in page
