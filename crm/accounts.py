@@ -251,7 +251,7 @@ def _standing(account: Account) -> Account:
     """The account under its lock; if it was merged before we had it, the one that it was merged into."""
     try:
         return db.lock_one(account)
-    except Account.DoesNotExist:
+    except Conflict:
         return db.lock_one(Account.objects.get(merged=account))
 
 

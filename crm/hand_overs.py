@@ -215,15 +215,16 @@ def _assign_work(thing: Any, user: User, at: datetime) -> None:
 def undo(*, hand_over: HandOver, at: datetime) -> HandOver:
     """Give everything back that the receivers still hold; publishes ``crm.hand_over.undone`` when it is done.
 
-    A leaver who was shut out by it may sign in again. Raises Conflict (``wrong_state``) unless it is done, and
-    (``leaver_gone``) where the leaver may own nothing any more.
+    Raises Conflict (``wrong_state``) unless it is done, and (``leaver_gone``) where the leaver may own nothing: who was
+    shut out is let in again by the back office first, never by this.
     """
     hand_over = db.lock_one(hand_over)
     if hand_over.state != HandOver.State.DONE:
         raise Conflict("Only a finished hand-over can be undone.", code="wrong_state")
     leaver = hand_over.leaver
-    if hand_over.deactivates and not leaver.is_active:
-        leaver = users.change(user=leaver, at=at, is_active=True)
+    if not leaver.is_active:
+        detail = f"{leaver} can't sign in. Ask a founder to let them in again first."
+        raise Conflict(detail, code="leaver_gone")
     if not owners.may_own(leaver):
         raise Conflict(f"{leaver} works no accounts any more.", code="leaver_gone")
     HandOver.objects.filter(pk=hand_over.pk).update(state=HandOver.State.UNDOING, worked_at=Now(), finished_at=None)

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import models, transaction
-from django.db.models import F, OuterRef, Subquery
+from django.db.models import F
 from django.db.models.functions import Now
 
 from billing import customers as billing_customers
@@ -198,7 +198,7 @@ def _move_all(survivor: Account, merged: Account) -> dict[str, list[str]]:
     """Let everything go over, one statement for each table; the keys of what went."""
     _make_room(survivor, merged)
     found = relations()
-    return {name: _move(found[name], merged, survivor) for name in GOES_OVER}
+    return {name: move(found[name], merged, survivor) for name in GOES_OVER}
 
 
 def _make_room(survivor: Account, merged: Account) -> None:
@@ -211,7 +211,7 @@ def _make_room(survivor: Account, merged: Account) -> None:
         write(survivor, parent_id=merged.parent_id)
 
 
-def _move(relation: Any, source: Account, target: Account, keys: Iterable[str] | None = None) -> list[str]:
+def move(relation: Any, source: Account, target: Account, keys: Iterable[str] | None = None) -> list[str]:
     """Point the rows of one table, or those of ``keys`` that are still there, from one account to the other."""
     model, column = relation.related_model, relation.field.name
     rows = model._base_manager.filter(**{column: source.pk}).exclude(pk=target.pk)
@@ -219,7 +219,8 @@ def _move(relation: Any, source: Account, target: Account, keys: Iterable[str] |
         rows = rows.filter(pk__in=list(keys))
     found = list(rows.values_list("pk", flat=True))
     stamp = {"version": F("version") + 1, "updated_at": Now()} if issubclass(model, Resource) else {}
-    model._base_manager.filter(pk__in=found).update(**{column: target.pk}, **stamp)
+    still_there = model._base_manager.filter(pk__in=found, **{column: source.pk})  # none that went on meanwhile
+    still_there.update(**{column: target.pk}, **stamp)
     if model is AccountCustomer:
         links = AccountCustomer.objects.filter(pk__in=found, valid_to=None)
         billing_customers.record_account_of_many(
@@ -294,7 +295,7 @@ def undo(*, log: MergeLog, at: datetime) -> MergeLog:
         raise Conflict("This merge was undone already.", code="wrong_state")
     found = relations()
     for name in GOES_OVER:
-        _move(found[name], survivor, merged, keys=log.moved.get(name, ()))
+        move(found[name], survivor, merged, keys=log.moved.get(name, ()))
     _take_back_fields(log, survivor, at)
     _stand_up(log, survivor, merged)
     answered, made = (log.moved.get(f"suggestions {word}", []) for word in ("answered", "made"))
@@ -341,6 +342,7 @@ def _stand_up(log: MergeLog, survivor: Account, merged: Account) -> None:
     write(merged, merged_into=None, external_id=number)
     write(merged, parent_id=_standing(before["merged_parent"], merged))
     if before["merged_primary"]:
+        AccountDomain.objects.filter(account=merged).update(is_primary=False)  # another became that meanwhile
         AccountDomain.objects.filter(account=merged, pk=before["merged_primary"]).update(is_primary=True)
     for account in (survivor, merged):
         _ensure_primary(account)
@@ -363,18 +365,3 @@ def _tell(log: MergeLog, fact: str, *, at: datetime, data: dict[str, Any]) -> No
     ids = {"survivor": log.survivor.public_id, "merged": log.merged.public_id}
     for account in (log.survivor, log.merged):
         outbox.publish(fact, account, at=at, account_id=account.pk, data=ids | data)
-
-
-# --- afterwards --------------------------------------------------------------------------------
-@transaction.atomic
-def gather() -> int:
-    """Let rows go over that somebody wrote for an account at the very moment of its merge; how many."""
-    found, moved = relations(), 0
-    for name in GOES_OVER:
-        model, column = found[name].related_model, found[name].field.name
-        if model in (Account, AccountCustomer, AccountDomain):
-            continue  # written under the account's lock
-        survivor = Account.everything.filter(pk=OuterRef(f"{column}_id")).values("merged_into")
-        late = model._base_manager.filter(**{f"{column}__in": Account.everything.exclude(merged_into=None)})
-        moved += late.update(**{column: Subquery(survivor)})
-    return moved

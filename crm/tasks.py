@@ -14,13 +14,13 @@ from crm import (
     bulk_edits,
     hand_overs,
     imports,
-    merges,
     notifications,
     overrides,
     policy_runs,
     renewals,
     routing_runs,
     sla,
+    stragglers,
     suggestions,
     todos,
 )
@@ -151,6 +151,6 @@ def _each(keys: Iterable[UUID], work: Callable[[UUID], object]) -> None:
 def suggest_consolidations(**kwargs: Any) -> None:
     """Look over all accounts for those that may be one company, and bring after a merge what was just being written."""
     with pulse.job("suggest consolidations"):
-        merges.gather()
+        stragglers.gather()
         while suggestions.look(at=db.now()) == suggestions.AT_A_TIME:
             pass

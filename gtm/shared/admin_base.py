@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import messages
-from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.forms.models import InlineForeignKeyField, construct_instance
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -206,10 +206,7 @@ class OperationAdmin(ModelAdmin):
         vars(obj).update(vars(stored))
 
     def _locked(self, request: HttpRequest, obj: Any) -> Any:
-        try:
-            stored = db.lock_one(obj)
-        except ObjectDoesNotExist as error:
-            raise Conflict("Somebody deleted this while you were editing it.") from error
+        stored = db.lock_one(obj)
         if request.POST.get(SEEN, self.state_of(stored)) != self.state_of(stored):
             raise Conflict(STALE, code="stale")
         return stored

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import connection, models, transaction
 
 from gtm.shared.errors import Conflict
@@ -70,10 +71,14 @@ def lock(model: type[M], keys: Iterable[object]) -> list[M]:
 
 
 def lock_one(instance: M) -> M:
-    """Lock the row and read it again: what was read before the lock may have changed. DoesNotExist if it has gone."""
+    """Lock the row and read it again: what was read before the lock may have changed. Conflict if it has gone."""
     assert transaction.get_connection().in_atomic_block, "a lock needs a transaction"
     model = instance.__class__  # not its type(), which is a proxy where it is request.user
-    return model._default_manager.select_for_update(of=("self",), no_key=True).get(pk=instance.pk)
+    try:
+        return model._default_manager.select_for_update(of=("self",), no_key=True).get(pk=instance.pk)
+    except ObjectDoesNotExist as error:
+        detail = "It was deleted, or became part of another, a moment ago. Look for it again."
+        raise Conflict(detail, code="gone") from error
 
 
 def advisory_lock(*parts: object, wait: bool = True) -> bool:

@@ -174,12 +174,13 @@ class TestAccounts:
     def test_the_timeline_merges_account_and_customers(self, ann: User) -> None:
         customer = makers.customer()
         account = accounts.for_customer(customer=customer, at=makers.NOON)
-        page = api().get(f"{V1}/accounts/{account.public_id}/timeline?limit=2").json()
+        page = api().get(f"{V1}/accounts/{account.public_id}/timeline?limit=3").json()
         rest = api().get(page["next"]).json()
         told = [event["type"] for event in [*page["results"], *rest["results"]]]
         assert told == [
             "crm.account.owner_assigned",
             "crm.account.motion_decided",
+            "crm.account.domain_added",
             "crm.account.created",
             "billing.customer.created",
         ]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from crm import accounts, alerts, hierarchy, leads, merges, opportunities
+from crm import accounts, alerts, hierarchy, leads, merges, opportunities, stragglers
 from crm.models import (
     Account,
     AccountCustomer,
@@ -141,7 +141,7 @@ def test_two_merges_and_a_lead_at_once_lose_nothing() -> None:
         lambda: makers.lead(email="new@other.com"),
     )
     assert [isinstance(done, Conflict) for done in (first, second)].count(True) == 1
-    merges.gather()
+    stragglers.gather()
     standing = Account.objects.get()
     assert set(Lead.objects.values_list("account", flat=True)) == {standing.pk}
     assert Lead.objects.filter(pk=lead.pk).exists()

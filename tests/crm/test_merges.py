@@ -10,9 +10,9 @@ from django.db.utils import IntegrityError
 from django.test.utils import CaptureQueriesContext
 
 from billing.models import Customer, Invoice, Subscription
-from crm import account_domains, accounts, contacts, hierarchy, merges, merging, suggestions, target_list
+from crm import account_domains, accounts, contacts, hierarchy, merges, merging, stragglers, suggestions, target_list
 from crm.clock import delete_all
-from crm.models import Account, AccountCustomer, AccountDomain, Contact, FieldChange, Suggestion, TargetDomain
+from crm.models import Account, AccountCustomer, AccountDomain, Contact, FieldChange, Lead, Suggestion, TargetDomain
 from crm.queries import account as account_queries
 from crm.queries import story
 from gtm.shared import outbox
@@ -201,6 +201,45 @@ class TestMerging:
         assert books()[:2] == before[:2]
         with pytest.raises(Conflict):
             merges.undo(log=log, at=LATER)
+
+    def test_it_comes_back_after_another_domain_became_the_primary_one(self, pair: tuple[Account, Account]) -> None:
+        acme, labs = pair
+        second = account_domains.add(account=labs, domain="labs.dev", at=AT)
+        log = merges.merge(survivor=acme, merged=labs, at=AT)
+        account_domains.make_primary(domain=AccountDomain.objects.get(pk=second.pk), at=AT)
+        merges.undo(log=log, at=AT)
+        assert dict(labs.domains.values_list("domain", "is_primary")) == {"acme-labs.com": True, "labs.dev": False}
+        assert acme.domains.get().is_primary
+
+    def test_what_is_gathered_later_has_the_owner_and_comes_back_too(self, pair: tuple[Account, Account]) -> None:
+        """A person and a request that somebody wrote for the merged account at that very moment, merged on since."""
+        acme, labs = pair
+        log = merges.merge(survivor=acme, merged=labs, at=AT)
+        last = makers.account(domain="last.com")
+        last = accounts.give(account=last, owner=world.bob(), at=AT)
+        next_log = merges.merge(survivor=last, merged=Account.objects.get(pk=acme.pk), at=AT)
+        late = Contact.objects.create(account=labs, name="Late", name_key="late")
+        lead = Lead.objects.create(account=labs, name="Late", email="l@x.com", owner=labs.owner)
+        assert (stragglers.gather(), stragglers.gather()) == (2, 0)
+        late.refresh_from_db()
+        lead.refresh_from_db()
+        assert (late.account, lead.account, lead.owner) == (last, last, last.owner)
+        for each in (next_log, log):
+            merges.undo(log=each, at=AT)
+        assert (Contact.objects.get(pk=late.pk).account, Lead.objects.get(pk=lead.pk).account) == (labs, labs)
+
+    def test_one_merged_between_reading_and_locking_is_gone(self, pair: tuple[Account, Account]) -> None:
+        acme, labs = pair
+        merges.merge(survivor=acme, merged=labs, at=AT)
+        for act in (
+            lambda: contacts.create(account=labs, at=AT, name="Emil"),
+            lambda: accounts.change(account=labs, at=AT, industry="bank"),
+            lambda: hierarchy.place(account=labs, parent=None, at=AT),
+            lambda: account_domains.add(account=labs, domain="labs.dev", at=AT),
+        ):
+            with pytest.raises(Conflict) as refused:
+                act()
+            assert refused.value.code == "gone"
 
     def test_it_can_be_undone_for_30_days(self, pair: tuple[Account, Account]) -> None:
         log = merges.merge(survivor=pair[0], merged=pair[1], at=AT)
