@@ -7,7 +7,18 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from crm import account_domains, accounts, bulk_edits, contacts, imports, lead_steps, owners, tasks
+from crm import (
+    account_domains,
+    accounts,
+    bulk_edits,
+    contacts,
+    imports,
+    lead_steps,
+    owners,
+    policies,
+    policy_runs,
+    tasks,
+)
 from crm.lists.listings import LISTINGS
 from crm.models import Account, AccountDomain, Contact, FieldChange, ImportJob, Lead
 from gtm.shared import db
@@ -157,6 +168,11 @@ class TestWorkOfOthers:
         assert taken_back(job) == dict.fromkeys((2, 4), imports.CHANGED_SINCE) | {3: imports.HANGS_ON}
         assert Lead.objects.count() == 3
 
+    def test_each_lead_is_a_transaction_of_its_own(self, ann: User) -> None:
+        job = begun(User.objects.get(name="Max"), "email,name\na@z.example,A\nb@a.example,B\n", "lead")
+        assert imports.work(job=job, batches=1) == 1
+        assert Lead.objects.count() == 1
+
     def test_accounts_that_somebody_took_or_verified_stay(self, ann: User) -> None:
         job = done(ann, "name,domain\nA,a.example\nB,b.example\nC,c.example\n")
         owners.give(account=Account.objects.get(name="A"), owner=world.otto(), at=db.now())
@@ -188,21 +204,30 @@ def test_what_waits_for_another_in_vain_is_tried_again() -> None:
     ann = world.ann()
     makers.sales(ann, world.bob())
     job = begun(ann, "name,domain\nA,a.example\n")
+    makers.account()
+    at = db.now()
+    bands: dict[str, Any] = {"segments": policies.INSTALLED_SEGMENTS, "employee_bounds": [10, 20]}
+    run = policy_runs.apply(policy=policies.draft_policy(at=at, name="Next", **bands), at=at)
     other: Any = connection.copy()
     try:
         with other.cursor() as cursor:
             cursor.execute("BEGIN")
             cursor.execute("SELECT 1 FROM crm_pool FOR UPDATE")
+            cursor.execute("SELECT 1 FROM crm_account FOR UPDATE")
             with connection.cursor() as mine:
                 mine.execute("SET lock_timeout = '20ms'")
             with pytest.raises(Exception, match="lock timeout"):
                 tasks.work_on_imports()
+            tasks.work_off_runs()
             cursor.execute("ROLLBACK")
     finally:
         other.close()
         connection.close()
     job.refresh_from_db()
-    assert job.is_working
+    run.refresh_from_db()
+    assert (job.is_working, run.error) == (True, "")
     tasks.work_on_imports()
+    tasks.work_off_runs()
     job.refresh_from_db()
-    assert (job.state, job.created) == ("done", 1)
+    run.refresh_from_db()
+    assert (job.state, job.created, run.state) == ("done", 1, "done")

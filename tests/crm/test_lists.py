@@ -123,6 +123,8 @@ class TestPages:
             f"at={self.place(position=float('inf'))}",
         ):
             assert client.get(f"{LIST}?{query}").status_code == 200, query
+        url = f"{LIST}{Account.objects.get().public_id}/domains/%00/"
+        assert client.post(url, {"step": "verify"}).status_code == 404
 
     def place(self, key: str = "a", position: float = 0) -> str:
         said = json.dumps([key, str(ids.uuid7()), position, 0])
