@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+import structlog
+from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import Count, F, Q
 from django.db.models.functions import Now
 
@@ -23,6 +24,7 @@ from gtm.shared import bulk, context, db, nudges, outbox, users
 from gtm.shared.errors import Conflict, DomainError, Invalid
 from gtm.shared.models import Resource, User, write
 
+log = structlog.get_logger(__name__)
 BATCH = 100
 TASK = "crm.tasks.work_hand_overs"
 Kind, State = HandOverRow.Kind, HandOverRow.State
@@ -174,6 +176,11 @@ def _move(rows: list[HandOverRow], to: dict[UUID, User], *, given_by: UUID | Non
             row.state = done
         except DomainError as refused:
             row.state, row.note = State.KEPT, refused.detail[:200]
+        except OperationalError:  # a deadlock, a lost connection: the batch is tried again
+            raise
+        except Exception:  # whatever is wrong with one row, the others change hands
+            log.exception("hand_over_row_failed", hand_over=str(row.hand_over_id), row=row.position)
+            row.state, row.note = State.KEPT, "Something went wrong here, and it was left where it is."
     HandOverRow.objects.bulk_update(rows, ["state", "note"])
 
 

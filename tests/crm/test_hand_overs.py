@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from django.db import connection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -134,6 +135,24 @@ def test_a_pool_shares_it_evenly_and_a_killed_worker_loses_nothing(
     for one in Opportunity.objects.select_related("account"):
         assert one.owner_id == one.account.owner_id
     assert HandOver.objects.get().state == "done"
+
+
+def test_a_row_that_fails_keeps_no_other_where_it_is(people: dict[str, User], book: list[Account]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION refuse_one() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$BEGIN IF NEW.id = TG_ARGV[0]::uuid THEN RAISE 'no' USING ERRCODE = '23514'; END IF; RETURN NEW; END$$"
+        )
+        cursor.execute(
+            "CREATE TRIGGER refuse_one BEFORE UPDATE ON crm_account FOR EACH ROW "
+            f"EXECUTE FUNCTION refuse_one('{book[0].pk}')"
+        )
+    hand_overs.start(leaver=people["ann"], user=people["fay"], at=makers.NOON, receiver=people["bob"])
+    work_hand_overs()
+    hand_over = HandOver.objects.get()
+    assert hand_over.state == "done"
+    assert [row.object_id for row in hand_over.rows.filter(note__startswith="Something went wrong")] == [book[0].pk]
+    assert Account.objects.filter(owner=people["bob"]).count() == 3
 
 
 def test_who_can_take_nothing_over_is_refused(people: dict[str, User]) -> None:
