@@ -178,7 +178,7 @@ def _deals(count: int, at: datetime) -> None:
         pipeline_id=f"'{pipeline.pk}'::uuid",
         stage_id=place,
         state="CASE WHEN n % 5 < 2 THEN 'open' WHEN n % 5 = 2 THEN 'won' ELSE 'lost' END",
-        category="CASE WHEN n % 5 < 2 THEN 'pipeline' ELSE 'closed' END",
+        category="CASE WHEN n % 5 < 2 THEN 'pipeline' WHEN n % 5 = 2 THEN 'closed' ELSE 'omitted' END",
         amount="(n % 200 + 1) * 100000",
         currency="'EUR'",
         close_date=f"{day} + ((n * 13) % 180)::int - 90",
@@ -209,7 +209,7 @@ def _pipeline() -> tuple[Pipeline, list[Stage]]:
             phase = (
                 "closed" if kind != "open" else ("conversation", "funded_project", "vendor_of_choice")[position // 2]
             )
-            category = "closed" if kind != "open" else "pipeline"
+            category = {"open": "pipeline", "won": "closed", "lost": "omitted"}[kind]
             Stage.objects.create(
                 pipeline=pipeline,
                 code=f"s{position}",

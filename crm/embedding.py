@@ -14,10 +14,10 @@ def host(text: str) -> str | None:
     host below. None for what is no host. International names are written as browsers send them.
     """
     text = text.strip().lower()
-    bare = urlsplit(text if "//" in text else f"//{text}").netloc.rpartition("@")[2].rstrip(".")
     try:
+        bare = urlsplit(text if "//" in text else f"//{text}").netloc.rpartition("@")[2].rstrip(".")
         plain = bare if bare.isascii() else bare.encode("idna").decode()
-    except UnicodeError:
+    except ValueError:
         return None
     return plain if _HOST.fullmatch(plain) and len(plain) <= 253 else None
 

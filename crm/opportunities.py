@@ -12,12 +12,11 @@ from typing import Any
 from django.db import transaction
 
 from crm import confirmations as kept
-from crm import deals, pipelines
+from crm import deals, pipelines, stages
 from crm import opportunity_history as history
 from crm.accounts import fold
 from crm.models import (
     Account,
-    Category,
     Lead,
     Opportunity,
     OpportunityEvent,
@@ -66,12 +65,11 @@ def create(
 
     The owner is the account's unless given, the currency the vendor's, the stage the first of the pipeline, and the
     close date a guess from what the stages usually take. Raises Invalid, and Incomplete with one part for each field
-    that the stage asks for; Conflict for a lead that has become a deal before.
+    that the stage asks for; Conflict for a lead that nobody accepted or that has become a deal before.
     """
     _refuse_unknown(fields)
     account = db.lock_one(account)
-    if lead is not None and lead.account_id != account.pk:
-        raise Invalid("That lead is of another account.", attr="lead")
+    lead = _accepted(lead, account)
     pipeline = pipeline or (stage.pipeline if stage else pipelines.default(at=at))
     path = pipelines.path(pipeline)
     first, target = _start(path, stage)
@@ -113,6 +111,18 @@ def _start(path: list[Stage], stage: Stage | None) -> tuple[Stage, Stage]:
     if target is None or target.type != Stage.Type.OPEN:
         raise Invalid("A deal starts in an open stage of its pipeline.", attr="stage")
     return path[0], target
+
+
+def _accepted(lead: Lead | None, account: Account) -> Lead | None:
+    """The lead, locked, so that nobody rejects it meanwhile."""
+    if lead is None:
+        return None
+    lead = db.lock_one(lead)
+    if lead.account_id != account.pk:
+        raise Invalid("That lead is of another account.", attr="lead")
+    if lead.lifecycle != Lead.Lifecycle.SAL:
+        raise Conflict("Accept the lead by its form first.", code="not_accepted", attr="lead")
+    return lead
 
 
 def _refuse_second(lead: Lead | None) -> None:
@@ -312,14 +322,19 @@ def _check(opportunity: Opportunity, changed: set[str]) -> None:
         raise Invalid("Give it a name.", code="required", attr="name")
     if opportunity.amount is not None and opportunity.amount < 0:
         raise Invalid("An amount is not negative.", attr="amount")
-    if opportunity.state == Stage.Type.OPEN and opportunity.category == Category.CLOSED:
-        raise Invalid("Only a deal in a closed stage is closed.", attr="category")
-    if opportunity.state != Stage.Type.OPEN and opportunity.category != Category.CLOSED:
-        raise Invalid("A closed deal has no other category.", attr="category")
+    _check_category(opportunity.state, opportunity.category)
     if "currency" in changed:
         _check_currency(opportunity.currency)
     if changed & {"owner", "kind"}:
         _check_owner(opportunity)
+
+
+def _check_category(state: str, category: str) -> None:
+    settled = stages.SETTLED_CATEGORIES
+    if state in settled and category != settled[state]:
+        raise Invalid(f"A {state} deal is {settled[state]}, and nothing else.", attr="category")
+    if state not in settled and category in settled.values():
+        raise Invalid("Only a won deal is closed, and only a lost one is omitted.", attr="category")
 
 
 def _check_currency(currency: str) -> None:

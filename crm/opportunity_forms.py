@@ -12,6 +12,7 @@ from crm.models import Category, Contact, LossReason, LostCategory, Opportunity,
 from crm.pipeline_words import FIELDS, lacking
 from crm.queries import pipeline as queries
 from crm.risks import REQUIREMENTS
+from crm.stages import OPEN_CATEGORIES, SETTLED_CATEGORIES
 from gtm.shared.errors import DomainError, Incomplete
 from gtm.shared.models import Role, User
 from gtm.shared.money import parse_major, to_major
@@ -103,8 +104,7 @@ class OpportunityForm(DealForm):
             self.fields[name].error_messages["required"] = FIELDS[asked]
         if deal is not None:
             self.fields["close_date"].required, self.fields["close_date"].help_text = True, ""
-        categories = [c for c in Category.choices if (c[0] == Category.CLOSED) != is_open]
-        self.fields["category"].choices = categories  # type: ignore[attr-defined]
+        self.fields["category"].choices = _categories(deal)  # type: ignore[attr-defined]
         for name in set(self.fields) - set(self.AT_FIRST) if deal is None else ():
             del self.fields[name]
 
@@ -116,6 +116,12 @@ class OpportunityForm(DealForm):
         if not said["owner"]:
             del said["owner"]
         return said if self.deal else {name: value for name, value in said.items() if value not in (None, "")}
+
+
+def _categories(deal: Opportunity | None) -> list[tuple[str, Any]]:
+    settled = SETTLED_CATEGORIES.get(deal.state) if deal else None
+    open_ones = OPEN_CATEGORIES.values()
+    return [c for c in Category.choices if (c[0] == settled if settled else c[0] in open_ones)]
 
 
 def _sellers(deal: Opportunity | None) -> list[User]:

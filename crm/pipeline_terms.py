@@ -34,7 +34,7 @@ class StageTerms:
     def columns(self) -> dict[str, Any]:
         names = ("label", "phase", "type", "expected_days", "is_redlining", "advice")
         values = {name: getattr(self, name) for name in names}
-        category = self.category or stages.USUAL_CATEGORY.get(self.phase, "")
+        category = self.category or stages.usual_category(self.phase, self.type)
         return values | {"category": category, "skip_segments": list(self.skip_segments)}
 
 

@@ -15,13 +15,9 @@ CONVERSATION, FUNDED_PROJECT, VENDOR_OF_CHOICE, CLOSED = (
     "closed",
 )
 PHASES = (CONVERSATION, FUNDED_PROJECT, VENDOR_OF_CHOICE, CLOSED)
-USUAL_CATEGORY = {
-    CONVERSATION: "pipeline",
-    FUNDED_PROJECT: "best_case",
-    VENDOR_OF_CHOICE: "commit",
-    CLOSED: "closed",
-}
 OPEN, WON, LOST = "open", "won", "lost"
+OPEN_CATEGORIES = {CONVERSATION: "pipeline", FUNDED_PROJECT: "best_case", VENDOR_OF_CHOICE: "commit"}
+SETTLED_CATEGORIES = {WON: "closed", LOST: "omitted"}  # what was lost must not be counted as booked
 STAGES_PER_PHASE = 2
 ALIKE = 0.6  # share of labels in common from which two pipelines are called near duplicates
 SELLER_WORDS = (
@@ -138,8 +134,13 @@ def _labels(steps: Sequence[Step]) -> Iterable[Finding]:
 
 def _categories(steps: Sequence[Step]) -> Iterable[Finding]:
     for step in steps:
-        if step.category not in {USUAL_CATEGORY[step.phase], "omitted"}:
+        if step.category != usual_category(step.phase, step.type):
             yield Finding("unusual_category", False, step.label, step.category)
+
+
+def usual_category(phase: str, kind: str) -> str:
+    """How sure the deals of a stage are unless somebody says otherwise; empty where phase and type contradict."""
+    return SETTLED_CATEGORIES.get(kind) or OPEN_CATEGORIES.get(phase, "")
 
 
 def seller_word(label: str) -> str:

@@ -3,9 +3,9 @@
 from typing import Any
 
 import django_filters
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers
+from rest_framework import exceptions, serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,7 +17,7 @@ from crm.leads import MAX_EMPLOYEES, MAX_MESSAGE
 from crm.models import Account, Lead, Opportunity, Queue
 from crm.qualification import MAX_MONTHS, MAX_WORDS
 from gtm.shared import db
-from gtm.shared.api import fields
+from gtm.shared.api import fields, references
 from gtm.shared.api.filters import ReferenceFilter, ResourceFilter
 from gtm.shared.api.resources import Creates, ResourceSerializer, ResourceViewSet, StrictSerializer, resource_fields
 from gtm.shared.models import TestClock, User
@@ -33,7 +33,7 @@ class AnswerSerializer(serializers.Serializer):
 
 class LeadSerializer(ResourceSerializer):
     """A person's request. `routing` says what was decided when it came in, and why; later decisions are the
-    account's.
+    account's. Whoever sends or hands over one that is a colleague's from then on learns nothing of that account.
     """
 
     kind = serializers.ChoiceField(choices=Lead.Kind.choices, required=False, default=Lead.Kind.INBOUND)
@@ -42,10 +42,11 @@ class LeadSerializer(ResourceSerializer):
     country = fields.CountryField(required=False, allow_blank=True)
     needs = NeedsField(required=False)
     message = serializers.CharField(required=False, allow_blank=True, max_length=MAX_MESSAGE)
-    account = fields.ReferenceField(Account, read_only=True)
+    account = fields.ReferenceField(Account, read_only=True, allow_null=True)
     owner = fields.ReferenceField(User, read_only=True, allow_null=True)
     queue = fields.ReferenceField(Queue, answers_code=True, read_only=True, allow_null=True)
-    routing = RoutingSerializer(read_only=True)
+    routing = RoutingSerializer(read_only=True, allow_null=True)
+    credited_team = serializers.ChoiceField(choices=Lead.Credit.choices, read_only=True, allow_null=True)
     sla_due_at = fields.UtcDateTimeField(read_only=True, allow_null=True)
     answered_at = fields.UtcDateTimeField(read_only=True, allow_null=True)
     accepted_at = fields.UtcDateTimeField(read_only=True, allow_null=True)
@@ -89,7 +90,7 @@ class LeadSerializer(ResourceSerializer):
             "form",
             "answers",
         )
-        read_only_fields = ("lifecycle", "rejection_note", "first_source", "credited_team")
+        read_only_fields = ("lifecycle", "rejection_note", "first_source")
 
     def get_opportunity(self, lead: Lead) -> str | None:
         """The deal that it has become."""
@@ -174,6 +175,14 @@ class LeadFilter(ResourceFilter):
     credited_team = django_filters.ChoiceFilter(choices=Lead.Credit.choices)
 
 
+OTHERS: dict[str, Any] = {
+    **dict.fromkeys(
+        ("account", "owner", "queue", "routing", "sla_due_at", "first_touch_at", "credited_team", "opportunity")
+    ),
+    "first_source": "",
+}
+
+
 class LeadViewSet(Creates, ResourceViewSet):
     """Requests from people: taken in, matched to an account, given an owner or a queue."""
 
@@ -190,11 +199,24 @@ class LeadViewSet(Creates, ResourceViewSet):
         at = db.now_for(Lead(test_clock=clock))
         return leads.submit(at=at, test_clock_id=clock.pk if clock else None, **data)
 
+    def answer(self, instance: Model, *, status: int = status.HTTP_200_OK) -> Response:
+        """As a read shows it; one that is a colleague's now, without what is known of the account."""
+        shown = self.get_queryset().filter(pk=instance.pk).first()
+        said = self.get_serializer(shown or instance).data
+        return Response(said if shown else said | OTHERS, status=status)
+
+    def _refuse_others(self, account: Account | None) -> None:
+        """An SDR to whom a lead came back works the lead, and not the account, which is an AE's."""
+        if account is not None and not references.is_workable(account, self.principal):
+            raise exceptions.PermissionDenied
+
     @extend_schema(request=LeadStepSerializer, responses=LeadSerializer)
     @action(detail=True, methods=["post"])
     def transition(self, request: Request, id: str) -> Response:  # noqa: A002 -- the address's name
         """Lead the request on, or reject it."""
         data, lead = self.validated(LeadStepSerializer), self.get_object()
+        if data["to"] == Lead.Lifecycle.SAL:
+            self._refuse_others(lead.account)
         return self.answer(leads.transition(lead=lead, at=db.now_for(lead), **data))
 
     @extend_schema(request=AcceptanceSerializer, responses=LeadSerializer)
@@ -202,6 +224,7 @@ class LeadViewSet(Creates, ResourceViewSet):
     def acceptance(self, request: Request, id: str) -> Response:  # noqa: A002 -- the address's name
         """Accept it by the acceptance form, and make it a deal; again it is the same acceptance and the same deal."""
         lead, data = self.get_object(), self.validated(AcceptanceSerializer)
+        self._refuse_others(data.get("account") or lead.account)
         accepted = leads.accept(lead=lead, at=db.now_for(lead), by=self.principal, **data)
         return self.answer(accepted)
 

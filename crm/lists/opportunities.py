@@ -17,6 +17,7 @@ from crm import opportunities
 from crm.lists import actions, cells, filters, matching
 from crm.lists.listing import Action, Column, Edit, Listing, Sort, View
 from crm.models import Category, Entity, Opportunity, Stage
+from crm.stages import OPEN_CATEGORIES
 from gtm.shared import ids
 from gtm.shared.errors import Invalid
 from gtm.shared.models import User
@@ -86,7 +87,9 @@ def _amount_field(_user: User) -> forms.Field:
 
 
 def _category_field(_user: User) -> forms.Field:
-    return forms.ChoiceField(label=_("Category"), choices=Category.choices)
+    """Those of open deals: what is won or lost is that, and nothing else."""
+    offered = [choice for choice in Category.choices if choice[0] in OPEN_CATEGORIES.values()]
+    return forms.ChoiceField(label=_("Category"), choices=offered)
 
 
 def _give(row: Opportunity, owner: User, at: datetime, reason: str) -> Opportunity:

@@ -100,8 +100,9 @@ class Opportunity(Resource):
             *Resource.Meta.constraints,
             models.CheckConstraint(condition=Q(amount=None) | Q(amount__gte=0), name="crm_opportunity_amount_positive"),
             models.CheckConstraint(
-                condition=Q(state="open", closed_on=None) & ~Q(category="closed")
-                | Q(state__in=["won", "lost"], closed_on__isnull=False, category="closed"),
+                condition=Q(state="open", closed_on=None) & ~Q(category__in=["closed", "omitted"])
+                | Q(state="won", closed_on__isnull=False, category="closed")
+                | Q(state="lost", closed_on__isnull=False, category="omitted"),
                 name="crm_opportunity_closed_when_not_open",
             ),
             models.CheckConstraint(

@@ -105,10 +105,11 @@ class Stage(Resource):
                 name="crm_stage_position_once",
             ),
             models.CheckConstraint(
-                condition=Q(type="open", category__in=["pipeline", "best_case", "commit", "omitted"])
-                & ~Q(phase="closed")
-                | Q(type__in=["won", "lost"], phase="closed", category="closed", is_redlining=False),
+                condition=Q(type="open", category__in=["pipeline", "best_case", "commit"]) & ~Q(phase="closed")
+                | Q(type="won", phase="closed", category="closed", is_redlining=False)
+                | Q(type="lost", phase="closed", category="omitted", is_redlining=False),
                 name="crm_stage_closed_is_won_or_lost",
+                violation_error_message="Won stages count as closed and lost ones as omitted; no other does.",
             ),
         ]
 

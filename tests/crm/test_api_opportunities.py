@@ -66,7 +66,7 @@ def test_a_loss_without_its_reason_is_refused_field_by_field_and_one_patch_does_
     assert attrs == {"amount", "close_date_basis", "confirmations"}
     assert Opportunity.objects.get().version == 1
     lost = client.patch(url, {"stage": "lost", "lost_reason": "no_budget"}, headers={"If-Match": '"1"'}).json()
-    assert (lost["state"], lost["lost_category"], lost["category"]) == ("lost", "no_decision", "closed")
+    assert (lost["state"], lost["lost_category"], lost["category"]) == ("lost", "no_decision", "omitted")
     assert problem(client.patch(url, {"name": "B"}, headers={"If-Match": '"1"'}), status=409)[0] == "stale_version"
     assert problem(client.patch(url, {"stage": "understanding"}), status=400) == ("required", "reason")
     back = client.patch(url, {"stage": "understanding", "reason": "They called"}).json()

@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Event
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from crm import accounts, alerts, hierarchy, leads, merges, opportunities, stragglers
 from crm.models import (
@@ -145,6 +145,25 @@ def test_two_merges_and_a_lead_at_once_lose_nothing() -> None:
     standing = Account.objects.get()
     assert set(Lead.objects.values_list("account", flat=True)) == {standing.pk}
     assert Lead.objects.filter(pk=lead.pk).exists()
+
+
+def test_a_lead_that_goes_to_a_third_account_during_a_merge_stays_there() -> None:
+    makers.sales(world.ann())
+    one, other, third = (makers.account(domain=f"{name}.com") for name in ("one", "other", "third"))
+    lead, merged = Lead.objects.get(account=other), Event()
+
+    def leave() -> None:
+        with transaction.atomic():
+            Lead.objects.filter(pk=lead.pk).update(account=third)
+            merged.wait(0.5)  # until the merge has read the lead, and waits for it
+
+    def merge() -> None:
+        merges.merge(survivor=one, merged=other, at=makers.NOON)
+        merged.set()
+
+    at_once(leave, merge)
+    lead.refresh_from_db()
+    assert lead.account == third
 
 
 def test_two_who_put_each_other_above_make_no_circle() -> None:

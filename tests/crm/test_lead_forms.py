@@ -32,6 +32,7 @@ SITE = "https://www.example.com"
         ("*.example.com", "*.example.com"),
         ("münchen.example", "xn--mnchen-3ya.example"),
         ("localhost:8000", "localhost:8000"),
+        ("http://[", None),
         ("example.com; script-src *", None),
         ("'none'", None),
         ("*", None),

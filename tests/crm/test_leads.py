@@ -11,6 +11,7 @@ from crm.models import (
     Account,
     Call,
     Contact,
+    FieldChange,
     Lead,
     LeadTransition,
     LossReason,
@@ -401,6 +402,7 @@ class TestConversion:
         assert (lead.account, lead.owner, umbra.owner, lead.opportunity.owner) == (umbra, bob, bob, bob)
         assert lead.contact is not None
         assert lead.contact.account == umbra
+        assert {one.account for one in FieldChange.objects.filter(object_id=lead.contact.pk)} == {umbra}
         assert lead.opportunity.account == umbra
 
 

@@ -1,12 +1,13 @@
 """Opportunities on the real database: made, moved, refused, told."""
 
+import importlib
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from crm import confirmations, opportunities, pipelines, risks, stakeholders
+from crm import confirmations, leads, opportunities, pipelines, risks, stakeholders
 from crm.models import Contact, LossReason, Opportunity, OpportunityEvent, Stage, StageRequirement
 from gtm.shared.errors import Conflict, Incomplete, Invalid
 from gtm.shared.models import Event, Role
@@ -77,6 +78,7 @@ class TestCreating:
             ({"currency": "XYZ"}, "currency"),
             ({"kind": "odd"}, "kind"),
             ({"category": "closed"}, "category"),
+            ({"category": "omitted"}, "category"),
             ({"oddity": 1}, "oddity"),
         ],
     )
@@ -85,8 +87,12 @@ class TestCreating:
             makers.opportunity(**said)
         assert refused.value.attr == attr
 
-    def test_a_lead_becomes_one_deal(self) -> None:
+    def test_a_lead_becomes_one_deal_once_it_was_accepted(self) -> None:
         lead = makers.lead()
+        with pytest.raises(Conflict) as refused:
+            makers.opportunity(account=lead.account, lead=lead)
+        assert (refused.value.code, refused.value.attr) == ("not_accepted", "lead")
+        leads.accept(lead=lead, at=NOON, qualification=makers.QUALIFIED)
         assert makers.opportunity(account=lead.account, lead=lead).lead == lead
         with pytest.raises(Conflict):
             makers.opportunity(account=lead.account, lead=lead)
@@ -116,7 +122,7 @@ class TestMoving:
             moved(deal, "lost", lost_reason=why)
         assert asked_by(refused) == {"competitor"}
         deal = moved(deal, "lost", lost_reason=why, competitor="Rival")
-        assert (deal.state, deal.lost_category, deal.category) == ("lost", "competition", "closed")
+        assert (deal.state, deal.lost_category, deal.category) == ("lost", "competition", "omitted")
         assert deal.closed_on == NOON.date()
         assert set(Event.objects.filter(object_id=deal.pk).values_list("type", flat=True)) >= {"crm.opportunity.lost"}
 
@@ -219,10 +225,38 @@ def test_what_stands_for_and_against_a_deal_is_kept_and_told() -> None:
 
 def test_the_database_has_the_last_word() -> None:
     deal = makers.opportunity()
-    for wrong in ({"next_step": ""}, {"state": "lost"}, {"amount": -1}, {"category": "closed"}):
+    for wrong in (
+        {"next_step": ""},
+        {"state": "lost"},
+        {"amount": -1},
+        {"category": "closed"},
+        {"category": "omitted"},
+    ):
         with pytest.raises(IntegrityError), transaction.atomic():
             Opportunity.objects.filter(pk=deal.pk).update(**wrong)
     assert connection.needs_rollback is False
+
+
+def test_what_was_lost_before_is_omitted_after_the_upgrade() -> None:
+    upgrade = importlib.import_module("crm.migrations.0014_lost_is_omitted")
+    lost = moved(makers.opportunity(), "lost", lost_reason=LossReason.objects.get(code="no_fit"))
+    kept = makers.opportunity()
+    connection.check_constraints()  # what waits for the end of the transaction keeps a table as it is
+    with connection.cursor() as cursor:
+        for table, check in upgrade.CHECKS:
+            cursor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {check}")
+        Stage.objects.filter(type="lost").update(category="closed")
+        Opportunity.objects.filter(pk=lost.pk).update(category="closed")
+        Opportunity.objects.filter(pk=kept.pk).update(category="omitted", category_overridden=True)
+        cursor.execute(upgrade.FORWARD)
+        for table, check in upgrade.CHECKS:
+            cursor.execute(f"ALTER TABLE {table} ADD CONSTRAINT {check} CHECK (category <> '')")
+    assert dict(Stage.objects.filter(phase="closed").values_list("code", "category")) == {
+        "won": "closed",
+        "lost": "omitted",
+    }
+    found = dict(Opportunity.objects.values_list("pk", "category"))
+    assert found == {lost.pk: "omitted", kept.pk: "pipeline"}
 
 
 class TestPipelines:
@@ -251,11 +285,11 @@ class TestPipelines:
         assert deal.stage.code == "understanding"
 
     def test_deals_follow_their_stage_to_another_category(self) -> None:
-        deal, other = makers.opportunity(), makers.opportunity(category="omitted")
+        deal, other = makers.opportunity(), makers.opportunity(category="commit", close_date_basis="go_live")
         pipelines.change_stage(stage=deal.stage, at=NOON, category="best_case")
         deal.refresh_from_db()
         other.refresh_from_db()
-        assert (deal.category, deal.version, other.category) == ("best_case", 2, "omitted")
+        assert (deal.category, deal.version, other.category) == ("best_case", 2, "commit")
         assert deal.events.filter(what="category").count() == 1
 
     def test_stages_are_reordered_in_one_step(self) -> None:

@@ -153,3 +153,43 @@ class TestRefused:
         url = f"/crm/accounts/{accounts['ann'].public_id}/"
         assert client.get(url).status_code == 200
         assert client.get(f"{url}edit/").status_code == 403
+
+
+class TestLeadsOfOthers:
+    """Whose company it is stays unsaid to who sends a request of it, and to an SDR to whom one came back."""
+
+    def test_a_lead_of_another_reps_company_tells_its_sender_nothing(
+        self, people: dict[str, User], accounts: dict[str, Account]
+    ) -> None:
+        sent = {"kind": "demo", "name": "Eve", "email": "eve@ann.com"}
+        answer = caller(people["otto"]).post("/api/v1/leads", sent, format="json")
+        told = answer.json()
+        assert answer.status_code == 201, told
+        assert Lead.objects.get(email="eve@ann.com").account == accounts["ann"]
+        unsaid = (
+            "account",
+            "owner",
+            "queue",
+            "routing",
+            "sla_due_at",
+            "opportunity",
+            "first_touch_at",
+            "credited_team",
+        )
+        assert ({told[name] for name in unsaid}, told["first_source"]) == ({None}, "")
+        assert people["ann"].public_id not in answer.content.decode()
+        assert caller(people["ann"]).get(f"/api/v1/leads/{told['id']}").json()["account"] == accounts["ann"].public_id
+
+    def test_a_lead_that_came_back_is_no_way_to_the_account(
+        self, people: dict[str, User], accounts: dict[str, Account]
+    ) -> None:
+        lead, otto = Lead.objects.get(account=accounts["ann"]), caller(people["otto"])
+        Lead.objects.filter(pk=lead.pk).update(owner=people["otto"])
+        url, said = f"/api/v1/leads/{lead.public_id}", {"qualification": makers.QUALIFIED}
+        assert otto.post(f"{url}/acceptance", said, format="json").status_code == 403
+        assert otto.post(f"{url}/transition", said | {"to": "sal"}, format="json").status_code == 403
+        assert otto.post(f"{url}/transition", {"to": "mql"}, format="json").status_code == 200
+        handed = otto.post(f"{url}/transition", {"to": "sql"}, format="json")
+        lead.refresh_from_db()
+        assert (handed.status_code, handed.json()["account"]) == (200, None)
+        assert (lead.lifecycle, lead.owner) == ("sql", people["ann"])

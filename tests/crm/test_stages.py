@@ -11,7 +11,9 @@ from crm.stages import Step
 
 def step(terms: StageTerms) -> Step:
     names = ("code", "label", "phase", "type", "is_redlining", "skip_segments")
-    return Step(category=stages.USUAL_CATEGORY[terms.phase], **{name: getattr(terms, name) for name in names})
+    return Step(
+        category=stages.usual_category(terms.phase, terms.type), **{name: getattr(terms, name) for name in names}
+    )
 
 
 INSTALLED = [step(terms) for terms in INSTALLED_STAGES]
