@@ -312,16 +312,17 @@ def _may_fill(account: Account, name: str, source: str) -> bool:
 
 
 @transaction.atomic
-def change(*, account: Account, at: datetime, **facts: Any) -> Account:
+def change(*, account: Account, at: datetime, version: int | None = None, **facts: Any) -> Account:
     """Set facts by a person's or an integrator's decision; motion and, where nobody owns it, owner are decided anew.
 
-    Takes what is ``CHANGEABLE``. Raises Invalid, and TypeError for other names.
+    Takes what is ``CHANGEABLE``. Raises Invalid, Conflict (``stale_version``) where ``version`` is no more the latest,
+    and TypeError for other names.
     """
     if unknown := facts.keys() - CHANGEABLE:
         raise TypeError(f"an account has no changeable {', '.join(sorted(unknown))}")
     facts = _clean(facts)
     _lock_for_assigning(account, at)
-    account = db.lock_one(account)
+    account = db.lock_seen(account, version)
     if "custom" in facts:
         facts["custom"] = checked(entity="account", values=facts["custom"], held=account.custom, whole=False)
     write_down(account, facts, at=at, source=history.by_whom())

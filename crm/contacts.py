@@ -48,11 +48,14 @@ def meet(*, account: Account, name: str, email: str, source: str, at: datetime) 
 
 
 @transaction.atomic
-def change(*, contact: Contact, at: datetime, source: str = "", **said: Any) -> Contact:
-    """Set what differs; publishes ``crm.contact.changed`` with the names of the fields. Raises as ``create`` does."""
+def change(*, contact: Contact, at: datetime, source: str = "", version: int | None = None, **said: Any) -> Contact:
+    """Set what differs; publishes ``crm.contact.changed`` with the names of the fields.
+
+    Raises as ``create`` does, and Conflict (``stale_version``) where ``version`` is no more the latest.
+    """
     if unknown := said.keys() - CHANGEABLE:
         raise TypeError(f"a contact has no changeable {', '.join(sorted(unknown))}")
-    contact = db.lock_one(contact)
+    contact = db.lock_seen(contact, version)
     facts = _clean(contact, said)
     if "email" in facts and facts["email"] != contact.email:
         _refuse_known(contact, facts["email"])

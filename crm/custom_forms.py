@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from crm.custom_fields import definitions
 from crm.custom_values import MAX_TEXT, Definition
+from gtm.shared.models import Resource
 
 PREFIX = "custom_"
 
@@ -28,6 +29,11 @@ class WithCustomFields(forms.BaseForm):
         found = {name: value for name, value in self.cleaned_data.items() if not name.startswith(PREFIX)}
         own = {name.removeprefix(PREFIX): value for name, value in self.cleaned_data.items() if name not in found}
         return found | {"custom": own} if own else found
+
+    def add_version(self, seen: Resource) -> None:
+        """The version that the form shows, so that it is refused once somebody else has changed it."""
+        if not seen._state.adding:
+            self.fields["version"] = forms.IntegerField(required=False, widget=forms.HiddenInput, initial=seen.version)
 
 
 def _control(definition: Definition) -> forms.Field:

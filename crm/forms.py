@@ -64,6 +64,7 @@ class AccountForm(WithCustomFields, forms.ModelForm):  # type: ignore[type-arg]
         own = [(need, need.replace("_", " ")) for need in self.instance.needs if need not in needs.LABELS]
         self.fields["needs"].choices = [*needs.LABELS.items(), *own]  # type: ignore[attr-defined]
         self.add_custom_fields(self.instance.custom)
+        self.add_version(self.instance)
 
 
 class NewAccountForm(forms.Form):
@@ -93,6 +94,7 @@ class PersonForm(WithCustomFields, forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.add_custom_fields(self.instance.custom)
+        self.add_version(self.instance)
 
     def _post_clean(self) -> None:
         """The operation checks the whole and says what is wrong in words."""

@@ -165,7 +165,7 @@ def move(
     Raises Incomplete with one part for each field and criterion that is missing; Conflict (``stale_version``).
     """
     _refuse_unknown(fields, AT_A_LOSS)
-    opportunity = _locked(opportunity, version)
+    opportunity = db.lock_seen(opportunity, version)
     stage = stage or opportunity.stage
     if stage.pipeline_id != opportunity.pipeline_id:
         raise Invalid("That stage belongs to another pipeline.", attr="stage")
@@ -203,14 +203,6 @@ def _stage_before(opportunity: Opportunity) -> Stage:
     open_ones = {stage.code: stage for stage in opportunity.pipeline.stages.filter(type=Stage.Type.OPEN)}
     found = next((open_ones[code] for code in codes if code in open_ones), None)
     return found or opportunity.pipeline.stages.order_by("position")[0]
-
-
-def _locked(opportunity: Opportunity, version: int | None) -> Opportunity:
-    locked = db.lock_one(opportunity)
-    if version is not None and locked.version != version:
-        detail = "Somebody else changed this deal meanwhile, so nothing was saved. Look at it as it is now."
-        raise Conflict(detail, code="stale_version")
-    return locked
 
 
 def _apply(

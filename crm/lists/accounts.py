@@ -214,7 +214,6 @@ LISTING = Listing(
     matching=matching.accounts,
     empty=(_("No accounts yet"), _("An account is made when somebody buys, talks to sales, or comes in by the API.")),
     search_label=_("Name or domain"),
-    pages=((_("New account"), "crm_account_new"),),
     related=("owner", "queue"),
     actions=(
         Action("assign", _("Assign an owner"), actions.OwnerForm, *actions.assigning("owner", _give)),

@@ -2,7 +2,8 @@
 
 Each account and each customer gives its newest rows by its own index, (account, position) or (customer, position), and
 those few are merged: a page costs the same whatever stands behind it. Facts name the account of their time, so that
-those of the accounts merged into this one are told here, too.
+those of the accounts merged into this one are told here, too. A page is what was told last; within it stands first what
+happened last, as some facts are told later than they happened.
 """
 
 from collections.abc import Collection, Sequence
@@ -88,4 +89,5 @@ def page(
     }
     sql = _MERGED.format(branches=branches)
     found = list(Event.objects.raw(sql, params))
-    return Page(found[:limit], found[limit - 1].position if len(found) > limit else None)
+    shown, older = found[:limit], found[limit - 1].position if len(found) > limit else None
+    return Page(sorted(shown, key=lambda fact: (fact.occurred_at, fact.position), reverse=True), older)

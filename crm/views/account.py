@@ -80,11 +80,12 @@ def _context(request: HttpRequest, account: Account) -> dict[str, Any]:
 @desk_only
 def create(request: HttpRequest) -> HttpResponse:
     """A company that nobody has asked about yet."""
+    user = desk.works(request)
     form = NewAccountForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         made: list[Account] = []
         if desk.filled(form, lambda: made.append(accounts.create(at=db.now(), **form.cleaned_data))):
-            seen = Account.objects.visible_to(desk.of(request)).filter(pk=made[0].pk).exists()
+            seen = Account.objects.visible_to(user).filter(pk=made[0].pk).exists()
             return redirect("crm_account", made[0].public_id) if seen else redirect("crm_accounts")
     status = 422 if form.errors else 200
     return desk.page(request, "crm/account_new.html", {"form": form}, active="crm_accounts", status=status)
@@ -97,7 +98,7 @@ def edit(request: HttpRequest, account: str) -> HttpResponse:
     form = AccountForm(request.POST or None, instance=found)
     url = reverse("crm_account", args=[account])
     if request.method == "POST" and form.is_valid():
-        unchanged = desk.find_to_work(Account, desk.of(request), account)
+        unchanged = desk.find_to_work(Account, desk.of(request), account)  # the form has written into the other
         if desk.filled(form, partial(accounts.change, account=unchanged, at=db.now_for(found), **form.facts())):
             return redirect(url)
     context = {"form": form, "account": found, "url": url}

@@ -44,7 +44,7 @@ def _leader(request: HttpRequest) -> User:
 @desk_only
 def prepare(request: HttpRequest, leaver: str) -> HttpResponse:
     """The book, with the checklist of each account; sending it begins the hand-over."""
-    user = desk.of(request)
+    user = desk.works(request) if request.method == "POST" else desk.of(request)
     found = references.find(led_by(user), leaver)
     if found is None:
         raise Http404
@@ -89,6 +89,6 @@ def _context(hand_over: HandOver) -> dict[str, Any]:
 @require_POST
 @desk_only
 def undo(request: HttpRequest, hand_over: str) -> HttpResponse:
-    found = desk.find(HandOver, desk.of(request), hand_over)
+    found = desk.find(HandOver, desk.works(request), hand_over)
     desk.told(request, partial(hand_overs.undo, hand_over=found, at=db.now()))
     return redirect("crm_hand_over", hand_over)

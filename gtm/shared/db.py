@@ -81,6 +81,15 @@ def lock_one(instance: M) -> M:
         raise Conflict(detail, code="gone") from error
 
 
+def lock_seen(instance: M, version: int | None) -> M:
+    """The same for whoever wrote it for that version; None for any. Raises Conflict (``stale_version``) too."""
+    locked = lock_one(instance)
+    if version is not None and getattr(locked, "version", version) != version:
+        detail = "Somebody else changed this meanwhile, so nothing was saved. Look at it as it is now."
+        raise Conflict(detail, code="stale_version")
+    return locked
+
+
 def advisory_lock(*parts: object, wait: bool = True) -> bool:
     """Hold a lock named by ``parts`` until the transaction ends; where rows to lock may not exist yet."""
     key = lock_number(*parts)

@@ -162,6 +162,8 @@ class TestDesk:
         contact = Contact.objects.get(email="emil@acme.com")
         page = desk.post(f"/crm/contacts/{contact.public_id}/edit/", said | {"name": "Emil E", "custom_tier": "A"})
         assert page.status_code == 302
+        stale = desk.post(f"/crm/contacts/{contact.public_id}/edit/", said | {"custom_tier": "B", "version": 1})
+        assert (stale.status_code, "Somebody else changed this meanwhile" in stale.content.decode()) == (422, True)
         assert "Emil E" in desk.get(f"{url}history/").content.decode()
         desk.post(f"{url}domains/", {"domain": "acme.fr"})
         desk.post(f"{url}domains/acme.fr/", {"step": "primary"})

@@ -74,7 +74,8 @@ class TestAccounts:
     def test_facts_are_edited_and_decide_anew(self, client: Client, ann: User) -> None:
         account = makers.account()
         url = f"/crm/accounts/{account.public_id}/edit/"
-        assert client.get(url).status_code == 200
+        seen = f'name="version" value="{account.version}"'
+        assert seen in client.get(url).content.decode()
         assert client.post(url, {"name": ""}).status_code == 422
         answer = client.post(url, {"name": "Acme", "employee_count": "5000", "country": "DE", "needs": ["sso"]})
         account.refresh_from_db()
@@ -85,6 +86,10 @@ class TestAccounts:
             ["sso"],
             True,
         )
+        stale = client.post(url, {"name": "Old", "version": account.version - 1})
+        account.refresh_from_db()
+        assert (stale.status_code, account.name) == (422, "Acme")
+        assert "Somebody else changed this meanwhile" in text(stale)
 
     def test_what_waits_can_be_taken_once(self, client: Client, ann: User) -> None:
         account = makers.account(employee_count=5)

@@ -325,6 +325,15 @@ def all_of_billing() -> dict[str, list[Any]]:
 
 
 class TestTimeline:
+    def test_what_happened_last_stands_first(self, pair: tuple[Account, Account]) -> None:
+        """Though it was told before: mail that came late, say."""
+        acme, _labs = pair
+        for days in (2, 3, 1):
+            outbox.publish("crm.email.received", acme, at=AT + timedelta(days=days), account_id=acme.pk)
+        shown = story.page(account_id=acme.pk, customer_ids=[], limit=50).events
+        assert [fact.occurred_at for fact in shown] == sorted((fact.occurred_at for fact in shown), reverse=True)
+        assert shown[0].occurred_at == AT + timedelta(days=3)
+
     def test_a_page_goes_by_the_indexes_whatever_stands_behind_it(
         self, pair: tuple[Account, Account], django_assert_num_queries: Any
     ) -> None:

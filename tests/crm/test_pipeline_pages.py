@@ -163,7 +163,7 @@ class TestMoving:
         found = deal(owner=ann)
         opportunities.change(opportunity=found, at=db.now(), next_step="Write")
         said = {"to": "lost", "lost_reason": str(LossReason.objects.get(code="no_fit").pk), "version": "1"}
-        assert "Somebody else changed this deal" in text(desk.post(url(found, "move/"), said), 422)
+        assert "Somebody else changed this meanwhile" in text(desk.post(url(found, "move/"), said), 422)
 
 
 class TestOpportunity:
