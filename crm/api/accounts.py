@@ -13,8 +13,8 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from crm import accounts, hierarchy
-from crm.api.consolidation import HasDomains, Merges
+from crm import accounts, hierarchy, owners
+from crm.api.consolidation import HasDomains, Merges, named_account
 from crm.api.decisions import Decides
 from crm.blockers import LABELS as BLOCKERS
 from crm.leads import MAX_EMPLOYEES
@@ -179,6 +179,13 @@ class AccountViewSet(Decides, HasDomains, Merges, Creates, Updates, ResourceView
                 raise
             raise NotFound(f"It was merged into {survivor.public_id}.", code="merged") from None
 
+    def lock_before_version(self, instance: Account) -> None:
+        """Pools, the hierarchy, and with the one that is to be merged into it both by id."""
+        owners.lock_pools(at=db.now_for(instance))
+        hierarchy.lock(instance.test_clock_id)
+        if self.action == "merge":
+            db.lock(Account, [instance.pk, *named_account(self)])
+
     @transaction.atomic
     def perform_create(self, data: dict[str, Any]) -> Account:
         given = {name: data.pop(name, None) for name in ("owner", "parent")}
@@ -189,6 +196,9 @@ class AccountViewSet(Decides, HasDomains, Merges, Creates, Updates, ResourceView
     @transaction.atomic
     def perform_update(self, instance: Account, data: dict[str, Any]) -> Account:
         at, owner = db.now_for(instance), data.pop("owner", None)
+        if "parent" in data:  # these come before the account, which is locked when its facts are set
+            owners.lock_pools(at=at)
+            hierarchy.lock(instance.test_clock_id)
         parent = data.pop("parent", instance.parent)
         changed = accounts.change_and_give(account=instance, at=at, owner=owner, **data)
         return changed if parent == changed.parent else hierarchy.place(account=changed, parent=parent, at=at)

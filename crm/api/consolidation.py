@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from typing import Any, cast
+from uuid import UUID
 
 import django_filters
 from django.http import Http404
@@ -14,7 +15,7 @@ from rest_framework.response import Response
 from crm import account_domains, merges, merging, suggestions
 from crm.models import Account, AccountDomain, MergeLog, Suggestion
 from gtm.shared import db
-from gtm.shared.api import fields
+from gtm.shared.api import fields, references
 from gtm.shared.api.filters import ReferenceFilter, ResourceFilter, refuse_unknown
 from gtm.shared.api.resources import ResourceSerializer, ResourceViewSet, StrictSerializer, resource_fields
 from gtm.shared.errors import Conflict
@@ -143,6 +144,14 @@ class Merges:
         lines = [asdict(line) for line in shown.lines]
         told = {"lines": lines, "moving": shown.moving, "both_pay": shown.both_pay}
         return Response(MergePreviewSerializer(told).data)
+
+
+def named_account(view: Any) -> list[UUID]:
+    """The key of the account that the body names beside the addressed object, if it is one that the caller sees."""
+    body = view.request.data
+    text = body.get("account") if isinstance(body, dict) else None
+    found = references.find(Account.objects.visible_to(view.principal), text) if isinstance(text, str) else None
+    return [found.pk] if found else []
 
 
 def _named(data: dict[str, Any]) -> dict[str, Any]:

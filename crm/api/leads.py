@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from crm import leads
 from crm.api.accounts import NeedsField
+from crm.api.consolidation import named_account
 from crm.api.decisions import RoutingSerializer
 from crm.leads import MAX_EMPLOYEES, MAX_MESSAGE
 from crm.models import Account, Lead, Opportunity, Queue
@@ -193,6 +194,10 @@ class LeadViewSet(Creates, ResourceViewSet):
     def get_queryset(self) -> QuerySet[Lead]:
         found = Lead.objects.visible_to(self.principal)
         return found.select_related("queue", "rejected_reason", "form", "opportunity")
+
+    def lock_before_version(self, instance: Lead) -> None:
+        """Its account, and the one on which it is accepted."""
+        db.lock(Account, [*filter(None, [instance.account_id]), *named_account(self)])
 
     def perform_create(self, data: dict[str, Any]) -> Lead:
         clock = data.pop("test_clock", None)

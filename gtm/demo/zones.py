@@ -1,6 +1,7 @@
 """A second version of the segment policy, and an account in its dead zone that somebody clings to."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from crm import accounts, policies, presets
 from crm.models import TeamMembership
@@ -22,7 +23,7 @@ def tell(*, now: datetime) -> None:
         dead_zones=[zone | {"basis": "expected_value", "currency": "EUR"}],
     )
     account = accounts.for_domain(domain="harbourlight.example", name="Harbourlight Studio", at=at)
-    said = {"employee_count": 14, "expected_value": 450_000, "value_currency": "EUR", "country": "PT"}
+    said: dict[str, Any] = {"employee_count": 14, "expected_value": 450_000, "value_currency": "EUR", "country": "PT"}
     account = accounts.change(account=account, at=at, **said)
     rep = TeamMembership.objects.filter(is_manager=False).order_by("pk").select_related("user").first()
     if rep is not None:

@@ -1,9 +1,12 @@
 """Leads, accounts, alerts, teams and users over the API."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from crm import accounts, owners
@@ -24,6 +27,13 @@ def api(user: User | None = None, scope: str = ApiKey.Scope.WRITE) -> APIClient:
     _key, text = keys.issue(name="test", scope=scope, user=user)
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {text}")
     return client
+
+
+def _locks(asked: CaptureQueriesContext) -> list[str]:
+    """What was locked, in turn: tables, and the hierarchy."""
+    number = str(db.lock_number("crm.hierarchy", None))
+    found = [re.search(rf'UPDATE OF "(\w+)"|{re.escape(number)}', query["sql"]) for query in asked]
+    return [match[1] or "hierarchy" for match in found if match]
 
 
 @pytest.fixture
@@ -151,6 +161,31 @@ class TestAccounts:
         stale = {"If-Match": f'"{account.version - 1}"'}
         answer = api().patch(f"{V1}/accounts/{account.public_id}", {"industry": "bank"}, headers=stale)
         assert answer.status_code == 409
+
+    @pytest.mark.parametrize("step", ["facts", "parent", "merge", "lead"])
+    def test_locks_are_taken_in_the_one_order(self, ann: User, step: str) -> None:
+        """Pools, the hierarchy, accounts by id, leads; with ``If-Match``, which locks the row first, and without."""
+        one, other = sorted((makers.account(), makers.account(domain="b.com")), key=lambda account: account.pk)
+        lead = Lead.objects.filter(account=other).get()
+        url, seen = f"{V1}/accounts/{other.public_id}", {"headers": {"If-Match": "*"}}
+        with CaptureQueriesContext(connection) as asked:
+            if step == "facts":
+                wanted = ["crm_pool", "crm_account"]
+                answer = api().patch(url, {"industry": "bank"}, **seen)
+            elif step == "parent":
+                wanted = ["crm_pool", "hierarchy", "crm_account"]
+                answer = api().patch(url, {"industry": "bank", "parent": None})
+            elif step == "merge":
+                wanted = ["crm_pool", "hierarchy", "crm_account"]
+                answer = api().post(f"{url}/merge", {"account": one.public_id}, **seen)
+            else:
+                wanted = ["crm_account", "crm_lead"]
+                answer = api().post(f"{V1}/leads/{lead.public_id}/transition", {"to": "mql"}, **seen)
+        assert answer.status_code == 200, answer.json()
+        assert [name for name in dict.fromkeys(_locks(asked)) if name in wanted] == wanted
+        if step == "merge":
+            first = next(query["sql"] for query in asked if 'UPDATE OF "crm_account"' in query["sql"])
+            assert one.pk.hex in first.replace("-", "")
 
     def test_routing_says_why(self, ann: User) -> None:
         account = makers.account()
