@@ -1,11 +1,12 @@
 """By when somebody answers: a clock for each lead and alert that waits, and the ladder that it climbs.
 
 When a quarter of the time is left the owner is reminded; when it is due the manager is told; some time later a lead
-goes to another rep, twice at most, and then to the queue. A customer's account is never taken from its owner by a
-clock, nor is an account because of an alert. Time is working time: of the owner's team, with its holidays.
+goes to another rep, twice at most, and then to the queue, with its account and all that waits there. A customer's
+account is never taken from its owner by a clock, nor one of which a deal is open, nor an account because of an alert
+or of what somebody else was to answer. Time is working time: of the owner's team, with its holidays.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +16,7 @@ from django.db import transaction
 from django.db.models import Max, Q
 
 from crm import business_hours, owners
-from crm.models import Account, AccountCustomer, Alert, Lead, Queue, SlaClock, SlaPolicy
+from crm.models import Account, AccountCustomer, Alert, Lead, Opportunity, Queue, SlaClock, SlaPolicy
 from crm.owners import Occasion, Place
 from crm.queries import schedules
 from crm.reasons import Reason
@@ -221,33 +222,48 @@ def _places(clocks: Collection[SlaClock]) -> tuple[list[UUID | None], list[UUID 
 @transaction.atomic
 def _route_anew(at: datetime, test_clock_id: UUID | None) -> int:
     """Give the leads that nobody answered to others. The locks: pools, accounts, leads, and then the clocks."""
-    keys = list(_due(at, test_clock_id, Step.REROUTE).values_list("pk", "lead", "lead__account")[:BATCH])
+    keys = list(_due(at, test_clock_id, Step.REROUTE).values_list("lead", "lead__account")[:BATCH])
     if not keys:
         return 0
     owners.lock_pools(at=at)
-    accounts = {one.pk: one for one in db.lock(Account, {account for _pk, _lead, account in keys if account})}
-    leads = {lead.pk: lead for lead in db.lock(Lead, [lead for _pk, lead, _account in keys])}
-    due = _due(at, test_clock_id, Step.REROUTE).filter(pk__in=[pk for pk, _lead, _account in keys])
-    clocks = list(due.select_for_update(of=("self",), skip_locked=True, no_key=True).select_related("policy"))
+    accounts = {one.pk: one for one in db.lock(Account, {account for _lead, account in keys if account})}
+    clocks = _running([lead for lead, _account in keys], accounts)
+    due = [one for one in clocks if one.next_step == Step.REROUTE and one.next_at and one.next_at <= at]
+    kept = _kept(accounts)
+    open_ones = [clock for clock in due if _may_move(clock, accounts, kept)]
+    spent = {_account_of(clock) for clock in open_ones if clock.reroutes >= clock.policy.max_reroutes}
+    going = {_account_of(clock) for clock in open_ones} - spent
+    _move([clock for clock in clocks if _account_of(clock) in going], accounts, at)
+    _give_up([clock for clock in clocks if _account_of(clock) in spent], accounts, at)
+    _rest([clock for clock in due if _account_of(clock) not in going | spent])
+    return len(due)
+
+
+def _running(lead_ids: Collection[UUID], account_ids: Collection[UUID]) -> list[SlaClock]:
+    """The clocks of these leads, and of whatever else waits at the accounts: it goes with them. Locks leads, clocks."""
+    its = Q(lead__in=lead_ids) | Q(lead__account__in=account_ids)
+    keys = SlaClock.objects.filter(RUNNING & its).values_list("lead", flat=True)
+    leads = {lead.pk: lead for lead in db.lock(Lead, {key for key in keys if key})}
+    found = SlaClock.objects.filter(RUNNING, lead__in=leads.keys()).select_related("policy").order_by("due_at", "pk")
+    clocks = list(found.select_for_update(of=("self",), no_key=True))
     for clock in clocks:
         clock.lead = leads[clock.lead_id or UUID(int=0)]
-    kept = _kept(accounts.values())
-    open_ones = [clock for clock in clocks if _may_move(clock, kept)]
-    last = [clock for clock in open_ones if clock.reroutes >= clock.policy.max_reroutes]
-    _move([clock for clock in open_ones if clock not in last], at)
-    _give_up(last, accounts, at)
-    _rest([clock for clock in clocks if clock not in open_ones])
-    return len(clocks)
+    return clocks
 
 
-def _kept(accounts: Collection[Account]) -> set[UUID]:
-    """The accounts that a clock takes from nobody: those of customers."""
-    links = AccountCustomer.objects.filter(account__in=[one.pk for one in accounts], valid_to=None)
-    return set(links.values_list("account", flat=True))
+def _kept(account_ids: Collection[UUID]) -> set[UUID]:
+    """The accounts that a clock takes from nobody: those of customers, and those of which a deal is open."""
+    links = AccountCustomer.objects.filter(account__in=account_ids, valid_to=None)
+    deals = Opportunity.objects.filter(account__in=account_ids, state="open")
+    return {key for rows in (links, deals) for key in rows.values_list("account", flat=True)}
 
 
-def _may_move(clock: SlaClock, kept: Collection[UUID]) -> bool:
-    return clock.owner_id is not None and clock.lead is not None and clock.lead.account_id not in kept
+def _may_move(clock: SlaClock, accounts: Mapping[UUID, Account], kept: Collection[UUID]) -> bool:
+    """Whoever did not answer has the account, too: nobody loses one for what was another's to answer."""
+    account = accounts.get(_account_of(clock) or UUID(int=0))
+    if clock.lead is None or account is None or account.pk in kept:
+        return False
+    return clock.owner_id is not None and clock.owner_id == account.owner_id and clock.lead.answered_at is None
 
 
 def _rest(clocks: Sequence[SlaClock]) -> None:
@@ -257,34 +273,45 @@ def _rest(clocks: Sequence[SlaClock]) -> None:
     bulk.update(SlaClock, clocks, WRITTEN)
 
 
-def _move(clocks: Sequence[SlaClock], at: datetime) -> None:
-    """By the rules, without those whose it was; their time begins anew."""
-    excluded: dict[UUID, frozenset[UUID]] = {}
-    for clock in clocks:
-        if (key := _account_of(clock)) and clock.owner_id:
-            excluded[key] = excluded.get(key, frozenset()) | {*clock.passed_over, clock.owner_id}
+def _move(clocks: Sequence[SlaClock], accounts: Mapping[UUID, Account], at: datetime) -> None:
+    """Their accounts by the rules, without those whose they were; the time of all that waits there begins anew."""
+    gone = _passed_over(clocks, accounts)
+    excluded = {key: frozenset(reps) for key, reps in gone.items()}
     why = Reason("sla_breached", "owner")
     occasion = Occasion({}, fresh=True, excluded=excluded, why=why)
     found = owners.assign_many(account_ids=list(excluded), at=at, trigger="sla_breached", occasion=occasion)
-    _begin_again(clocks, {one.account.pk: one.account for one in found}, at)
+    _begin_again(clocks, {one.account.pk: one.account for one in found}, gone, at)
 
 
-def _give_up(clocks: Sequence[SlaClock], accounts: dict[UUID, Account], at: datetime) -> None:
+def _give_up(clocks: Sequence[SlaClock], accounts: Mapping[UUID, Account], at: datetime) -> None:
     """Enough reps had it: the queue's team decides."""
     if not clocks:
         return
     queue = Queue.objects.get(is_catch_all=True)
-    chosen = [accounts[key] for key in dict.fromkeys(_account_of(c) for c in clocks) if key]
+    gone = _passed_over(clocks, accounts)
+    chosen = [accounts[key] for key in gone]
     why = [Reason("sla_breached", "owner").as_json(), Reason("catch_all", "queue").as_json()]
     places = [Place(queue_id=queue.pk, reasons=why) for _account in chosen]
     owners.place_many(accounts=chosen, places=places, at=at, trigger="sla_breached")
-    _begin_again(clocks, {one.pk: one for one in chosen}, at)
+    _begin_again(clocks, {one.pk: one for one in chosen}, gone, at)
 
 
-def _begin_again(clocks: Sequence[SlaClock], accounts: dict[UUID, Account], at: datetime) -> None:
+def _passed_over(clocks: Sequence[SlaClock], accounts: Mapping[UUID, Account]) -> dict[UUID, list[UUID]]:
+    """Who had each account already, whichever of its leads waited; the one who has it now comes last."""
+    found: dict[UUID, list[UUID]] = {}
+    for clock in clocks:
+        if key := _account_of(clock):
+            found.setdefault(key, []).extend(clock.passed_over)
+    owner = {key: [accounts[key].owner_id] for key in found}
+    return {key: [one for one in dict.fromkeys([*gone, *owner[key]]) if one] for key, gone in found.items()}
+
+
+def _begin_again(
+    clocks: Sequence[SlaClock], accounts: Mapping[UUID, Account], gone: Mapping[UUID, Collection[UUID]], at: datetime
+) -> None:
     for clock in clocks:
         account = accounts[_account_of(clock) or UUID(int=0)]
-        clock.passed_over = [*clock.passed_over, *([clock.owner_id] if clock.owner_id else [])]
+        clock.passed_over = list(gone[account.pk])
         clock.owner_id, clock.queue_id = account.owner_id, account.queue_id
         clock.reroutes += 1
     find = _schedules(clocks, at)

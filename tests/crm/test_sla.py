@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from crm import accounts, alerts, clock, lead_steps, sla
-from crm.models import Holiday, HolidayCalendar, Lead, SlaClock, Team, WorkingHours
+from crm.models import Account, Holiday, HolidayCalendar, Lead, SlaClock, Team, WorkingHours
 from crm.queries import schedules
 from gtm.shared import outbox
 from gtm.shared.errors import Invalid
@@ -123,6 +123,27 @@ class TestLadder:
         alerts.transition(alert=alert, to="acknowledged", at=NOON + 99 * HOUR)
         assert SlaClock.objects.get(alert=alert).answered_at == NOON + 99 * HOUR
         assert makers.alert(account=account, severity="low").sla_clocks.count() == 0
+
+    def test_nobody_loses_an_account_by_what_another_was_to_answer_nor_one_with_a_deal(self, reps: list[User]) -> None:
+        asked, sold = makers.lead(), makers.lead(email="d@deal.com")
+        accounts.give(account=Account.objects.get(pk=asked.account_id), owner=reps[2], at=NOON)
+        for model in (Lead, SlaClock):  # as of an SDR to whom the account's owner sent the lead back
+            model.objects.filter(**{"pk" if model is Lead else "lead": asked.pk}).update(owner=reps[1])
+        makers.opportunity(account=Account.objects.get(pk=sold.account_id))
+        before = dict(Account.objects.values_list("pk", "owner"))
+        sla.run_due(at=NOON + 99 * HOUR)
+        assert dict(Account.objects.values_list("pk", "owner")) == before
+        assert [(of(lead).state, of(lead).next_step) for lead in (asked, sold)] == [("breached", "")] * 2
+
+    def test_all_that_waits_at_an_account_begins_anew_with_its_next_owner(self, reps: list[User]) -> None:
+        first, second = makers.lead(), makers.lead(email="dora@acme.com", at=NOON + timedelta(minutes=10))
+        at = sla_due(first)
+        sla.run_due(at=at)
+        found = of(second)
+        assert (found.owner, found.passed_over, found.started_at) == (reps[1], [reps[0].pk], at)
+        assert (found.next_step, of(first).passed_over) == ("remind", [reps[0].pk])
+        sla.run_due(at=at + 16 * HOUR)
+        assert Account.objects.get().owner == reps[1]
 
     def test_it_runs_on_a_test_clock_and_goes_with_the_account(self, reps: list[User]) -> None:
         stopped = billing.clock(frozen_time=NOON)
