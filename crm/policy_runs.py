@@ -4,8 +4,8 @@ A run is a row that a task works off in batches, each in a transaction of its ow
 leaves a run that goes on where it stopped. Memory holds one batch. What stands on a test clock is no part of it.
 """
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -18,6 +18,7 @@ from crm.segments import Outcome
 from gtm.shared import bulk, context, db, nudges, outbox
 
 BATCH = 1000
+KEPT = timedelta(days=30)
 TASK = "crm.tasks.work_off_runs"
 OPEN = Q(state__in=[RunState.QUEUED, RunState.RUNNING])
 log = structlog.get_logger(__name__)
@@ -55,21 +56,21 @@ def _ask(policy: SegmentPolicy, kind: str, at: datetime) -> PolicyRun:
 # --- worked off --------------------------------------------------------------------------------
 def work_off() -> int:
     """Work off all runs that wait, unless others do; how many batches it took."""
-    batches = 0
-    while (key := _next()) is not None:
+    batches, put_off = 0, set[UUID]()
+    while (key := _next(put_off)) is not None:
         try:
             batches += _step(key)
-        except OperationalError:  # a deadlock, a lost connection: the run goes on the next time
-            log.exception("policy_run_waits", run=str(key))
-            break
+        except OperationalError:  # a deadlock, or the database went away: the run goes on later, where it stopped
+            log.exception("policy_run_put_off", run=str(key))
+            put_off.add(key)
         except Exception as error:  # whatever is wrong with one run, the others go on
             log.exception("policy_run_failed", run=str(key))
             _fail(key, f"{type(error).__name__}: {error}")
     return batches
 
 
-def _next() -> UUID | None:
-    waiting = PolicyRun.objects.filter(OPEN).order_by("asked_at", "pk")
+def _next(put_off: Collection[UUID]) -> UUID | None:
+    waiting = PolicyRun.objects.filter(OPEN).exclude(pk__in=put_off).order_by("asked_at", "pk")
     with transaction.atomic():
         return waiting.select_for_update(skip_locked=True).values_list("pk", flat=True).first()
 
@@ -97,8 +98,8 @@ def _step(key: UUID) -> int:
 
 
 def _decide(run: PolicyRun, keys: Sequence[UUID]) -> None:
-    at, policy = run.asked_at, run.policy
-    applies = run.kind == PolicyRun.Kind.APPLY
+    policy, applies = run.policy, run.kind == PolicyRun.Kind.APPLY
+    at = max(run.asked_at, db.now()) if applies else run.asked_at  # what changed since it was asked for counts
     accounts = db.lock(Account, keys) if applies else bulk.select(Account.objects.filter(bulk.among("pk", keys)))
     found = segments.outcomes(accounts=accounts, policy=policy, at=at)
     moves = [_move(run, one) for one in found if one.moves]
@@ -135,6 +136,13 @@ def _finish(run: PolicyRun, state: str, error: str = "") -> None:
 def _fail(key: UUID, error: str) -> None:
     if run := PolicyRun.objects.select_for_update(of=("self",)).filter(OPEN, pk=key).first():
         _finish(run, RunState.FAILED, error)
+
+
+@transaction.atomic
+def forget(*, at: datetime) -> int:
+    """Throw away whom a dry run of a month ago showed, not how many they were; how many rows that was."""
+    old = PolicyRun.objects.filter(kind=PolicyRun.Kind.DRY_RUN, finished_at__lt=at - KEPT)
+    return PolicyMove.objects.filter(run__in=old).delete()[0]
 
 
 # --- read --------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ Both write down first what would be; neither moves a pointer by that. Routing an
 (an account that went elsewhere meanwhile stays there), and can be undone as long as nobody moved the account again.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -17,7 +17,7 @@ from django.db.models import Count, F, Q
 from crm import owners, policies, routing
 from crm.models import Account, Lead, Pool, PoolMember, Queue, RoutingMove, RoutingRun, Ruleset, RunState
 from crm.owners import Occasion, Place
-from crm.policy_runs import TASK
+from crm.policy_runs import KEPT, TASK
 from crm.queries import roster
 from crm.reasons import Reason
 from gtm.shared import bulk, context, db, ids, nudges, outbox
@@ -69,11 +69,20 @@ def apply(*, run: RoutingRun, at: datetime) -> RoutingRun:
 
 @transaction.atomic
 def undo(*, run: RoutingRun, at: datetime) -> RoutingRun:
-    """Give the accounts back to whom they were taken from. Raises Conflict unless it was carried out."""
+    """Give the accounts back to whom they were taken from, also where it stopped half-way. Raises Conflict unless it
+    was carried out.
+    """
     run = db.lock_one(run)
-    if run.applied_at is None or run.undone_at is not None or run.state != RunState.DONE:
+    if not can_undo(run):
         raise Conflict("There is nothing to undo.", code="wrong_state")
     return _again(run, "crm.routing_run.undone", at, undone_at=at)
+
+
+def can_undo(run: RoutingRun) -> bool:
+    """It was carried out, as a whole or up to where it stopped, and is not given back yet."""
+    if run.applied_at is None:
+        return False
+    return run.state == RunState.FAILED or (run.state == RunState.DONE and run.undone_at is None)
 
 
 def _again(run: RoutingRun, fact: str, at: datetime, **stamps: datetime) -> RoutingRun:
@@ -93,19 +102,24 @@ def _tell(run: RoutingRun, fact: str, at: datetime) -> None:
 # --- worked off --------------------------------------------------------------------------------
 def work_off() -> int:
     """Work off all runs that wait, unless others do; how many steps it took."""
-    steps = 0
-    while key := RoutingRun.objects.filter(OPEN).order_by("asked_at", "pk").values_list("pk", flat=True).first():
+    steps, put_off = 0, set[UUID]()
+    while key := _next(put_off):
         try:
             if not _step(key):
                 break
             steps += 1
-        except OperationalError:  # a deadlock, a lost connection: the run goes on the next time
-            log.exception("routing_run_waits", run=str(key))
-            break
+        except OperationalError:  # a deadlock, or the database went away: the run goes on later, where it stopped
+            log.exception("routing_run_put_off", run=str(key))
+            put_off.add(key)
         except Exception as error:  # whatever is wrong with one run, the others go on
             log.exception("routing_run_failed", run=str(key))
             _fail(key, f"{type(error).__name__}: {error}")
     return steps
+
+
+def _next(put_off: Collection[UUID]) -> UUID | None:
+    waiting = RoutingRun.objects.filter(OPEN).exclude(pk__in=put_off).order_by("asked_at", "pk")
+    return waiting.values_list("pk", flat=True).first()
 
 
 @transaction.atomic
@@ -277,6 +291,13 @@ def _advance(pools: Sequence[Pool], moves: Sequence[RoutingMove]) -> None:
 
 def _served(move: RoutingMove, pool: Pool) -> bool:
     return any(reason["code"] in routing.TURNS and reason["value"] == pool.code for reason in move.reasons)
+
+
+@transaction.atomic
+def forget(*, at: datetime) -> int:
+    """Throw away whom a dry run of a month ago showed, not how many they were; how many rows that was."""
+    old = RoutingRun.objects.filter(kind=RoutingRun.Kind.DRY_RUN, finished_at__lt=at - KEPT)
+    return RoutingMove.objects.filter(run__in=old).delete()[0]
 
 
 def flows(run: RoutingRun) -> list[dict[str, Any]]:

@@ -79,6 +79,14 @@ def review_accounts(**kwargs: Any) -> None:
 
 
 @shared_task
+def forget_runs(**kwargs: Any) -> None:
+    """Throw away the rows of looks at policies and rules that nobody looks at any more."""
+    with pulse.job("forget policy and routing runs"):
+        policy_runs.forget(at=db.now())
+        routing_runs.forget(at=db.now())
+
+
+@shared_task
 def end_overrides(**kwargs: Any) -> None:
     """Let the motions set by hand end whose time is over."""
     with pulse.job("end overrides of motions"):

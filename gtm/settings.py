@@ -166,6 +166,7 @@ CELERY_BEAT_SCHEDULE = {
     "write down dunning policies": _every(600, "crm.tasks.write_down_policies"),
     "work hand-overs": _every(60, "crm.tasks.work_hand_overs"),
     "review accounts": _every(86_400, "crm.tasks.review_accounts"),
+    "forget policy and routing runs": _every(86_400, "crm.tasks.forget_runs"),
     "end overrides of motions": _every(300, "crm.tasks.end_overrides"),
     "run the clocks of answers": _every(60, "crm.tasks.run_answer_clocks"),
     "work off policy and routing runs": _every(15, "crm.tasks.work_off_runs"),

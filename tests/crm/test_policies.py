@@ -3,16 +3,18 @@
 import re
 from datetime import date, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from billing import subscriptions
 from billing.models import Customer
-from crm import accounts, clock, overrides, policies, policy_runs, presets, segments
+from crm import accounts, clock, overrides, policies, policy_runs, presets, segments, sla
 from crm.models import Account, MotionDecision, MotionOverride, PolicyMove, PolicyRun, SegmentPolicy
+from gtm.shared import db
 from gtm.shared.errors import Conflict, Invalid
 from gtm.shared.models import Event, ExchangeRate, User
 from tests import world
@@ -97,6 +99,30 @@ class TestRuns:
         policy_runs.work_off()
         older.refresh_from_db()
         assert (older.state, older.error) == ("failed", "A newer version was published meanwhile.")
+
+    def test_applying_decides_by_what_is_so_when_an_account_is_reached(self) -> None:
+        account, at = company(50), db.now()
+        run = policy_runs.apply(policy=policies.draft_policy(at=at, name="Next", **BANDS), at=at)
+        overrides.override(account=account, motion="sales_led", ends_at=at + DAY, reason="Pilot", at=db.now())
+        policy_runs.work_off()
+        run.refresh_from_db()
+        account.refresh_from_db()
+        assert (run.state, account.motion) == ("done", "sales_led")
+
+    def test_a_deadlock_puts_a_run_off_and_an_old_look_is_forgotten(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        company(150)
+        draft = policies.draft_policy(at=NOON, name="Next", **BANDS | {"employee_bounds": [200, 1000]})
+        run = policy_runs.dry_run(policy=draft, at=NOON)
+        with monkeypatch.context() as broken:
+            broken.setattr(segments, "outcomes", Mock(side_effect=OperationalError("deadlock detected")))
+            assert policy_runs.work_off() == 0
+        run.refresh_from_db()
+        assert run.state == "queued"
+        policy_runs.work_off()
+        assert policy_runs.forget(at=db.now() + 29 * DAY) == 0
+        assert policy_runs.forget(at=db.now() + 31 * DAY) == 1
+        run.refresh_from_db()
+        assert (run.state, run.moved) == ("done", 1)
 
     def test_a_batch_takes_as_many_queries_as_one_account(self) -> None:
         found = [company(100 + n) for n in range(6)]
@@ -226,6 +252,7 @@ class TestByHand:
     def test_it_ends_on_its_test_clock_and_is_taken_back_by_hand(self) -> None:
         stopped = billing.clock(frozen_time=NOON)
         account = makers.account(domain="clock.com", test_clock_id=stopped.pk)
+        sla.cancel(subject=account.leads.get(), at=NOON)
         overrides.override(account=account, motion="self_serve", ends_at=NOON + DAY, reason="Quiet", at=NOON)
         assert clock.next_due(clock=stopped) == NOON + DAY
         clock.run_due(clock=stopped, at=NOON + DAY)
