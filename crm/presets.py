@@ -78,7 +78,7 @@ PRESETS = (
     ),
     Preset(
         "dead_zone_1k_10k",
-        "dead zone 1K to 10K",
+        "Dead zone 1K to 10K",
         "From EUR 1,000 to under 10,000 a sale costs more than it brings: no rep is assigned.",
         MappingProxyType(
             {

@@ -15,6 +15,8 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.html import format_html_join
+from django.utils.safestring import mark_safe
 from unfold import widgets
 from unfold.decorators import display
 
@@ -24,7 +26,7 @@ from crm.models import PolicyRun, SegmentPolicy
 from crm.segments import outcomes
 from gtm.shared import db
 from gtm.shared.admin_base import OperationAdmin, OperationForm, is_founder, page_of
-from gtm.shared.admin_fields import CurrencyField, LinesField, to_major, to_minor
+from gtm.shared.admin_fields import CurrencyField, LinesField, plain, to_major, to_minor
 from gtm.shared.admin_steps import step
 from gtm.shared.templatetags import tandem
 
@@ -45,6 +47,10 @@ ZONES_HELP = (
 )
 
 
+WRITTEN = ("segments", "employee_bounds", "value_bounds", "sales_led_needs", "dead_zones")
+READ = ("all_segments", "all_employee_bounds", "all_value_bounds", "all_needs", "all_zones")
+
+
 class PolicyForm(OperationForm):
     currency = CurrencyField()
     segments = LinesField(rows=5, required=True, help_text=SEGMENTS_HELP)
@@ -58,7 +64,9 @@ class PolicyForm(OperationForm):
         widget=widgets.UnfoldAdminTextInputWidget(),
         help_text="From what yearly value on they begin: 10000, 50000. Empty: it doesn't count.",
     )
-    sales_led_needs = LinesField(rows=4, help_text="Needs that make an account sales-led whatever its size.")
+    sales_led_needs = LinesField(
+        rows=4, label="Sales-led needs", help_text="Needs that make an account sales-led whatever its size."
+    )
     dead_zones = LinesField(rows=2, help_text=ZONES_HELP)
 
     class Meta:
@@ -159,17 +167,17 @@ def _line(segment: Mapping[str, Any]) -> str:
 
 
 def _zone_line(zone: Mapping[str, Any]) -> str:
-    bounds = [f"{to_major(zone[name], zone['currency']):f}" for name in ("lower", "upper")]
+    bounds = [f"{plain(to_major(zone[name], zone['currency'])):f}" for name in ("lower", "upper")]
     return ", ".join([zone["code"], zone["label"], *bounds, zone["basis"], zone["currency"]])
 
 
 def shown(policy: SegmentPolicy) -> dict[str, Any]:
     """A policy as its form shows it."""
-    plain = ("name", "basis", "currency", "combine", "sales_led_needs", "margin_percent", "margin_days", "freeze")
-    return {name: getattr(policy, name) for name in plain} | {
+    as_they_are = ("name", "basis", "currency", "combine", "sales_led_needs", "margin_percent", "margin_days", "freeze")
+    return {name: getattr(policy, name) for name in as_they_are} | {
         "segments": [_line(segment) for segment in policy.segments],
         "employee_bounds": ", ".join(map(str, policy.employee_bounds)),
-        "value_bounds": ", ".join(f"{to_major(bound, policy.currency):f}" for bound in policy.value_bounds),
+        "value_bounds": ", ".join(f"{plain(to_major(bound, policy.currency)):f}" for bound in policy.value_bounds),
         "dead_zones": [_zone_line(zone) for zone in policy.dead_zones],
     }
 
@@ -182,6 +190,13 @@ class Versions(OperationAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return is_founder(request) and obj is not None and obj.number is None
+
+    def response_post_save_add(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        """What comes next is done on the draft's page: try it, see who would move, apply it."""
+        return redirect(page_of(obj, obj.pk))
+
+    def response_post_save_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        return redirect(page_of(obj, obj.pk))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         later = self.model.objects.filter(number__gt=OuterRef("number"))
@@ -214,6 +229,7 @@ class SegmentPolicyAdmin(Versions):
     list_display = ("name", "number", "basis", "combine", "counts", "published_at")
     ordering = ("-number", "-pk")
     actions_detail = ("try_out", "see", "apply", "roll_back")
+    change_form_outer_before_template = "crm/admin/_presets.html"
     change_form_outer_after_template = "crm/admin/_policy_runs.html"
 
     def create(self, *, at: datetime, **values: Any) -> SegmentPolicy:
@@ -246,17 +262,39 @@ class SegmentPolicyAdmin(Versions):
         return super().add_view(request, form_url, {"presets": offers} | (extra_context or {}))
 
     def get_fieldsets(self, request: HttpRequest, obj: SegmentPolicy | None = None) -> Any:
-        bands = ("segments", ("employee_bounds", "value_bounds"), ("basis", "currency"), "combine")
+        is_read = obj is not None and not self.has_change_permission(request, obj)
+        segments, employees, value, needs, zones = READ if is_read else WRITTEN
+        bands = (segments, (employees, value), ("basis", "currency"), "combine")
         holds = (("margin_percent", "margin_days"), "freeze")
         told = (("name", "number"), ("published_at", "counts")) if obj and obj.number else ("name",)
         return (
             (None, {"fields": (*told, *bands), "description": "" if obj else COUNTS}),
-            ("Exceptions", {"fields": ("sales_led_needs", "dead_zones")}),
+            ("Exceptions", {"fields": (needs, zones)}),
             ("How fast segments change", {"fields": holds}),
         )
 
     def get_readonly_fields(self, request: HttpRequest, obj: SegmentPolicy | None = None) -> Sequence[str]:
-        return ("number", "published_at", "counts") if obj and obj.number else ()
+        return ("number", "published_at", "counts", *READ)
+
+    @display(description="Segments")
+    def all_segments(self, policy: SegmentPolicy) -> str:
+        return _told(policy, "segments")
+
+    @display(description="Employee bounds")
+    def all_employee_bounds(self, policy: SegmentPolicy) -> str:
+        return _told(policy, "employee_bounds")
+
+    @display(description="Value bounds")
+    def all_value_bounds(self, policy: SegmentPolicy) -> str:
+        return _told(policy, "value_bounds")
+
+    @display(description="Sales-led needs")
+    def all_needs(self, policy: SegmentPolicy) -> str:
+        return _told(policy, "sales_led_needs")
+
+    @display(description="Dead zones")
+    def all_zones(self, policy: SegmentPolicy) -> str:
+        return _told(policy, "dead_zones")
 
     @step(
         "Test with an account",
@@ -307,6 +345,12 @@ class SegmentPolicyAdmin(Versions):
     )
     def roll_back(self, policy: SegmentPolicy, *, at: datetime) -> HttpResponse:
         return _to(policy_runs.roll_back(policy=policy, at=at))
+
+
+def _told(policy: SegmentPolicy, name: str) -> str:
+    """What a version says, as its draft's form had it: a line for each of several."""
+    said = shown(policy)[name]
+    return said if isinstance(said, str) else format_html_join(mark_safe("<br>"), "{}", ((line,) for line in said))
 
 
 def _to(run: PolicyRun) -> HttpResponse:

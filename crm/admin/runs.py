@@ -27,6 +27,9 @@ class _Runs(ReadOnlyAdmin):
     def notes(self, request: HttpRequest, instance: Any) -> list[str]:
         if instance.state in (RunState.QUEUED, RunState.RUNNING):
             return [f"{instance.percent} percent done. This page keeps itself up to date."]
+        is_dry = instance.kind == instance.Kind.DRY_RUN
+        if is_dry and instance.moved and not instance.moves.exists():
+            return ["This was a while ago: who they were is not kept. Look again to see them."]
         return []
 
     def warnings(self, request: HttpRequest, instance: Any) -> list[str]:
@@ -49,7 +52,7 @@ class PolicyRunAdmin(_Runs):
     fields = (("policy", "kind"), ("state", "asked_at"), ("moved", "total"), "finished_at")
 
     def flows(self, instance: PolicyRun) -> list[dict[str, Any]]:
-        labels = {s["code"]: s["label"] for s in instance.policy.segments}
+        labels = _labels(instance)
         address = reverse("admin:crm_policymove_changelist")
         rows = []
         for flow in policy_runs.flows(instance):
@@ -60,6 +63,14 @@ class PolicyRunAdmin(_Runs):
         return rows
 
 
+def _labels(run: PolicyRun) -> dict[str, str]:
+    return {segment["code"]: segment["label"] for segment in run.policy.segments}
+
+
+def _end(move: PolicyMove, end: str) -> str:
+    return _place(vars(move), end, _labels(move.run))
+
+
 def _place(flow: dict[str, Any], end: str, labels: dict[str, str]) -> str:
     segment, motion, zone = (flow[f"{end}_{name}"] for name in ("segment", "motion", "dead_zone"))
     words = [labels.get(segment, segment) or "not decided yet", motion.replace("_", "-"), zone.replace("_", " ")]
@@ -68,15 +79,23 @@ def _place(flow: dict[str, Any], end: str, labels: dict[str, str]) -> str:
 
 @admin.register(PolicyMove)
 class PolicyMoveAdmin(ReadOnlyAdmin):
-    list_display = ("account", "from_segment", "to_segment", "from_motion", "to_motion", "why")
+    list_display = ("account", "was", "becomes", "why")
     list_select_related = ("account", "run__policy")
     list_filter = ("from_segment", "to_segment")
     ordering = ("pk",)
-    fields = ("account", ("from_segment", "to_segment"), ("from_motion", "to_motion"), "why")
+    fields = ("account", ("was", "becomes"), "why")
+
+    @display(description="Now")
+    def was(self, move: PolicyMove) -> str:
+        return _end(move, "from")
+
+    @display(description="Then")
+    def becomes(self, move: PolicyMove) -> str:
+        return _end(move, "to")
 
     @display(description="Because")
     def why(self, move: PolicyMove) -> str:
-        return " ".join(wording.sentences(move.reasons, currency=move.run.policy.currency))
+        return ". ".join(wording.sentences(move.reasons, currency=move.run.policy.currency))
 
     def lookup_allowed(self, lookup: str, value: str, request: Any = None) -> bool:
         return lookup.partition("__")[0] in {"run", *_MOVE_FIELDS} or super().lookup_allowed(lookup, value, request)
@@ -153,7 +172,7 @@ class RoutingRunAdmin(_Runs):
     @step(
         "Undo",
         explain="The accounts go back to whom they were taken from, but for those that moved again since.",
-        applies=lambda run: bool(run.applied_at) and run.undone_at is None and run.state == RunState.DONE,
+        applies=routing_runs.can_undo,
     )
     def undo(self, run: RoutingRun, *, at: datetime) -> None:
         routing_runs.undo(run=run, at=at)
@@ -168,7 +187,7 @@ class RoutingMoveAdmin(ReadOnlyAdmin):
 
     @display(description="Because")
     def why(self, move: RoutingMove) -> str:
-        return " ".join(wording.sentences(move.reasons, currency=""))
+        return ". ".join(wording.sentences(move.reasons, currency=""))
 
     def lookup_allowed(self, lookup: str, value: str, request: Any = None) -> bool:
         return lookup.partition("__")[0] in {"run", *_MOVE_FIELDS} or super().lookup_allowed(lookup, value, request)
