@@ -81,6 +81,9 @@ TEXTS = {
     "crm.account.consolidation_dismissed": _("Not one company with the other account"),
     "crm.account.merged": _("Accounts merged"),
     "crm.account.unmerged": _("Merge undone"),
+    "crm.account.motion_overridden": _("Motion set by hand"),
+    "crm.account.override_ended": _("Motion decided by the rules again"),
+    "crm.account.segment_locked": _("Segment kept as it is, or no longer"),
     "crm.contact.created": _("Contact added"),
     "crm.contact.changed": _("Contact changed"),
     "crm.contact.removed": _("Imported contact removed again"),
@@ -125,6 +128,13 @@ TEXTS = {
     "crm.task.handed_over": _("Task handed over"),
     "crm.alert.raised": _("Alert raised"),
     "crm.alert.changed": _("Alert changed"),
+    "crm.sla.started": _("Waits for an answer"),
+    "crm.sla.warned": _("Owner reminded that an answer is due"),
+    "crm.sla.breached": _("Nobody answered in time"),
+    "crm.sla.rerouted": _("Given to somebody else, as nobody answered"),
+    "crm.sla.met": _("Answered in time"),
+    "crm.sla.answered_late": _("Answered late"),
+    "crm.sla.canceled": _("Waits for no answer any more"),
     "signals.signal.raised": _("Signal noticed"),
 }
 TONES = {

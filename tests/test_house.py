@@ -46,6 +46,14 @@ def test_every_handler_of_the_wiring_exists() -> None:
             assert callable(import_string(handler))
 
 
+def test_every_fact_about_an_account_has_words_on_its_timeline() -> None:
+    from crm.timeline import TEXTS
+
+    named = re.compile(r'"(crm\.(?:account|alert|call|contact|email|lead|note|sla|task)\.[a-z_]+[a-z])"')
+    told = {fact for path in (settings.BASE_DIR / "crm").rglob("*.py") for fact in named.findall(path.read_text())}
+    assert told - TEXTS.keys() - {"crm.email.discarded"} == set()  # which nobody knew an account for
+
+
 def test_every_periodic_task_exists() -> None:
     from gtm.celery import app
 

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from crm import hand_overs
 from crm.models import HandOver, HandOverRow
-from crm.models.scoping import led_by
+from crm.models.scoping import led_by, reach_of
 from crm.queries import books, people
 from crm.team_forms import HandOverForm
 from crm.views import desk
@@ -70,19 +70,20 @@ def prepare(request: HttpRequest, leaver: str) -> HttpResponse:
 @desk_only
 def show(request: HttpRequest, hand_over: str) -> HttpResponse:
     """While it runs the progress, which asks for itself again; afterwards what was left alone, and the way back."""
-    context = _context(desk.find(HandOver, desk.of(request), hand_over))
+    user = desk.of(request)
+    context = _context(desk.find(HandOver, user, hand_over), user)
     if request.htmx:  # type: ignore[attr-defined]
         return render(request, "crm/team/_hand_over.html", context)
     return desk.page(request, "crm/team/hand_over.html", context, active="crm_team")
 
 
-def _context(hand_over: HandOver) -> dict[str, Any]:
+def _context(hand_over: HandOver, user: User) -> dict[str, Any]:
     kept = hand_over.rows.filter(state=HandOverRow.State.KEPT).select_related("receiver").order_by("position")
     return {
         "hand_over": hand_over,
         "kept": list(kept[:ROWS]),
         "left": "" if hand_over.is_working else books.told(hand_over.leaver),
-        "may_undo": hand_over.state == HandOver.State.DONE,
+        "may_undo": hand_over.state == HandOver.State.DONE and reach_of(user).writes.works,
     }
 
 
