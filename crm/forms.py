@@ -8,7 +8,8 @@ from django.utils.translation import gettext_lazy as _
 from crm import blockers, needs
 from crm.custom_forms import WithCustomFields
 from crm.models import Account, Contact
-from gtm.shared import countries
+from gtm.shared import countries, vendors
+from gtm.shared.money import is_currency, parse_major, to_major
 
 
 def country_choices() -> list[tuple[str, str]]:
@@ -27,11 +28,55 @@ class LeadStepForm(forms.Form):
     reason = forms.CharField(required=False, max_length=500)
 
 
-class AccountForm(WithCustomFields, forms.ModelForm):  # type: ignore[type-arg]
+class WorthForm(forms.BaseForm):
+    """For forms of an account that call ``show_worth``: amounts typed in major units of one currency."""
+
+    AMOUNTS = ("expected_value", "company_revenue")
+
+    def show_worth(self, account: Account) -> None:
+        for name in self.AMOUNTS:
+            if (amount := getattr(account, name)) is not None:
+                self.fields[name].initial = f"{to_major(amount, account.value_currency):f}"
+        self.fields["value_currency"].initial = account.value_currency or vendors.current().base_currency
+
+    def read_worth(self) -> None:
+        """Make minor units of what was typed; errors stand at their fields. Without amounts there is no currency."""
+        typed = {name: _plain(self.cleaned_data.get(name)) for name in self.AMOUNTS}
+        currency = str(self.cleaned_data.get("value_currency") or "").upper() if any(typed.values()) else ""
+        self.cleaned_data["value_currency"] = currency
+        if any(typed.values()) and not is_currency(currency):
+            self.add_error("value_currency", _("Give the currency of the amounts, such as EUR."))
+            return
+        for name, text in typed.items():
+            self.cleaned_data[name] = self._minor(name, text, currency) if text else None
+
+    def _minor(self, name: str, text: str, currency: str) -> int | None:
+        try:
+            amount = parse_major(text, currency)
+        except ValueError:
+            amount = -1
+        if amount < 0:
+            self.add_error(name, _("Give an amount such as 12000 or 12000.50."))
+        return amount if amount >= 0 else None
+
+
+def _plain(text: str | None) -> str:
+    return (text or "").replace(" ", "").replace(",", "")
+
+
+def _amount(label: Any, help_text: Any) -> forms.CharField:
+    widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
+    return forms.CharField(label=label, help_text=help_text, max_length=30, required=False, widget=widget)
+
+
+class AccountForm(WorthForm, WithCustomFields, forms.ModelForm):  # type: ignore[type-arg]
     """The facts that a person may set by hand."""
 
     entity = "account"
     country = forms.ChoiceField(label=_("Country"), choices=country_choices, required=False)
+    expected_value = _amount(_("Expected value"), _("What they may come to pay in a year."))
+    company_revenue = _amount(_("Their own revenue"), _("What the company takes in a year."))
+    value_currency = forms.CharField(label=_("Currency of both"), max_length=3, required=False)
     needs = forms.MultipleChoiceField(label=_("Stated needs"), required=False, widget=forms.CheckboxSelectMultiple)
     blockers = forms.MultipleChoiceField(
         label=_("What keeps them from buying"),
@@ -65,6 +110,12 @@ class AccountForm(WithCustomFields, forms.ModelForm):  # type: ignore[type-arg]
         self.fields["needs"].choices = [*needs.LABELS.items(), *own]  # type: ignore[attr-defined]
         self.add_custom_fields(self.instance.custom)
         self.add_version(self.instance)
+        self.show_worth(self.instance)
+
+    def clean(self) -> dict[str, Any]:
+        super().clean()
+        self.read_worth()
+        return self.cleaned_data
 
 
 class NewAccountForm(forms.Form):

@@ -91,6 +91,23 @@ class TestAccounts:
         assert (stale.status_code, account.name) == (422, "Acme")
         assert "Somebody else changed this meanwhile" in text(stale)
 
+    def test_what_a_company_may_be_worth_is_typed_in_major_units(self, client: Client, ann: User) -> None:
+        account = makers.account()
+        url = f"/crm/accounts/{account.public_id}/edit/"
+        said = {"name": "Acme", "employee_count": "250"}
+        typed = {"expected_value": "2,000", "company_revenue": "1500000.50", "value_currency": "eur"}
+        assert client.post(url, said | typed).status_code == 302
+        account.refresh_from_db()
+        worth = (account.expected_value, account.company_revenue, account.value_currency)
+        assert worth == (200_000, 150_000_050, "EUR")
+        assert 'value="1500000.50"' in client.get(url).content.decode()
+        assert "€2,000" in text(client.get(f"/crm/accounts/{account.public_id}/"))
+        for wrong in ({"expected_value": "much"}, {"value_currency": "???"}, {"expected_value": "-5"}):
+            assert client.post(url, said | typed | wrong).status_code == 422
+        assert client.post(url, said | {"value_currency": "EUR"}).status_code == 302
+        account.refresh_from_db()
+        assert (account.expected_value, account.company_revenue, account.value_currency) == (None, None, "")
+
     def test_what_waits_can_be_taken_once(self, client: Client, ann: User) -> None:
         account = makers.account(employee_count=5)
         client.post(f"/crm/accounts/{account.public_id}/take/")

@@ -8,7 +8,7 @@ from django.test import Client
 
 from crm import emails, inbox, notes, opportunities, todos
 from crm.letters import Letter
-from crm.models import Account, Alert, EmailMessage, Lead, Notification, Opportunity, Task
+from crm.models import Account, Alert, EmailMessage, Lead, Notification, Opportunity, SlaClock, Task
 from crm.queries import inbox as rows
 from gtm.shared import db
 from gtm.shared.models import User
@@ -88,6 +88,14 @@ class TestNow:
         counts = page.context["counts"]
         assert (counts.now, counts.snoozed, counts.done) == (len(found), 0, 0)
         assert f'id="nav-today">{len(found)}</span>' in body
+
+    def test_an_alert_says_by_when_it_is_to_be_answered(self, client: Client, ann: User) -> None:
+        everything(ann)
+        clock = SlaClock.objects.exclude(alert=None).earliest("recorded_at")
+        assert clock.alert is not None
+        shown = {row["key"]: row for row in client.get("/today/").context["rows"]}
+        row = shown[f"alert:{clock.alert.public_id}"]
+        assert (row["due_at"], row["late"]) == (clock.due_at, clock.due_at <= db.now())
 
     def test_the_database_sorts_as_the_rule_says(self, ann: User) -> None:
         everything(ann)
