@@ -131,10 +131,12 @@ def _see_address(account: Account, customer: Customer, at: datetime) -> None:
 
 @transaction.atomic
 def redecide(*, account: Account, at: datetime, trigger: str = "review") -> Account:
-    """Motion anew, and the owner where there is none who can stay."""
+    """Motion anew, and the owner where there is none who can stay, unless people are to decide."""
     _lock_for_assigning(account, at)
     account = decide(account=account, at=at)
     if account.owner is not None and owners.may_own(account.owner):
+        return account
+    if account.owner is None and owners.awaiting_people([account.pk]):
         return account
     return assign(account=account, at=at, trigger=trigger).account
 
@@ -174,7 +176,9 @@ def _review_batch(keys: Collection[UUID], at: datetime) -> None:
     outcomes = decide_many(account_ids=keys, at=at)
     staying = owners.staying({one.account.owner_id for one in outcomes if one.account.owner_id})
     homeless = [one.account.pk for one in outcomes if one.account.owner_id not in staying]
-    owners.assign_many(account_ids=homeless, at=at, trigger="review")
+    waiting = owners.awaiting_people(homeless)
+    due = [key for key in homeless if key not in waiting]
+    owners.assign_many(account_ids=due, at=at, trigger="review")
 
 
 def _lock_for_assigning(account: Account, at: datetime) -> None:

@@ -19,7 +19,7 @@ from django.db.models.functions import Now
 from crm import policies, routing
 from crm.models import Account, Alert, Lead, OwnerDecision, Pool, PoolMember, Queue, Rule, Ruleset, SlaClock
 from crm.queries import candidates, roster
-from crm.queries.candidates import MEMORY, Occasion, staying
+from crm.queries.candidates import MEMORY, Occasion, awaiting_people, staying
 from crm.reasons import Reason
 from gtm.shared import bulk, context, db, outbox
 from gtm.shared.errors import Conflict, Invalid
@@ -32,6 +32,7 @@ __all__ = [
     "Place",
     "assign",
     "assign_many",
+    "awaiting_people",
     "bring_along",
     "decide",
     "give",

@@ -22,6 +22,7 @@ from crm.reasons import Reason
 NAMED, ROUND_ROBIN, WEIGHTED, LEAST_LOADED, QUEUE = "named", "round_robin", "weighted", "least_loaded", "queue"
 TURNS = (ROUND_ROBIN, WEIGHTED, LEAST_LOADED)
 OF_MOTION = "of_motion"
+PRIORS = ("existing_owner", "parent_owner", "same_domain_owner", "last_owner")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class Ruleset:
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """Somebody who comes before every rule: ``code`` existing_owner, parent_owner, same_domain_owner or last_owner."""
+    """Somebody who comes before every rule: ``code`` is one of ``PRIORS``."""
 
     code: str
     user_id: UUID
@@ -120,7 +121,8 @@ class Decision:
 class Case:
     """An account to be routed. ``kin``: accounts whose owner should own it too, with the code of the reason.
 
-    ``fresh``: nobody comes before the rules. ``excluded`` get it in no case. ``why`` is the reason that comes first.
+    ``fresh``: nobody comes before the rules, but for whoever is ``kept``. ``excluded`` get it in no case. ``why`` is
+    the reason that comes first.
     """
 
     account_id: UUID
@@ -130,6 +132,7 @@ class Case:
     kin: tuple[tuple[str, UUID], ...] = ()
     last_owner_id: UUID | None = None
     fresh: bool = False
+    kept: Prior | None = None
     excluded: frozenset[UUID] = frozenset()
     why: Reason | None = None
 
@@ -144,19 +147,28 @@ def route_all(
     """
     known, decisions = dict(owners), []
     for case in cases:
-        priors = [] if case.fresh else _priors(case, known, free)
+        priors = _priors(case, known, free)
         decision = route(facts=case.facts, priors=priors, ruleset=ruleset, excluded=case.excluded)
         if case.why is not None:
             decision = replace(decision, reasons=(case.why, *decision.reasons))
         if decision.owner_id is not None:
             known[case.account_id] = decision.owner_id
-        if decision.owner_id not in (None, case.owner_id):
+        if decision.owner_id is not None and not _holds(case, decision.owner_id):
             ruleset = carried_out(ruleset, decision)
         decisions.append(decision)
     return decisions, ruleset
 
 
+def _holds(case: Case, owner_id: UUID) -> bool:
+    """Whether the account is that owner's already, so that nobody's turn is taken."""
+    if case.fresh:
+        return case.kept is not None and case.kept.code == "existing_owner"
+    return owner_id == case.owner_id
+
+
 def _priors(case: Case, owners: Mapping[UUID, UUID], free: Collection[UUID]) -> list[Prior]:
+    if case.fresh:
+        return [case.kept] if case.kept else []
     found = [(code, owners.get(account_id)) for code, account_id in case.kin] + [("last_owner", case.last_owner_id)]
     first: dict[str, UUID] = {}
     for code, user_id in found:

@@ -194,7 +194,8 @@ def _batches(run: RoutingRun) -> Iterator[tuple[list[Account], dict[UUID, Place_
         accounts = [found[key] for key in first if key in found]
         told = {key: {"kind": kind, "source": source} for key, kind, source, _routing in first.values()}
         then = {key: _then(routed, queues) for key, _kind, _source, routed in first.values()}
-        yield accounts, then, Occasion(told, fresh=True)
+        kept = {key: prior for key, *_said, routed in first.values() if (prior := _prior(routed, then[key][0]))}
+        yield accounts, then, Occasion(told, fresh=True, kept=kept)
 
 
 def _chunks(rows: Iterable[Any]) -> Iterator[list[Any]]:
@@ -207,6 +208,13 @@ def _then(routed: dict[str, Any], queues: dict[str, UUID]) -> Place_:
     """Who got the lead when it came, as it says itself."""
     owner = routed.get("owner")
     return ids.decode(owner, prefix=User.PREFIX) if owner else None, queues.get(routed.get("queue") or "")
+
+
+def _prior(routed: dict[str, Any], owner_id: UUID | None) -> routing.Prior | None:
+    """Whoever came before the rules when the lead came, and so would have under any rules."""
+    codes = {reason["code"] for reason in routed.get("reasons", ())}
+    code = next((code for code in routing.PRIORS if code in codes), None)
+    return routing.Prior(code, owner_id, eligible=True) if code and owner_id else None
 
 
 def _move(run: RoutingRun, position: int, account: Account, before: Place_, decision: routing.Decision) -> RoutingMove:

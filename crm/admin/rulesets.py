@@ -136,7 +136,8 @@ class RulesetAdmin(Versions):
         "Try on the last 30 days",
         explain=lambda ruleset: (
             f"The leads of the last 30 days are given out again by {ruleset}, in their order, to see who would have "
-            "got them. Nothing is changed and nobody's turn is used up."
+            "got them. Those that went to whoever had their company before the rules were asked stay there. "
+            "Nothing is changed and nobody's turn is used up."
         ),
         main=True,
     )

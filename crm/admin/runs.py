@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.db.models import QuerySet, Value
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -14,6 +15,7 @@ from crm import policy_runs, routing_runs, wording
 from crm.admin.teams import staff
 from crm.models import PolicyMove, PolicyRun, Queue, RoutingMove, RoutingRun, RunState
 from gtm.shared import admin_columns as columns
+from gtm.shared import vendors
 from gtm.shared.admin_base import OperationForm, ReadOnlyAdmin
 from gtm.shared.admin_steps import step
 
@@ -185,9 +187,13 @@ class RoutingMoveAdmin(ReadOnlyAdmin):
     ordering = ("position",)
     fields = ("account", ("from_owner", "from_queue"), ("to_owner", "to_queue"), "applied", "why")
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RoutingMove]:
+        """Amounts that rules compare are in the vendor's currency."""
+        return super().get_queryset(request).annotate(currency=Value(vendors.current().base_currency))
+
     @display(description="Because")
     def why(self, move: RoutingMove) -> str:
-        return ". ".join(wording.sentences(move.reasons, currency=""))
+        return ". ".join(wording.sentences(move.reasons, currency=str(vars(move)["currency"])))
 
     def lookup_allowed(self, lookup: str, value: str, request: Any = None) -> bool:
         return lookup.partition("__")[0] in {"run", *_MOVE_FIELDS} or super().lookup_allowed(lookup, value, request)

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Q
+
 from crm import conditions, routing
 from crm.models import Account, AccountCustomer, AccountDomain, Contact, OwnerDecision
 from crm.queries import revenue, roster
@@ -15,6 +17,7 @@ from gtm.shared.domains import business_domain
 from gtm.shared.models import User
 
 MEMORY = timedelta(days=120)
+TAKEN_AWAY = Q(reasons__contains=[{"code": "sla_breached"}]) | Q(reasons__contains=[{"code": "rerouted"}])
 Kin = tuple[tuple[str, UUID], ...]
 
 
@@ -22,12 +25,13 @@ Kin = tuple[tuple[str, UUID], ...]
 class Occasion:
     """Why accounts are routed. ``leads``: what rules may ask of the lead (``kind``, ``source``), by account.
 
-    ``fresh``: nobody comes before the rules, whoever is ``excluded`` for an account doesn't get it, and ``why`` stands
-    first among the reasons.
+    ``fresh``: nobody comes before the rules but for whoever is ``kept`` for an account; whoever is ``excluded`` for it
+    doesn't get it, and ``why`` stands first among the reasons.
     """
 
     leads: Mapping[UUID, Mapping[str, str]]
     fresh: bool = False
+    kept: Mapping[UUID, routing.Prior] | None = None
     excluded: Mapping[UUID, frozenset[UUID]] | None = None
     why: Reason | None = None
 
@@ -47,7 +51,7 @@ def of(*, accounts: Sequence[Account], occasion: Occasion, at: datetime) -> Cand
     kin, owners = ({}, {}) if occasion.fresh else _kin(accounts)
     last = {} if occasion.fresh else _last_owners(accounts, at)
     stay = staying({account.owner_id for account in accounts if account.owner_id})
-    excluded = occasion.excluded or {}
+    kept, excluded = occasion.kept or {}, occasion.excluded or {}
     cases = [
         routing.Case(
             account_id=account.pk,
@@ -57,6 +61,7 @@ def of(*, accounts: Sequence[Account], occasion: Occasion, at: datetime) -> Cand
             kin=kin.get(account.pk, ()),
             last_owner_id=last.get(account.pk),
             fresh=occasion.fresh,
+            kept=kept.get(account.pk),
             excluded=excluded.get(account.pk, frozenset()),
             why=occasion.why,
         )
@@ -130,8 +135,12 @@ def _same_domain(accounts: Sequence[Account]) -> dict[UUID, list[UUID]]:
 
 
 def _last_owners(accounts: Sequence[Account], at: datetime) -> dict[UUID, UUID]:
-    """Whose account it was last, within the memory of 120 days, and is not any more."""
-    present = {account.pk: account.owner_id for account in accounts}
+    """Whose account it was last, within the memory of 120 days, and is not any more. From whom it was taken because
+    they let it lie, or by a new routing, doesn't get it back by having had it.
+    """
+    taken = OwnerDecision.objects.filter(TAKEN_AWAY, account__in=[a.pk for a in accounts], valid_to=None)
+    lost = set(taken.values_list("account", flat=True))
+    present = {account.pk: account.owner_id for account in accounts if account.pk not in lost}
     past: Any = OwnerDecision.objects.filter(
         account__in=present, owner__isnull=False, valid_to__gte=at - MEMORY
     ).order_by("-valid_to", "-pk")
@@ -140,6 +149,12 @@ def _last_owners(accounts: Sequence[Account], at: datetime) -> dict[UUID, UUID]:
         if owner_id != present[account_id]:
             last.setdefault(account_id, owner_id)
     return last
+
+
+def awaiting_people(account_ids: Collection[UUID]) -> set[UUID]:
+    """The accounts in a queue to which answers that didn't come, or a new routing, brought them: its team decides."""
+    waiting = OwnerDecision.objects.filter(TAKEN_AWAY, account__in=account_ids, valid_to=None, queue__isnull=False)
+    return set(waiting.values_list("account", flat=True))
 
 
 def staying(user_ids: Collection[UUID]) -> set[UUID]:

@@ -10,10 +10,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from crm import accounts, owners, policies, presets, routing_runs
-from crm.models import Account, Motion, OwnerDecision, Pool, RoutingMove
+from crm.models import Account, Motion, OwnerDecision, Pool, RoutingMove, RoutingRun, Ruleset
+from crm.reasons import Reason
 from gtm.shared import bulk
 from gtm.shared.models import User
 from tests import world
+from tests.backoffice import address, signed_in
 from tests.billing.api import BASE, caller, problem
 from tests.crm import makers
 
@@ -77,21 +79,37 @@ class TestMany:
         assert moved_since.owner == bob
 
     def test_a_draft_is_tried_on_the_last_30_days(self, reps: list[User]) -> None:
-        for name in ("a.com", "b.com", "c.com"):
+        """Who came before the rules does so under any rules: c.com was Otto's when its lead came, by hand."""
+        for name in ("a.com", "b.com"):
             makers.lead(email=f"x@{name}")
-        to_bob = policies.RuleTerms("All", {"all": []}, "named", user=reps[1])
-        draft = policies.draft_ruleset(at=NOON, name="Bob", rules=[to_bob])
-        run = routing_runs.dry_run(ruleset=draft, at=NOON + 900 * DAY)
-        routing_runs.work_off()
-        run.refresh_from_db()
-        assert run.total == 0  # long after
-        run = routing_runs.dry_run(ruleset=draft, at=Account.objects.latest("created_at").created_at)
-        routing_runs.work_off()
-        run.refresh_from_db()
-        assert (run.total, run.moved) == (3, 2)
+        owned = accounts.create(name="C", domain="c.com", at=NOON, expected_value=500_000, value_currency="USD")
+        accounts.give(account=owned, owner=reps[2], at=NOON)
+        makers.lead(email="x@c.com")
+        now = Account.objects.latest("created_at").created_at + DAY
+        found = policies.RuleTerms("All", {"field": "personal", "op": "eq", "value": False}, "named", user=reps[1])
+        draft = policies.draft_ruleset(at=NOON, name="Bob", rules=[found])
+
+        def tried(ruleset: Ruleset, at: Any) -> RoutingRun:
+            run = routing_runs.dry_run(ruleset=ruleset, at=at)
+            routing_runs.work_off()
+            run.refresh_from_db()
+            return run
+
+        assert tried(draft, NOON + 900 * DAY).total == 0  # long after
+        run = tried(draft, now)
+        assert (run.total, run.moved) == (3, 1)
         flows = {(flow["from_owner__name"], flow["to_owner__name"]): flow["count"] for flow in routing_runs.flows(run)}
-        assert flows == {("Ann", "Bob"): 1, ("Bob", "Bob"): 1, ("Otto", "Bob"): 1}
+        assert flows == {("Ann", "Bob"): 1, ("Bob", "Bob"): 1, ("Otto", "Otto"): 1}
         assert Account.objects.filter(owner=reps[1]).count() == 1
+
+    def test_the_reasons_of_a_move_are_told_with_amounts(self, reps: list[User]) -> None:
+        account = companies(1)[0]
+        run = routing_runs.preview(of_owner=reps[0], at=NOON)
+        why = Reason("condition_met", "expected_value", 500_000, 100_000)
+        RoutingMove.objects.create(run=run, account=account, position=0, is_move=True, reasons=[why.as_json()])
+        page = signed_in(world.fay()).get(f"{address('crm_routingmove_changelist')}?run__id__exact={run.pk}")
+        assert page.status_code == 200
+        assert "$5,000" in page.content.decode()
 
 
 class TestByScreen:

@@ -100,6 +100,13 @@ class TestLadder:
         found = of(lead)
         assert (found.reroutes, found.passed_over) == (3, [rep.pk for rep in reps])
         assert (found.state, lead.sla_due_at) == ("pending", found.due_at)
+        assert lead.account is not None
+        accounts.review_all(at=at + HOUR)  # the night gives it back to nobody who let it lie
+        accounts.change(account=lead.account, at=at + HOUR, employee_count=300)
+        lead.refresh_from_db()
+        assert (lead.owner, lead.queue) == (None, makers.inbound())
+        again = makers.lead(email="dora@acme.com", at=at + HOUR)  # a new request is routed by the rules, in turn
+        assert again.routing["reasons"][-1]["code"] == "round_robin"
 
     def test_the_first_answer_stops_it(self, reps: list[User]) -> None:
         in_time, late = makers.lead(), makers.lead(email="x@late.com")
