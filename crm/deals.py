@@ -47,6 +47,8 @@ class Placed(Protocol):
     def position(self) -> int: ...
     @property
     def type(self) -> str: ...
+    @property
+    def category(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,16 @@ def is_backward(source: Placed, target: Placed, source_category: str, category: 
     if source.type != "open":
         return target.type == "open"
     return target.position < source.position or RANK[category] < RANK[source_category]
+
+
+def category_after(source: Placed, target: Placed, present: str, *, is_overridden: bool) -> str:
+    """The category after a change that names none: the present one where the deal stays, else the target's, unless
+    the deal moves forward and a person has judged it to be of a surer one.
+    """
+    if target.position == source.position:
+        return present
+    is_forward = source.type == target.type == "open" and target.position > source.position
+    return present if is_forward and is_overridden and RANK[present] > RANK[target.category] else target.category
 
 
 # --- close dates -------------------------------------------------------------------------------

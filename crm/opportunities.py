@@ -241,13 +241,12 @@ def _columns(fields: Mapping[str, Any]) -> set[str]:
 
 def _of_stage(opportunity: Opportunity, stage: Stage, at: datetime, fields: Mapping[str, Any]) -> dict[str, Any]:
     """The columns that follow from the stage and from what a person says of the category."""
-    is_move = stage.pk != opportunity.stage_id
-    category = fields.get("category") or (stage.category if is_move else opportunity.category)
+    present, by_hand = opportunity.category, opportunity.category_overridden
+    category = fields.get("category") or deals.category_after(opportunity.stage, stage, present, is_overridden=by_hand)
     found = {"category": category, "category_overridden": category != stage.category}
-    if not is_move:
-        return found | _loss(fields)
-    found |= {"stage": stage, "state": stage.type, "stage_entered_at": at}
-    found |= {"closed_on": _closed_on(opportunity, stage, at, fields), "lost_reason": None, "lost_category": ""}
+    if stage.pk != opportunity.stage_id:
+        found |= {"stage": stage, "state": stage.type, "stage_entered_at": at}
+        found |= {"closed_on": _closed_on(opportunity, stage, at, fields), "lost_reason": None, "lost_category": ""}
     return found | _loss(fields)
 
 

@@ -262,13 +262,12 @@ def _confirmed(keys: Collection[UUID]) -> dict[UUID, set[str]]:
 def gaps(deal: Opportunity, target: Stage, path: list[Stage]) -> list[deals.Gap]:
     """What a move to ``target`` lacks as the deal is now."""
     steps = {stage.pk: pipelines.terms(stage) for stage in path}
-    is_same = target.pk == deal.stage_id
     return deals.gaps(
         deal=opportunities.as_told(deal),
         path=list(steps.values()),
         source=steps[deal.stage_id],
         target=steps[target.pk],
-        category=deal.category if is_same else target.category,
+        category=deals.category_after(deal.stage, target, deal.category, is_overridden=deal.category_overridden),
         source_category=deal.category,
         confirmed=confirmations.met(deal),
         reason="",

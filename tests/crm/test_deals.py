@@ -109,6 +109,23 @@ def test_a_step_back_is_one_by_stage_and_by_category() -> None:
     assert deals.is_backward(PATH[5], PATH[1], "closed", "best_case")
 
 
+@pytest.mark.parametrize(
+    ("source", "target", "present", "is_overridden", "expected"),
+    [
+        (0, 1, "commit", True, "commit"),
+        (0, 1, "commit", False, "best_case"),
+        (0, 2, "best_case", True, "commit"),
+        (2, 1, "commit", True, "best_case"),
+        (1, 4, "commit", True, "closed"),
+        (5, 1, "omitted", True, "best_case"),
+    ],
+)
+def test_a_persons_better_judgement_goes_along_on_the_way_forward(
+    source: int, target: int, present: str, is_overridden: bool, expected: str
+) -> None:
+    assert deals.category_after(PATH[source], PATH[target], present, is_overridden=is_overridden) == expected
+
+
 def look(**values: Any) -> Look:
     said: dict[str, Any] = {
         "category": "commit",

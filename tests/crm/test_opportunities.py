@@ -9,6 +9,7 @@ from django.db import IntegrityError, connection, transaction
 
 from crm import confirmations, leads, opportunities, pipelines, risks, stakeholders
 from crm.models import Contact, LossReason, Opportunity, OpportunityEvent, Stage, StageRequirement
+from crm.queries import pipeline as board
 from gtm.shared.errors import Conflict, Incomplete, Invalid
 from gtm.shared.models import Event, Role
 from tests import world
@@ -181,6 +182,16 @@ class TestHistory:
             "Their CFO left",
         )
         assert (back.actor, deal.category_overridden) == ("system", True)
+
+    def test_a_judgement_by_hand_goes_along_forward_and_is_no_step_back(self) -> None:
+        deal = makers.opportunity(amount=100, close_date_basis="budget_line")
+        deal = opportunities.change(opportunity=deal, at=NOON, category="commit")
+        path = pipelines.path(deal.pipeline)
+        following = next(s for s in path if s.position > deal.stage.position and s.category != "commit")
+        assert "reason" not in {gap.attr for gap in board.gaps(deal, following, path)}
+        deal = moved(deal, following.code, confirmations=all_criteria(deal))
+        assert (deal.stage, deal.category, deal.category_overridden) == (following, "commit", True)
+        assert not deal.events.filter(is_backward=True).exists()
 
     def test_it_is_only_ever_added_to(self) -> None:
         event = makers.opportunity().events.get()
