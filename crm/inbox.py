@@ -20,7 +20,7 @@ LATE = {ALERT: BURNING, LEAD: BURNING, TASK: URGENT, OPPORTUNITY: URGENT, REPLY:
 TAKE, DO, SNOOZE, DISMISS, BACK = "take", "done", "snooze", "not_useful", "back"
 STEPS: dict[str, frozenset[str]] = {
     ALERT: frozenset({TAKE, DO, SNOOZE, DISMISS}),
-    LEAD: frozenset({TAKE, SNOOZE, DISMISS}),
+    LEAD: frozenset({TAKE, DO, SNOOZE, DISMISS}),
     TASK: frozenset({DO, SNOOZE, DISMISS}),
     OPPORTUNITY: frozenset({SNOOZE}),
     REPLY: frozenset({DO, SNOOZE, DISMISS}),
@@ -28,7 +28,6 @@ STEPS: dict[str, frozenset[str]] = {
 }
 SNOOZES = {"1d": timedelta(days=1), "3d": timedelta(days=3), "7d": timedelta(days=7)}
 REFUSALS = {
-    (LEAD, DO): "A lead is worth a call or it is rejected.",
     (OPPORTUNITY, DO): "Write the next step: an open opportunity always has one.",
     (OPPORTUNITY, DISMISS): "An opportunity leaves Today by its next step, or by being closed.",
     (OPPORTUNITY, TAKE): "It is yours already.",

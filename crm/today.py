@@ -14,6 +14,12 @@ from gtm.shared.models import User
 Thing = Alert | Lead | Task | Opportunity | EmailMessage | Notification
 Before = dict[str, Any]
 CANNOT_UNDO = "That can't be undone."
+LEADS_ON = {inbox.TAKE: Lead.Lifecycle.MQL, inbox.DO: Lead.Lifecycle.SQL}
+NOT_THAT_STEP: dict[tuple[str, str], str] = {
+    (Lead.Lifecycle.LEAD, inbox.DO): "A lead is worth a call or it is rejected.",
+    (Lead.Lifecycle.MQL, inbox.TAKE): "It waits for your call: then it is qualified or rejected.",
+}
+ACCEPT_IT = "Accept it on its own page: that asks what makes it worth it."
 
 
 @transaction.atomic
@@ -111,9 +117,12 @@ def _lead(lead: Lead, step: str, user: User, at: datetime, until: datetime | Non
         lead_steps.reject(lead=lead, at=at, reason_code=reason)
         return {"lifecycle": Lead.Lifecycle.REJECTED} if before == Lead.Lifecycle.LEAD else {}
     if before == Lead.Lifecycle.SQL:
-        raise Invalid("Accept it on its own page: that asks what makes it worth it.", code="wrong_step", attr="step")
-    lead_steps.transition(lead=lead, to=Lead.Lifecycle.MQL, at=at)
-    _claim(lead.account, user, at)
+        raise Invalid(ACCEPT_IT, code="wrong_step", attr="step")
+    if words := NOT_THAT_STEP.get((before, step)):
+        raise Invalid(words, code="wrong_step", attr="step")
+    lead_steps.transition(lead=lead, to=LEADS_ON[step], at=at)
+    if step == inbox.TAKE:
+        _claim(lead.account, user, at)
     return {}
 
 

@@ -31,7 +31,7 @@ class LeadFilters(filters.ListFilters):
     late = filters.Flag(label=_("Answer is late"), method="which_are_late")
 
     def which_are_late(self, rows: QuerySet[Lead], _name: str, _value: str) -> QuerySet[Lead]:
-        return rows.filter(lifecycle=Lead.Lifecycle.LEAD, sla_due_at__lt=self.at)
+        return rows.filter(lifecycle=Lead.Lifecycle.LEAD, answered_at=None, sla_due_at__lt=self.at)
 
 
 def _owner(lead: Lead, _at: datetime) -> Cell:
@@ -39,7 +39,7 @@ def _owner(lead: Lead, _at: datetime) -> Cell:
 
 
 def _answer_by(lead: Lead, at: datetime) -> Cell:
-    if lead.lifecycle != Lead.Lifecycle.LEAD or lead.sla_due_at is None:
+    if lead.lifecycle != Lead.Lifecycle.LEAD or lead.answered_at is not None or lead.sla_due_at is None:
         return cells.NOTHING
     if lead.sla_due_at >= at:
         return cells.when(lead.sla_due_at)

@@ -46,7 +46,7 @@ from gtm.shared.models import ExchangeRate, User
 from gtm.shared.money import exponent
 
 IN_NOW = (Alert.State.OPEN, Alert.State.ACKNOWLEDGED)
-WAITING = (Lead.Lifecycle.LEAD, Lead.Lifecycle.SQL)  # for an answer, and to be accepted
+WAITING = (Lead.Lifecycle.LEAD, Lead.Lifecycle.MQL, Lead.Lifecycle.SQL)  # for an answer, a call, to be accepted
 CLOSED = (Alert.State.DONE, Alert.State.DISMISSED)
 COLUMNS = ("kind", "id", "tab", "severity", "due", "since", "worth", "band")
 Rows = QuerySet[Any, Any]
@@ -169,7 +169,12 @@ def _alerts(of: Desk, since: str, **conditions: Any) -> Rows:
 def _unanswered(of: Desk, *, snoozed: bool) -> Rows:
     running = SlaClock.objects.filter(lead=OuterRef("pk"), answered_at=None, state__in=("pending", "breached"))
     found = _put_off(_timed(leads_of(of.user), of).filter(lifecycle__in=WAITING), of, "lead", snoozed=snoozed)
-    return found.annotate(due=Coalesce(models.Subquery(running.values("due_at")[:1]), F("sla_due_at")))
+    is_due = Q(lifecycle=Lead.Lifecycle.LEAD, answered_at=None)  # what was answered is late no more
+    calm = Q(lifecycle=Lead.Lifecycle.MQL) | Q(lifecycle=Lead.Lifecycle.LEAD, answered_at__isnull=False)
+    return found.annotate(
+        due=Case(When(is_due, then=Coalesce(models.Subquery(running.values("due_at")[:1]), F("sla_due_at")))),
+        level=Case(When(calm, then=Value("medium")), default=Value(""), output_field=CharField()),
+    )
 
 
 def _answered(of: Desk) -> Rows:

@@ -36,8 +36,8 @@ KINDS: dict[str, tuple[Promise, tuple[str, ...]]] = {  # by their names in the a
     ),
 }
 LEFT_OUT = (  # told by others
-    "billing.checkout.completed",
-    "billing.invoice.created",
+    *("billing.checkout.created", "billing.checkout.completed"),
+    *("billing.invoice.created", "billing.invoice.changed", "billing.invoice.dropped"),  # drafts
     "billing.payment.succeeded",
     "billing.usage.recorded",
 )

@@ -43,6 +43,7 @@ REASONS: dict[str, list[tuple[str, str]]] = {
         ("elsewhere", _("Answered elsewhere")),
     ],
 }
+_LEADS_ON: dict[str, set[str]] = {Lead.Lifecycle.LEAD: {inbox.TAKE}, Lead.Lifecycle.MQL: {inbox.DO}}
 
 
 def shown(
@@ -63,6 +64,7 @@ def shown(
         "steps": _steps(row.kind, thing, tab),
         "reasons": rejections if row.kind == inbox.LEAD else REASONS.get(row.kind, ()),
         "take_label": _("Worth a call") if row.kind == inbox.LEAD else _("Take"),
+        "done_label": _("Qualified") if row.kind == inbox.LEAD else _("Done"),
         "dismiss_label": _("Reject") if row.kind == inbox.LEAD else _("Not useful"),
         "value": None,
         "stake_label": _("at stake"),
@@ -75,14 +77,21 @@ def _steps(kind: str, thing: Any, tab: str) -> set[str]:
         closed = kind != inbox.LEAD or thing.lifecycle == Lead.Lifecycle.REJECTED
         return {inbox.BACK} if closed else set()
     found = set(inbox.STEPS[kind])
-    if (kind == inbox.ALERT and thing.state != Alert.State.OPEN) or _is_to_accept(thing):
+    if kind == inbox.ALERT and thing.state != Alert.State.OPEN:
         found.discard(inbox.TAKE)
+    if kind == inbox.LEAD:
+        found -= {inbox.TAKE, inbox.DO} - _LEADS_ON.get(thing.lifecycle, set())
     return found | ({inbox.BACK} if tab == inbox.SNOOZED else set())
 
 
-def _is_to_accept(thing: Any) -> bool:
-    """Qualified, and to be accepted or rejected by a form of its own."""
-    return isinstance(thing, Lead) and thing.lifecycle == Lead.Lifecycle.SQL
+def _play(lead: Lead) -> str:
+    if lead.lifecycle == Lead.Lifecycle.SQL:
+        return _("Accept or reject it: it has been qualified for you.")
+    if lead.lifecycle == Lead.Lifecycle.MQL:
+        return _("Call, then qualify or reject it.")
+    if lead.answered_at is not None:
+        return _("It was answered: say whether it is worth a call.")
+    return _("Answer, and find out whether it is worth a call.")
 
 
 def _account_url(account: Any) -> str:
@@ -118,10 +127,8 @@ def _lead(lead: Lead, user: User) -> dict[str, Any]:
         "heading": lead.company or lead.name,
         "url": reverse("crm_lead", args=[lead.public_id]),
         "why": f"{who}: “{_cut(lead.message)}”" if lead.message else who,
-        "play": _("Accept or reject it: it has been qualified for you.")
-        if _is_to_accept(lead)
-        else _("Answer, and find out whether it is worth a call."),
-        "open_label": _("Accept") if _is_to_accept(lead) else "",
+        "play": _play(lead),
+        "open_label": _("Accept") if lead.lifecycle == Lead.Lifecycle.SQL else "",
         "owner_name": _other(lead.owner, user),
     }
 

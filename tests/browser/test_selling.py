@@ -67,7 +67,7 @@ def test_today_is_worked_through_by_keyboard(
     account = makers.account(at=db.now())
     accounts.give(account=account, owner=ann, at=db.now())
     account.refresh_from_db()
-    Lead.objects.all().update(lifecycle="mql")
+    Lead.objects.all().update(lifecycle="sal", accepted_at=db.now())
     alerts = [
         makers.alert(
             account=account, severity=severity, evidence=f"used {n} of 10 seats", rule_code=f"r{n}", at=db.now()

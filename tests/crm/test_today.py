@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from crm import emails, inbox, notes, opportunities, todos
+from crm import emails, inbox, lead_steps, notes, opportunities, todos
 from crm.letters import Letter
 from crm.models import Account, Alert, EmailMessage, Lead, Notification, Opportunity, SlaClock, Task
 from crm.queries import inbox as rows
@@ -229,6 +229,33 @@ class TestSteps:
         account.refresh_from_db()
         assert account.owner == ann
         assert Lead.objects.get().lifecycle == "mql"
+
+    def test_a_request_is_late_until_it_is_answered_and_stays_until_it_is_qualified(
+        self, client: Client, ann: User
+    ) -> None:
+        account = makers.account(employee_count=250)
+        Account.objects.filter(pk=account.pk).update(owner=ann, queue=None)
+        at = db.now()
+        Lead.objects.update(owner=ann, queue=None, sla_due_at=at - timedelta(hours=1))
+        SlaClock.objects.update(due_at=at - timedelta(hours=1))
+        lead = Lead.objects.get()
+
+        def row() -> tuple[bool, int, str]:
+            found = rows.listed(rows.desk(ann, at=db.now()), "now").rows[0]
+            shown = client.get("/today/").context["rows"][0]
+            return shown["late"], found.band, shown["play"]
+
+        late = "/crm/leads/?late=1"
+        assert row()[:2] == (True, inbox.BURNING)
+        assert lead.public_id in text(client.get(late))
+        lead_steps.answer(lead=lead, at=at)
+        assert row() == (False, inbox.TODAY, "It was answered: say whether it is worth a call.")
+        assert lead.public_id not in text(client.get(late))
+        client.post("/today/step/", {"row": f"lead:{lead.public_id}", "step": "take"})
+        assert row() == (False, inbox.TODAY, "Call, then qualify or reject it.")
+        client.post("/today/step/", {"row": f"lead:{lead.public_id}", "step": "done"})
+        assert row() == (False, inbox.URGENT, "Accept or reject it: it has been qualified for you.")
+        assert client.get("/today/").context["counts"].now == 1
 
     def test_a_manager_sees_what_sales_leads(self, client: Client, ann: User) -> None:
         led = makers.alert(account=makers.account(employee_count=5000), at=db.now())
