@@ -11,7 +11,7 @@ account moves up at once and down only when it has stayed well below its segment
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
@@ -91,7 +91,7 @@ class Standing:
 
     ``same_bounds``: that segment was decided by the bands that count now; a version with other bands decides anew.
     ``freezes_until``: the end of the fiscal year where the policy freezes segments for it; ``frozen``: this one was
-    decided in it.
+    decided in it, by something that was known.
     """
 
     at: datetime
@@ -155,14 +155,15 @@ def _segment(
             Reason(f"combine_{policy.combine}", "segment", policy.segments[index].code, None, policy.version)
         )
     codes = [segment.code for segment in policy.segments]
+    frozen = _freeze(policy, standing, index) if any(p.index is not None for p in places) else ()
     if standing is None or standing.segment not in codes:
-        return policy.segments[index], (*reasons, *_freeze(policy, standing, index)), None
+        return policy.segments[index], (*reasons, *frozen), None
     kept = codes.index(standing.segment)
     if held := _lock(policy, standing, kept):
         return policy.segments[kept], (*reasons, held), standing.falling_since
     if index < kept and standing.same_bounds:
         return _falling(facts, policy, standing, kept, reasons)
-    return policy.segments[index], (*reasons, *_freeze(policy, standing, index)), None
+    return policy.segments[index], (*reasons, *frozen), None
 
 
 def _places(facts: Facts, policy: Policy, *, margin: int) -> list[_Placed]:
@@ -194,6 +195,11 @@ def _combined(places: Sequence[_Placed], combine: str) -> int:
     if combine == COMBINE_MIN:
         return min(indexes)
     return indexes[0]
+
+
+def is_known(codes: Collection[str]) -> bool:
+    """Whether a decision with reasons of these codes rests on a measure that was known."""
+    return not {"at_least", "below"}.isdisjoint(codes)
 
 
 # --- what holds a segment ----------------------------------------------------------------------

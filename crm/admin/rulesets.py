@@ -34,7 +34,13 @@ class RuleForm(OperationForm):
         model = Rule
         fields = ("position", "name", "condition", "strategy", "pool", "user", "queue", "owner_role")
         widgets = {"condition": widgets.UnfoldAdminTextareaWidget(attrs={"rows": 3})}
-        help_texts = {"pool": "For taking turns.", "user": "For a named rep.", "queue": "For a queue."}
+        help_texts = {
+            "condition": "Amounts (arr, expected_value, company_revenue) are in minor units of the vendor's currency: "
+            "5000000 is 50,000.00. What is stated in another one is converted by the rate of the day.",
+            "pool": "For taking turns.",
+            "user": "For a named rep.",
+            "queue": "For a queue.",
+        }
         labels = {"owner_role": "For"}
 
 

@@ -13,8 +13,10 @@ from crm import conditions, routing
 from crm.models import Account, AccountCustomer, AccountDomain, Contact, OwnerDecision
 from crm.queries import revenue, roster
 from crm.reasons import Reason
+from gtm.shared import vendors
 from gtm.shared.domains import business_domain
 from gtm.shared.models import User
+from gtm.shared.money import round_half_up
 
 MEMORY = timedelta(days=120)
 TAKEN_AWAY = Q(reasons__contains=[{"code": "sla_breached"}]) | Q(reasons__contains=[{"code": "rerouted"}])
@@ -75,14 +77,15 @@ def of(*, accounts: Sequence[Account], occasion: Occasion, at: datetime) -> Cand
 def _facts(
     accounts: Sequence[Account], leads: Mapping[UUID, Mapping[str, str]], at: datetime
 ) -> dict[UUID, dict[str, conditions.Fact]]:
-    """What conditions may ask for; what is None or empty is unknown."""
+    """What conditions may ask for, amounts in the vendor's currency; what is None or empty is unknown."""
+    values = _values(accounts, at)
     worth = revenue.arr_of(account_ids=[account.pk for account in accounts], at=at)
     return {
         account.pk: {
             "employee_count": account.employee_count,
             "arr": found.amount if (found := worth.get(account.pk)) else None,
-            "expected_value": account.expected_value,
-            "company_revenue": account.company_revenue,
+            "expected_value": values.get((account.pk, "expected_value")),
+            "company_revenue": values.get((account.pk, "company_revenue")),
             "score": None if account.score is None else int(account.score),
             "industry": account.industry,
             "country": account.country,
@@ -97,6 +100,25 @@ def _facts(
             **leads.get(account.pk, {}),
         }
         for account in accounts
+    }
+
+
+def _values(accounts: Sequence[Account], at: datetime) -> dict[tuple[UUID, str], int]:
+    """What was stated of accounts, by the rates of that day; without its rate an amount is unknown."""
+    stated = [
+        (account, name, value)
+        for account in accounts
+        for name in ("expected_value", "company_revenue")
+        if (value := getattr(account, name)) is not None
+    ]
+    if not stated:
+        return {}
+    base = vendors.current().base_currency
+    rates = revenue.rates_at(currencies={account.value_currency for account, *_said in stated}, at=at, base=base)
+    return {
+        (account.pk, name): round_half_up(revenue.converted(value, account.value_currency, base, rates))
+        for account, name, value in stated
+        if account.value_currency in rates
     }
 
 

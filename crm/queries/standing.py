@@ -109,8 +109,13 @@ def _standing(
         falling_since=current.falling_since if current else None,
         locked_until=account.segment_locked_until,
         freezes_until=ends if freezes else None,
-        frozen=freezes and current is not None and current.valid_from.date() >= begins,
+        frozen=freezes and current is not None and _is_of_year(current, begins),
     )
+
+
+def _is_of_year(current: MotionDecision, begins: date) -> bool:
+    """Whether its segment was decided in the fiscal year, and by something: nothing known freezes nothing."""
+    return current.valid_from.date() >= begins and motion.is_known([reason["code"] for reason in current.reasons])
 
 
 def _same_bounds(one: SegmentPolicy | None, other: SegmentPolicy) -> bool:

@@ -16,7 +16,7 @@ from crm.queries import account as queries
 from crm.queries import pipeline, story
 from crm.timeline import names
 from crm.views import decisions, desk, work
-from gtm.shared import db
+from gtm.shared import db, vendors
 from gtm.shared.api import references
 from gtm.shared.domains import registrable_domain
 from gtm.shared.guards import desk_only
@@ -63,7 +63,9 @@ def _context(request: HttpRequest, account: Account) -> dict[str, Any]:
         "segment_label": wording.segment_label(policy.segments if policy else [], account.segment),
         "policy": policy,
         "motion_reasons": wording.sentences(motion.reasons, currency=currency) if motion else [],
-        "owner_reasons": wording.sentences(ownership.reasons, currency=currency) if ownership else [],
+        "owner_reasons": wording.sentences(ownership.reasons, currency=vendors.current().base_currency)
+        if ownership
+        else [],
         **decisions.panel(account),
         "needs": [wording.need_label(need) for need in account.needs],
         "blockers": [blockers.LABELS.get(code, code) for code in account.blockers],

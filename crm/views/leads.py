@@ -110,10 +110,10 @@ def show(request: HttpRequest, lead: str) -> HttpResponse:
 def _context(lead: Lead, user: User) -> dict[str, Any]:
     policy = SegmentPolicy.objects.filter(number=lead.routing.get("policy")).first()
     reasons = lead.routing.get("reasons", [])
-    currency = policy.currency if policy else ""
+    currencies = {"motion": policy.currency if policy else "", "owner": vendors.current().base_currency}
     by_decision = {
         decision: wording.sentences([r for r in reasons if r.get("decision") == decision], currency=currency)
-        for decision in ("motion", "owner")
+        for decision, currency in currencies.items()
     }
     at = db.time_of(lead)
     opportunity = Opportunity.objects.visible_to(user).filter(lead=lead).first()

@@ -13,7 +13,7 @@ from crm import accounts, owners, policies, presets, routing_runs
 from crm.models import Account, Motion, OwnerDecision, Pool, RoutingMove, RoutingRun, Ruleset
 from crm.reasons import Reason
 from gtm.shared import bulk
-from gtm.shared.models import User
+from gtm.shared.models import ExchangeRate, User
 from tests import world
 from tests.backoffice import address, signed_in
 from tests.billing.api import BASE, caller, problem
@@ -101,6 +101,20 @@ class TestMany:
         flows = {(flow["from_owner__name"], flow["to_owner__name"]): flow["count"] for flow in routing_runs.flows(run)}
         assert flows == {("Ann", "Bob"): 1, ("Bob", "Bob"): 1, ("Otto", "Otto"): 1}
         assert Account.objects.filter(owner=reps[1]).count() == 1
+
+    def test_rules_compare_amounts_in_the_vendors_currency(self, reps: list[User]) -> None:
+        worth = {"field": "expected_value", "op": "gte", "value": 5_000_000}
+        draft = policies.draft_ruleset(
+            at=NOON, name="Big", rules=[policies.RuleTerms("Big", worth, "named", user=reps[1])]
+        )
+        policies.publish_rules(ruleset=draft, at=NOON)
+        ExchangeRate.objects.create(date="2026-11-01", currency="JPY", rate="150")
+
+        def owner(yen: int, currency: str) -> User | None:
+            name = f"{yen} {currency}"
+            return accounts.create(name=name, at=NOON, expected_value=yen, value_currency=currency).owner
+
+        assert [owner(5_000_000, "JPY"), owner(7_500_000, "JPY"), owner(9_999_999, "SEK")] == [None, reps[1], None]
 
     def test_the_reasons_of_a_move_are_told_with_amounts(self, reps: list[User]) -> None:
         account = companies(1)[0]

@@ -292,6 +292,15 @@ class TestByHand:
         assert account.segment == "mid_market"
         assert accounts.redecide(account=account, at=NOON + 60 * DAY).segment == "enterprise"
 
+    def test_nothing_known_freezes_nothing(self) -> None:
+        policies.publish_policy(at=NOON, name="Frozen", freeze="fiscal_year", **BANDS)
+        account = accounts.create(name="Unknown", at=NOON)
+        assert account.segment == "smb"
+        reasons = MotionDecision.objects.get(account=account, valid_to=None).reasons
+        assert [reason["code"] for reason in reasons] == ["unknown"]
+        assert accounts.change(account=account, at=NOON + DAY, employee_count=5000).segment == "enterprise"
+        assert accounts.change(account=account, at=NOON + 2 * DAY, employee_count=5).segment == "enterprise"
+
     def test_every_account_is_reviewed_in_few_queries(self) -> None:
         for size in (50, 150, 250):
             company(size)
