@@ -32,6 +32,12 @@ class AcceptanceForm(forms.Form):
     has_power = forms.BooleanField(label=_("Has the power to buy"), required=False)
     connects_with_power = forms.BooleanField(label=_("Commits to connect us with power"), required=False)
     account = forms.ChoiceField(label=_("Account"), widget=forms.RadioSelect)
+    reason = forms.CharField(
+        label=_("Why is it to have an owner?"),
+        max_length=500,
+        required=False,
+        help_text=_("Asked for where nobody owns the account and it lies in a dead zone."),
+    )
     make_deal = forms.BooleanField(label=_("Make it an opportunity"), required=False, initial=True)
     name = forms.CharField(label=_("Name of the opportunity"), max_length=200, required=False)
     kind = forms.ChoiceField(label=_("Kind"), choices=Opportunity.Kind.choices, required=False)
@@ -97,6 +103,7 @@ class RejectionForm(forms.Form):
 
 class OwnerForm(forms.Form):
     owner = forms.ChoiceField(label=_("Owner"), choices=())
+    reason = forms.CharField(label=_("Why, in a dead zone"), max_length=500, required=False)
 
     def __init__(self, *args: Any, offered: Sequence[tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

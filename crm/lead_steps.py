@@ -83,31 +83,38 @@ def accept(
     opportunity: Mapping[str, Any] | None = None,
     account: Account | None = None,
     by: User | None = None,
+    reason: str = "",
 ) -> Lead:
     """Make it sales accepted by the acceptance form, on ``account`` or the one it has; steps left out are taken too.
 
     ``opportunity``, as ``opportunities.create`` takes it, makes it a deal in the same transaction. ``by`` becomes the
-    owner of an account that nobody owns. Accepted twice is accepted once, and so is the deal: the first acceptance
-    stays. Raises Incomplete with one part for each field that keeps it from being qualified, and Conflict for a
-    rejected one; else as ``opportunities.create`` does.
+    owner of an account that nobody owns, for ``reason``, which a dead zone asks for. Accepted twice is accepted once,
+    and so is the deal: the first acceptance stays. Raises Incomplete with one part for each field that keeps it from
+    being qualified, and Conflict for a rejected one; else as ``owners.take`` and ``opportunities.create`` do.
     """
     account = _lock_account(lead, account)
     lead = db.lock_one(lead)
     if lead.lifecycle == L.REJECTED:
         raise Conflict("This lead was rejected. Take it up again first.", code="wrong_state")
     if lead.lifecycle != L.SAL:
-        lead = _accept(lead, account, at, qualification, by)
+        lead = _accept(lead, account, at, qualification, by, reason)
     if opportunity is not None and not Opportunity.objects.filter(lead=lead).exists():
         _convert(lead, opportunity, at)
     return lead
 
 
 def _accept(
-    lead: Lead, account: Account | None, at: datetime, qualification: Mapping[str, Any], by: User | None
+    lead: Lead,
+    account: Account | None,
+    at: datetime,
+    qualification: Mapping[str, Any],
+    by: User | None,
+    reason: str,
 ) -> Lead:
     answers = _qualified(account.segment if account else "", qualification)
     if account is not None and account.owner is None and by is not None:
-        account = owners.take(account=account, owner=by, at=at, reason="Accepted its lead")
+        reason = reason or ("" if account.dead_zone else "Accepted its lead")
+        account = owners.take(account=account, owner=by, at=at, reason=reason)
         lead.refresh_from_db()
     if account is not None and account.pk != lead.account_id:
         _move(lead, account, at)

@@ -112,7 +112,8 @@ class OpportunityForm(DealForm):
         """What the operation takes: on a new deal what was given, on another one everything."""
         said = {name: self.cleaned_data[name] for name in self.fields if name not in {"next_step_on", "version"}}
         said["amount"] = self._amount(said["currency"].upper())
-        said |= self._due(self.user)
+        if self.deal is None or "next_step_on" in self.changed_data:  # the same day stays due when it was
+            said |= self._due(self.user)
         if not said["owner"]:
             del said["owner"]
         return said if self.deal else {name: value for name, value in said.items() if value not in (None, "")}

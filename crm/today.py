@@ -58,9 +58,12 @@ def _told(moment: datetime | None) -> str | None:
 
 
 def _claim(account: Account | None, user: User, at: datetime) -> bool:
-    """Who takes what nobody owns becomes its owner; True where that was so."""
+    """Who takes what nobody owns becomes its owner; True where that was so. Raises Invalid in a dead zone."""
     if account is None or account.owner_id is not None or not owners.may_own(user):
         return False
+    if account.dead_zone:
+        words = f"{account} lies in a dead zone: take it on its own page, which asks why it is to have an owner."
+        raise Invalid(words, code="required", attr="reason")
     owners.take(account=account, owner=user, at=at, reason="taken from Today")
     return True
 

@@ -21,6 +21,7 @@ from crm.lists.listing import Action, Column, Edit, Listing, Sort, View
 from crm.models import Account, Alert, Entity, Motion, Opportunity, Task
 from crm.policies import current_policy
 from crm.queries.account_columns import Beside, beside
+from gtm.shared.errors import Invalid
 from gtm.shared.models import User
 from gtm.shared.templatetags.tandem import when_text
 
@@ -29,6 +30,7 @@ USAGE_RULE = "usage_over_80"
 HOT = 70
 RENEWAL_DAYS = 90
 NO_STEP, LATE = "none", "late"
+ASK_IN_BULK = "It lies in a dead zone: select it and use “Assign an owner”, which asks why it is to have one."
 
 
 class AccountFilters(filters.ListFilters):
@@ -110,6 +112,13 @@ def _give(account: Account, owner: User, at: datetime, reason: str = "") -> Acco
     return accounts.give(account=account, owner=owner, at=at, reason=reason)
 
 
+def _give_in_cell(account: Account, owner: User, at: datetime) -> Account:
+    """A cell has no room for the reason that a dead zone asks for."""
+    if account.dead_zone and account.owner_id != owner.pk:
+        raise Invalid(ASK_IN_BULK, code="required", attr="reason")
+    return _give(account, owner, at)
+
+
 def _snooze(account: Account, params: Mapping[str, Any], at: datetime, _user: User) -> dict[str, Any] | None:
     """All open alerts of the account, until so many days from now."""
     until = at + timedelta(days=int(params["days"]))
@@ -148,7 +157,7 @@ COLUMNS = (
     Column("usage", _("Usage"), _usage),
     Column("users", _("Users"), lambda account, found: cells.number(found.users.get(account.pk)), numeric=True),
     Column("score", _("Score"), lambda account, _found: cells.number(account.score), sort="score", numeric=True),
-    Column("owner", _("Owner"), _owner, edit=Edit(actions.owner_field, lambda account: account.owner, _give)),
+    Column("owner", _("Owner"), _owner, edit=Edit(actions.owner_field, lambda account: account.owner, _give_in_cell)),
     Column("touched", _("Last touch"), lambda account, found: cells.day(found.touched.get(account.pk))),
     Column("next_step", _("Next step"), _next_step),
     Column(

@@ -1,9 +1,10 @@
 """The list of opportunities."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.db.models import DateField, IntegerField, QuerySet, Value
@@ -17,6 +18,7 @@ from crm import opportunities
 from crm.lists import actions, cells, filters, matching
 from crm.lists.listing import Action, Column, Edit, Listing, Sort, View
 from crm.models import Category, Entity, Opportunity, Stage
+from crm.opportunity_forms import end_of_work
 from crm.stages import OPEN_CATEGORIES
 from gtm.shared import ids
 from gtm.shared.errors import Invalid
@@ -73,8 +75,14 @@ def _minor(row: Opportunity, typed: Decimal | None) -> int | None:
     return int(minor)
 
 
-def _noon(_row: Opportunity, typed: date) -> datetime:
-    return datetime.combine(typed, time(12), tzinfo=UTC)
+def _due_on(row: Opportunity) -> date | None:
+    """On which day, where its owner is."""
+    return row.next_step_at and row.next_step_at.astimezone(ZoneInfo(row.owner.timezone)).date()
+
+
+def _by_evening(row: Opportunity, typed: date) -> datetime | None:
+    """On the same day it stays due when it was."""
+    return row.next_step_at if typed == _due_on(row) else end_of_work(typed, row.owner)
 
 
 def _day_field(label: Any) -> Any:
@@ -170,8 +178,8 @@ COLUMNS = (
         edit=_set(
             "next_step_at",
             _day_field(_("Next step by")),
-            value=lambda row: row.next_step_at and row.next_step_at.date(),
-            typed=_noon,
+            value=_due_on,
+            typed=_by_evening,
         ),
     ),
     Column("owner", _("Owner"), lambda row, _: cells.text(row.owner), edit=_set("owner", actions.owner_field)),

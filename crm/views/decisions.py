@@ -57,6 +57,8 @@ def override(request: HttpRequest, account: str) -> HttpResponse:
         desk.told(request, partial(overrides.override, account=found, ends_at=ends_at, at=at, **said))
     elif form.is_valid():
         desk.told(request, partial(overrides.take_back, account=found, at=at))
+    else:
+        desk.refuse(request, desk.first_error(form))
     return redirect("crm_account", account)
 
 
@@ -68,6 +70,8 @@ def lock(request: HttpRequest, account: str) -> HttpResponse:
     if form.is_valid():
         until, at = form.cleaned_data["until"], db.now_for(found)
         desk.told(request, partial(overrides.lock_segment, account=found, until=until, at=at))
+    else:
+        desk.refuse(request, desk.first_error(form))
     return redirect("crm_account", account)
 
 

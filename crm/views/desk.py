@@ -124,6 +124,13 @@ def filled(form: BaseForm, act: Callable[[], Any]) -> bool:
     return True
 
 
+def first_error(form: BaseForm) -> str:
+    """What is wrong with the first field that is wrong, with its name."""
+    name, said = next(iter(form.errors.items()))
+    label = form.fields[name].label or name.replace("_", " ").capitalize() if name in form.fields else ""
+    return f"{label}: {said[0]}" if label else str(said[0])
+
+
 def refuse(request: HttpRequest, detail: str) -> None:
     """Tell the user why nothing was done."""
     messages.error(request, detail)

@@ -212,9 +212,9 @@ def accept(request: HttpRequest, lead: str) -> HttpResponse:
 def _accepted(form: AcceptanceForm, lead: Lead, offered: Sequence[Candidate], user: User) -> bool:
     """Whether it was; what was refused stands at its field."""
     chosen = next(one.account for one in offered if one.account.public_id == form.cleaned_data["account"])
-    said, deal = form.qualification, form.deal
+    said = {"qualification": form.qualification, "opportunity": form.deal, "reason": form.cleaned_data["reason"]}
     try:
-        leads.accept(lead=lead, at=db.now_for(lead), qualification=said, opportunity=deal, account=chosen, by=user)
+        leads.accept(lead=lead, at=db.now_for(lead), account=chosen, by=user, **said)
     except DomainError as refused:
         parts = refused.parts if isinstance(refused, Incomplete) else (refused,)
         for part in parts:
@@ -248,7 +248,8 @@ def give(request: HttpRequest, lead: str) -> HttpResponse:
     owner = references.find(User.objects.all(), form.cleaned_data["owner"]) if form.is_valid() else None
     if owner is not None and found.account is not None:
         desk.find_to_work(Account, desk.of(request), found.account.public_id)
-        desk.told(request, partial(accounts.give, account=found.account, owner=owner, at=db.now_for(found)))
+        change = partial(accounts.give, account=found.account, reason=form.cleaned_data["reason"])
+        desk.told(request, partial(change, owner=owner, at=db.now_for(found)))
     return redirect("crm_leads")
 
 

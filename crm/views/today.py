@@ -1,10 +1,8 @@
 """Today: what needs the rep now, worked through from the top, by mouse, by keyboard, several rows at once."""
 
 from collections.abc import Iterable
-from datetime import datetime, time
 from functools import partial
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -21,10 +19,11 @@ from crm import inbox, lead_terms, opportunities
 from crm import today as steps
 from crm.forms import NextStepForm
 from crm.models import Opportunity
+from crm.opportunity_forms import end_of_work
 from crm.queries import inbox as rows
 from crm.queries.upcoming import next_evaluation
 from crm.views import desk
-from crm.views.today_rows import shown
+from crm.views.today_rows import dismissals, shown
 from gtm.shared import db, ids
 from gtm.shared.errors import DomainError
 from gtm.shared.guards import desk_only
@@ -59,6 +58,7 @@ def _context(request: HttpRequest, tab: str, *, after: str = "") -> dict[str, An
         "today": at,
         "counts": counts,
         "rows": [shown(row, user, at=at, tab=tab, rejections=reasons) for row in page.rows],
+        "reasons": dismissals({row.kind for row in page.rows}, reasons) if tab == inbox.NOW else [],
         "next_url": "?" + urlencode({"tab": tab, "after": page.next}) if page.next else "",
         "step_url": reverse("today_step") + f"?tab={tab}",
         "undo_url": reverse("today_undo") + f"?tab={tab}",
@@ -85,6 +85,11 @@ def step(request: HttpRequest) -> HttpResponse:
     found = [(kind, thing) for kind, of in keys.items() for thing in rows.found_by(user, kind, of).values()]
     if not found and keys:
         raise PermissionDenied(_("These rows are not yours to work on."))
+    if name == inbox.DISMISS and "/" in detail:  # a reason for several rows: it is that of some kinds
+        of, _slash, detail = detail.partition("/")
+        fitting = [one for one in found if one[0] in of.split(",")]
+        _tell_of_others(request, len(found) - len(fitting))
+        found = fitting
     taken, refused = _take(found, name, detail, user)
     _tell(request, name, taken, refused)
     return _answer(request, said=_said(name, len(taken)))
@@ -128,6 +133,14 @@ def _tell(request: HttpRequest, name: str, taken: list[dict[str, Any]], refused:
         request.session[UNDO] = {"label": _said(name, len(taken)), "rows": can_undo} if can_undo else {}
 
 
+def _tell_of_others(request: HttpRequest, count: int) -> None:
+    if count:
+        words = ngettext(
+            "%(count)d row stays: it has other reasons.", "%(count)d rows stay: they have other reasons.", count
+        )
+        messages.info(request, words % {"count": count})
+
+
 def _said(name: str, count: int) -> str:
     """What was done, as it is shown and read out."""
     if not count or name not in DONE_WORDS:
@@ -158,7 +171,7 @@ def next_step(request: HttpRequest, opportunity: str) -> HttpResponse:
     found = desk.find_to_work(Opportunity, user, opportunity)
     form = NextStepForm(request.POST)
     if form.is_valid():
-        on = datetime.combine(form.cleaned_data["next_step_on"], time(9), tzinfo=ZoneInfo(user.timezone))
+        on = end_of_work(form.cleaned_data["next_step_on"], user)
         words = form.cleaned_data["next_step"]
         change = partial(opportunities.change, opportunity=found, at=db.now_for(found))
         if desk.told(request, partial(change, next_step=words, next_step_at=on)):

@@ -1,6 +1,6 @@
 """Rows of Today in words: who it is about, why it is there, what is at stake, and what can be done with it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -70,6 +70,23 @@ def shown(
         "stake_label": _("at stake"),
         **own,
     }
+
+
+def dismissals(kinds: Collection[str], rejections: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    """Why several rows are of no use: each reason once, with the kinds that know it, as ``not_useful`` takes it."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for kind in (kind for kind in inbox.KINDS if kind in kinds and inbox.DISMISS in inbox.STEPS[kind]):
+        for reason in rejections if kind == inbox.LEAD else REASONS[kind]:
+            found.setdefault(reason, []).append(kind)
+    return [
+        {
+            "value": f"{inbox.DISMISS}:{','.join(of)}/{code}",
+            "label": label,
+            "kinds": " ".join(of),
+            "of": ", ".join(LABELS[kind] for kind in of),
+        }
+        for (code, label), of in found.items()
+    ]
 
 
 def _steps(kind: str, thing: Any, tab: str) -> set[str]:

@@ -2,15 +2,18 @@
 
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.test import Client
 
-from crm import emails, inbox, lead_steps, notes, opportunities, todos
+from crm import emails, inbox, lead_steps, notes, opportunities, opportunity_forms, todos
 from crm.letters import Letter
+from crm.lists.opportunities import LISTING
 from crm.models import Account, Alert, EmailMessage, Lead, Notification, Opportunity, SlaClock, Task
 from crm.queries import inbox as rows
 from gtm.shared import db
+from gtm.shared.errors import Invalid
 from gtm.shared.models import User
 from tests import world
 from tests.crm import makers
@@ -220,6 +223,9 @@ class TestSteps:
         client.post(url, {"next_step": "Sign", "next_step_on": f"{db.now() + timedelta(days=9):%Y-%m-%d}"})
         deal.refresh_from_db()
         assert deal.next_step == "Sign"
+        due = deal.next_step_at
+        assert due is not None
+        assert due.astimezone(ZoneInfo(ann.timezone)).hour == 17
         assert client.get("/today/").context["counts"].now == 6
 
     def test_who_takes_what_nobody_owns_becomes_its_owner(self, client: Client, ann: User) -> None:
@@ -256,6 +262,72 @@ class TestSteps:
         client.post("/today/step/", {"row": f"lead:{lead.public_id}", "step": "done"})
         assert row() == (False, inbox.URGENT, "Accept or reject it: it has been qualified for you.")
         assert client.get("/today/").context["counts"].now == 1
+
+    def test_a_step_that_is_saved_for_the_same_day_stays_due_when_it_was(self, client: Client, ann: User) -> None:
+        everything(ann)
+        User.objects.filter(pk=ann.pk).update(timezone="America/Los_Angeles")
+        ann.refresh_from_db()
+        deal = Opportunity.objects.get()
+        before, shown = deal.next_step_at, opportunity_forms.shown(deal, ann) | {"name": "Renamed", "owner": ann.pk}
+        data = {name: "" if value is None else value for name, value in shown.items()}
+        form = opportunity_forms.OpportunityForm(data, user=ann, deal=deal, initial=opportunity_forms.shown(deal, ann))
+        assert form.is_valid(), form.errors
+        assert "next_step_at" not in form.values()
+        column = LISTING.column("next_step_at")
+        assert column is not None
+        assert column.edit is not None
+        day = column.edit.value(deal)
+        column.edit.write(deal, day, db.now())
+        assert Opportunity.objects.get().next_step_at == before
+        column.edit.write(Opportunity.objects.get(), day + timedelta(days=9), db.now())
+        moved = Opportunity.objects.get()
+        assert moved.next_step_at == opportunity_forms.end_of_work(day + timedelta(days=9), ann)
+        assert column.edit.value(moved) == day + timedelta(days=9)
+
+    def test_several_rows_are_put_away_for_a_reason_that_is_theirs(self, client: Client, ann: User) -> None:
+        everything(ann)
+        page = client.get("/today/")
+        offered = {one["label"]: one["value"] for one in page.context["reasons"]}
+        assert offered["Nothing to gain"] == "not_useful:alert,task/no_value"
+        assert offered["No funded project in sight"].startswith("not_useful:lead/")
+        named = [row["key"] for row in page.context["rows"]]
+        answer = client.post("/today/step/", {"row": named, "step": offered["I knew already"]}, headers=HTMX)
+        assert "5 rows stay" in text(answer)
+        assert "Choose why" not in text(answer)
+        assert set(Alert.objects.values_list("state", "feedback_reason")) == {("dismissed", "known")}
+        client.post("/today/step/", {"row": named, "step": offered["No funded project in sight"]}, headers=HTMX)
+        assert Lead.objects.get().lifecycle == "rejected"
+
+    def test_in_a_dead_zone_nobody_becomes_the_owner_without_a_reason(self, client: Client, ann: User) -> None:
+        account = makers.account(employee_count=5)
+        Account.objects.filter(pk=account.pk).update(dead_zone="dead")
+        makers.alert(account=account, at=db.now())
+        lead = Lead.objects.get()
+        for kind in ("lead", "alert"):
+            answer = client.post("/today/step/", {"row": self.steps(client, kind), "step": "take"}, headers=HTMX)
+            assert "which asks why" in text(answer)
+        client.post(f"/crm/leads/{lead.public_id}/give/", {"owner": ann.public_id})
+        account.refresh_from_db()
+        assert account.owner is None
+        assert Lead.objects.get().lifecycle == "lead"
+        qualified = {"lead": lead, "qualification": makers.QUALIFIED, "by": ann, "at": db.now()}
+        with pytest.raises(Invalid, match="dead zone"):
+            lead_steps.accept(**qualified)
+        lead_steps.accept(**qualified, reason="They are to grow")
+        account.refresh_from_db()
+        assert account.owner == ann
+        client.post(
+            f"/crm/leads/{lead.public_id}/give/",
+            {"owner": User.objects.get(name="Bob").public_id, "reason": "Bob knows them"},
+        )
+        account.refresh_from_db()
+        assert str(account.owner) == "Bob"
+
+    def test_a_day_that_is_none_is_told(self, client: Client, ann: User) -> None:
+        account = everything(ann)
+        for step in ("override", "lock"):
+            answer = client.post(f"/crm/accounts/{account.public_id}/{step}/", {"until": "someday"}, follow=True)
+            assert "Until: Enter a valid date." in text(answer)
 
     def test_a_manager_sees_what_sales_leads(self, client: Client, ann: User) -> None:
         led = makers.alert(account=makers.account(employee_count=5000), at=db.now())

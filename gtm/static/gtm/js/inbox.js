@@ -1,5 +1,5 @@
 // Today by keyboard, beside keyboard.js: x selects a row (shift: all rows since the last one), e, s and t then act on all that are
-// selected, u takes the last step back. After any step the focus stays on the row that came next.
+// selected, u takes the last step back, n asks why a row is of no use. After any step the focus stays on the row that came next.
 
 let lastSelected = -1;
 
@@ -23,6 +23,8 @@ function showBulk() {
   const label = bar.querySelector("[data-bulk-count]");
   label.dataset.words ??= label.textContent.trim();
   label.textContent = `${label.dataset.words} ${count}`;
+  const kinds = new Set(selected().map((box) => box.value.split(":")[0]));
+  for (const reason of bar.querySelectorAll("[data-kinds]")) reason.hidden = !reason.dataset.kinds.split(" ").some((kind) => kinds.has(kind));
 }
 
 function select(box, range) {
@@ -44,6 +46,14 @@ function row() {
   return document.activeElement?.closest?.("[data-key-item]") ?? document.querySelector("[data-key-current]")?.closest("[data-key-item]");
 }
 
+// Why it is of no use: the menu of all that are selected, else the row's.
+function askWhy() {
+  const menu = selected().length > 0 ? bulk()?.querySelector("[data-bulk-reasons]") : row()?.querySelector("details[data-reasons]");
+  if (!menu) return;
+  menu.open = true;
+  menu.querySelector("button:not([hidden])")?.focus();
+}
+
 const BULK = { e: "done", s: "snooze", t: "take" };
 
 document.addEventListener("keydown", (event) => {
@@ -54,7 +64,8 @@ document.addEventListener("keydown", (event) => {
     if (!box) return;
     box.checked = !box.checked;
     select(box, event.shiftKey);
-  } else if (key === "u") document.querySelector("[data-undo]")?.click();
+  } else if (key === "n") askWhy();
+  else if (key === "u") document.querySelector("[data-undo]")?.click();
   else if (key in BULK && selected().length > 0) bulk()?.querySelector(`[data-bulk-action="${BULK[key]}"]`)?.click();
   else return;
   event.preventDefault();
