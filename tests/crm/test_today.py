@@ -310,7 +310,12 @@ class TestSteps:
         account.refresh_from_db()
         assert account.owner is None
         assert Lead.objects.get().lifecycle == "lead"
-        qualified = {"lead": lead, "qualification": makers.QUALIFIED, "by": ann, "at": db.now()}
+        qualified = {
+            "lead": lead,
+            "qualification": {**makers.QUALIFIED, "months_to_project": 1},
+            "by": ann,
+            "at": db.now(),
+        }
         with pytest.raises(Invalid, match="dead zone"):
             lead_steps.accept(**qualified)
         lead_steps.accept(**qualified, reason="They are to grow")
