@@ -19,6 +19,7 @@ from crm.queries import search
 
 
 class ContactFilters(filters.ListFilters):
+    account = filters.OfAccount()
     buying_role = filters.Choice(label=_("Buying role"), choices=Contact.BuyingRole.choices)
     owner = filters.Owner("account__owner")
     unsubscribed = filters.Flag(label=_("Wants no mail"))

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
-from crm.models import SavedView, SavedViewRow
+from crm.models import Account, SavedView, SavedViewRow
 from gtm.shared import ids
 from gtm.shared.models import SALES_ROLES, User
 from gtm.shared.templatetags.tandem import quantity
@@ -102,6 +102,21 @@ class Flag(django_filters.ChoiceFilter):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         choices = [("1", _("yes"))]
         super().__init__(*args, choices=choices, empty_label=_("Any"), **kwargs)
+
+
+class OfAccount(django_filters.CharFilter):
+    """What is of one account, by its id, as the account's page links to all that it has no room for."""
+
+    def __init__(self) -> None:
+        super().__init__(label=_("Account"), max_length=100, widget=forms.HiddenInput)
+
+    def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        if not value:
+            return qs
+        try:
+            return qs.filter(account_id=ids.decode(value, prefix=Account.PREFIX))
+        except ValueError:
+            return qs.none()
 
 
 class Owner(Choice):

@@ -22,6 +22,7 @@ from gtm.shared.templatetags.tandem import when_text
 
 
 class LeadFilters(filters.ListFilters):
+    account = filters.OfAccount()
     lifecycle = filters.Choice(label=_("Lifecycle"), choices=Lead.Lifecycle.choices)
     kind = filters.Choice(label=_("Kind"), choices=Lead.Kind.choices)
     owner = filters.Owner()

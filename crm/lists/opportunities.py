@@ -27,6 +27,7 @@ from gtm.shared.money import exponent
 
 
 class OpportunityFilters(filters.ListFilters):
+    account = filters.OfAccount()
     state = filters.Choice(label=_("State"), choices=Stage.Type.choices)
     stage = filters.Choice(label=_("Stage"), choices=lambda: _stages(), method="at_stage")
     category = filters.Choice(label=_("Category"), choices=Category.choices)

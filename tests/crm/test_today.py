@@ -12,7 +12,7 @@ from crm.letters import Letter
 from crm.lists.opportunities import LISTING
 from crm.models import Account, Alert, EmailMessage, Lead, Notification, Opportunity, SlaClock, Task
 from crm.queries import inbox as rows
-from gtm.shared import db
+from gtm.shared import db, ids
 from gtm.shared.errors import Invalid
 from gtm.shared.models import User
 from tests import world
@@ -327,6 +327,19 @@ class TestSteps:
         )
         account.refresh_from_db()
         assert str(account.owner) == "Bob"
+
+    def test_what_has_no_room_on_the_accounts_page_stands_in_the_lists(self, client: Client, ann: User) -> None:
+        account = everything(ann)
+        deal = Opportunity.objects.get()
+        for n in range(9):
+            deal.pk, deal.name, deal._state.adding = ids.uuid7(), f"Deal {n}", True
+            deal.save(force_insert=True)
+        assert f"/crm/opportunities/?account={account.public_id}" in text(
+            client.get(f"/crm/accounts/{account.public_id}/")
+        )
+        for name in ("contacts", "leads", "opportunities"):
+            for of, count in ((account.public_id, 10 if name == "opportunities" else 1), ("acc_x", 0)):
+                assert len(client.get(f"/crm/{name}/?account={of}").context["rows"]) == count, name
 
     def test_a_day_that_is_none_is_told(self, client: Client, ann: User) -> None:
         account = everything(ann)
