@@ -34,6 +34,11 @@ class Line:
         """Whether both say something, and not the same: somebody may pick."""
         return self.taken != BOTH and self.ours not in EMPTY and self.theirs not in EMPTY and self.ours != self.theirs
 
+    @property
+    def is_dropped(self) -> bool:
+        """Whether only one says something, and it is not taken: an amount of the currency that is not."""
+        return self.value in EMPTY and (self.ours not in EMPTY or self.theirs not in EMPTY)
+
 
 def lines(ours: Mapping[str, Any], theirs: Mapping[str, Any], picks: Mapping[str, str]) -> list[Line]:
     """All fields of two accounts' ``FIELDS``. Raises Invalid (``fields.NAME``) for a pick that there is none of."""
@@ -68,8 +73,12 @@ def _picked(name: str, ours: Any, theirs: Any, picks: Mapping[str, str]) -> Line
 
 
 def _amounts(ours: Mapping[str, Any], theirs: Mapping[str, Any], picks: Mapping[str, str]) -> list[Line]:
-    """Amounts are of one currency, so that they are picked together."""
+    """Amounts are of one currency: each is picked by itself where both sides' is the same or only one has any, else
+    all together with it.
+    """
     names = TOGETHER["value_currency"]
+    if len({side.get("value_currency") for side in (ours, theirs)} - {None, ""}) < 2:
+        return [_picked(name, ours.get(name), theirs.get(name), picks) for name in names]
     mine, other = ([side.get(name) for name in names] for side in (ours, theirs))
     takes_theirs = _picked("value_currency", mine[-1], other[-1], picks).taken == THEIRS
     taken, chosen = (THEIRS, other) if takes_theirs else (OURS, mine)

@@ -33,6 +33,8 @@ def entries(
             "before": _text(before[name]),
             "after": _text(getattr(opportunity, name)),
         }
+        if TOLD[name] == WHAT.AMOUNT:
+            entry |= _amounts(opportunity, before)
         found.setdefault(TOLD[name], entry | {"reason": reason.strip()[:500]})
     details = changed - TOLD.keys() - {"state", "stage_entered_at", "closed_on", "category_overridden", "name_key"}
     if details:
@@ -44,6 +46,13 @@ def entries(
     if told := found.get(WHAT.STAGE) or found.get(WHAT.CATEGORY):  # one step back is counted once
         told["is_backward"] = _is_backward(opportunity, before)
     return list(found.values())
+
+
+def _amounts(opportunity: Opportunity, before: Mapping[str, Any]) -> dict[str, str]:
+    """Each amount with the currency that it was of, as ``100000 USD``; empty for none."""
+    amount, currency = before.get("amount", opportunity.amount), before.get("currency", opportunity.currency)
+    ends = {"before": (amount, currency), "after": (opportunity.amount, opportunity.currency)}
+    return {end: "" if value is None else f"{value} {code}" for end, (value, code) in ends.items()}
 
 
 def _is_backward(opportunity: Opportunity, before: Mapping[str, Any]) -> bool:

@@ -10,6 +10,7 @@ urlpatterns = [
     path("f/<slug:code>/thanks/", lead_forms.thanks, name="lead_form_thanks"),
     path("crm/accounts/<str:account>/opportunities/new/", opportunities.create, name="crm_opportunity_new"),
     path("crm/pipeline/", pipeline.board, name="crm_pipeline"),
+    path("crm/pipeline/blocked/", pipeline.blocked, name="crm_blocked"),
     path("crm/pipeline/steps-back/", pipeline.steps_back, name="crm_steps_back"),
     path("crm/opportunities/<str:opportunity>/", opportunities.show, name="crm_opportunity"),
     path("crm/opportunities/<str:opportunity>/edit/", opportunities.edit, name="crm_opportunity_edit"),

@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import forms
-from django.db.models import DateField, IntegerField, QuerySet, Value
+from django.db.models import DateField, IntegerField, Q, QuerySet, Value
 from django.db.models.fields import CharField, DateTimeField
 from django.db.models.functions import Coalesce
 from django.urls import reverse
@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from crm import opportunities
 from crm.lists import actions, cells, filters, matching
 from crm.lists.listing import Action, Column, Edit, Listing, Sort, View
-from crm.models import Category, Entity, Opportunity, Stage
+from crm.models import Category, Entity, LossReason, Opportunity, Stage
 from crm.opportunity_forms import end_of_work
 from crm.stages import OPEN_CATEGORIES
 from gtm.shared import ids
@@ -48,8 +48,8 @@ class OpportunityFilters(filters.ListFilters):
         return rows.filter(state=Stage.Type.OPEN, next_step_at__lt=self.at)
 
 
-def _stages() -> list[tuple[str, str]]:
-    found = Stage.objects.select_related("pipeline").order_by("pipeline__name", "position")
+def _stages(which: Q | None = None) -> list[tuple[str, str]]:
+    found = Stage.objects.filter(which or Q()).select_related("pipeline").order_by("pipeline__name", "position")
     return [(stage.public_id, f"{stage.pipeline.name}: {stage.label}") for stage in found]
 
 
@@ -106,8 +106,34 @@ def _give(row: Opportunity, owner: User, at: datetime, reason: str) -> Opportuni
 
 
 class StageForm(actions.ActionForm):
-    stage = forms.ChoiceField(label=_("Stage"), choices=_stages)
+    """Won is left out: what a deal was won for is each deal's own."""
+
+    stage = forms.ChoiceField(label=_("Stage"), choices=lambda: _stages(~Q(type=Stage.Type.WON)))
+    lost_reason = forms.ChoiceField(
+        label=_("Why they are lost, if they are"), choices=lambda: _losses(), required=False
+    )
+    competitor = forms.CharField(label=_("Who won them, if a competitor did"), max_length=100, required=False)
     reason = forms.CharField(label=_("Reason, where one is asked for"), max_length=500, required=False)
+
+    def clean(self) -> dict[str, Any]:
+        said: dict[str, Any] = super().clean() or {}
+        lost = {stage.public_id for stage in Stage.objects.filter(type=Stage.Type.LOST)}
+        if said.get("stage") in lost and not said.get("lost_reason"):
+            self.add_error("lost_reason", _now("Say why they are lost."))
+        return said
+
+
+def _losses() -> list[tuple[str, str]]:
+    active = LossReason.objects.filter(active=True).order_by("position", "label")
+    return [("", "–"), *active.values_list("code", "label")]
+
+
+def _lost(stage: Stage, params: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of a deal that is lost."""
+    if stage.type != Stage.Type.LOST:
+        return {}
+    why = LossReason.objects.filter(code=params.get("lost_reason", "")).first()
+    return {"lost_reason": why} | ({"competitor": params["competitor"]} if params.get("competitor") else {})
 
 
 def _move(row: Opportunity, params: Mapping[str, Any], at: datetime, _user: User) -> dict[str, Any] | None:
@@ -115,7 +141,7 @@ def _move(row: Opportunity, params: Mapping[str, Any], at: datetime, _user: User
     if stage == row.stage:
         return None
     before = row.stage.public_id
-    opportunities.move(opportunity=row, stage=stage, at=at, reason=params["reason"])
+    opportunities.move(opportunity=row, stage=stage, at=at, reason=params["reason"], **_lost(stage, params))
     return {"stage": before, "now": params["stage"]}
 
 

@@ -179,8 +179,9 @@ def _value(
 ) -> str:
     if event.what == W.OWNER:
         return people.get(text, "")
-    if event.what == W.AMOUNT and text.isdigit():
-        return str(money(int(text), deal.currency))
+    amount, _space, currency = text.partition(" ")
+    if event.what == W.AMOUNT and amount.isdigit():
+        return str(money(int(amount), currency or deal.currency))
     if event.what == W.CLOSE_DATE and text:
         return str(day_text(datetime.fromisoformat(text).date()))
     if event.what == W.DETAILS:

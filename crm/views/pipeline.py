@@ -13,7 +13,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
-from crm import pipelines
+from crm import blockers, pipelines
 from crm.models import Opportunity, Pipeline, Stage
 from crm.pipeline_words import AGES, TONES, WARNINGS
 from crm.policies import current_policy
@@ -133,6 +133,15 @@ def _column(column: queries.Column, workable: set[UUID]) -> dict[str, Any]:
             for card in column.cards
         ],
     }
+
+
+@require_safe
+@desk_only
+def blocked(request: HttpRequest) -> HttpResponse:
+    """What open and lost deals are worth that wait for something we lack."""
+    rows = queries.blocked_amounts(user=desk.of(request), at=db.now())
+    told = [(blockers.LABELS.get(code, code.replace("_", " ")), total) for code, total in rows]
+    return desk.page(request, "crm/blocked.html", {"rows": told}, active="crm_pipeline")
 
 
 @require_safe

@@ -55,6 +55,25 @@ class TestFields:
         found = merging.lines(ours, theirs, picks)
         assert merging.values(found, ours_personal=False, theirs_personal=True)[field] == value
 
+    @pytest.mark.parametrize(
+        ("currency", "picks", "expected", "dropped"),
+        [
+            ("EUR", {}, (100, 7, "EUR"), []),
+            ("EUR", {"value_currency": "merged"}, (100, 7, "EUR"), []),
+            ("USD", {}, (100, None, "EUR"), ["company_revenue"]),
+            ("USD", {"value_currency": "merged"}, (None, 7, "USD"), ["expected_value"]),
+        ],
+    )
+    def test_amounts_fill_each_other_in_one_currency(
+        self, currency: str, picks: dict[str, str], expected: tuple[Any, ...], dropped: list[str]
+    ) -> None:
+        mine = {"expected_value": 100, "company_revenue": None, "value_currency": "EUR"}
+        other = {"expected_value": None, "company_revenue": 7, "value_currency": currency}
+        found = merging.lines(mine, other, picks)
+        written = merging.values(found, ours_personal=False, theirs_personal=False)
+        assert tuple(written[name] for name in mine) == expected
+        assert [line.field for line in found if line.is_dropped] == dropped
+
     def test_only_what_differs_is_there_to_pick(self) -> None:
         assert [line.field for line in merging.lines(ours, theirs, {}) if line.is_open] == ["name", "custom.tier"]
 

@@ -10,6 +10,7 @@ from django.db import IntegrityError, connection, transaction
 from crm import confirmations, leads, opportunities, pipelines, risks, stakeholders
 from crm.models import Contact, LossReason, Opportunity, OpportunityEvent, Stage, StageRequirement
 from crm.queries import pipeline as board
+from crm.queries.opportunity import around
 from gtm.shared.errors import Conflict, Incomplete, Invalid
 from gtm.shared.models import Event, Role
 from tests import world
@@ -192,6 +193,13 @@ class TestHistory:
         deal = moved(deal, following.code, confirmations=all_criteria(deal))
         assert (deal.stage, deal.category, deal.category_overridden) == (following, "commit", True)
         assert not deal.events.filter(is_backward=True).exists()
+
+    def test_an_amount_is_told_in_the_currency_that_it_was_of(self) -> None:
+        deal = makers.opportunity(amount=100_000, currency="USD")
+        deal = opportunities.change(opportunity=deal, at=NOON, amount=200_000, currency="EUR")
+        event = deal.events.get(what="amount")
+        assert (event.before, event.after) == ("100000 USD", "200000 EUR")
+        assert "$1,000.00 → €2,000.00" in {entry.text.partition(": ")[2] for entry in around(deal, at=NOON).history}
 
     def test_it_is_only_ever_added_to(self) -> None:
         event = makers.opportunity().events.get()

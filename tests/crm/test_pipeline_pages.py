@@ -203,6 +203,8 @@ class TestOpportunity:
         assert [(name, total.amount) for name, total in queries.blocked_amounts(user=ann, at=db.now())] == [
             ("soc2", 100_000)
         ]
+        assert "/crm/pipeline/blocked/" in text(desk.get("/crm/pipeline/"))
+        assert "$1,000.00" in text(desk.get("/crm/pipeline/blocked/"))
         desk.post(url(found, f"risks/{found.risks.get().public_id}/resolve/"))
         desk.post(url(found, f"stakeholders/{found.stakeholders.get().public_id}/remove/"))
         desk.post(url(found, f"criteria/{asked.public_id}/"), {"withdraw": "1"})
