@@ -2,20 +2,26 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from billing.models import Subscription, SubscriptionItem
 from crm import notifications, plays
 from crm.models import Account, Notification, Task
+from crm.queries import revenue
 from gtm.shared import db, outbox
 from gtm.shared.models import Event
+from gtm.shared.money import exponent
 
 MONTHS = 12
 BATCH = 500
+INTERVALS = {"week": 53, "month": MONTHS, "quarter": 4, "year": 1}  # how many make a term of a year or more
+LONG = reduce(or_, (Q(price__interval=name, price__interval_count__gte=n) for name, n in INTERVALS.items()))
 FIRST = max(plays.BEFORE_RENEWAL)
 
 
@@ -40,7 +46,7 @@ def next_due(*, at: datetime, test_clock_id: UUID) -> datetime | None:
 
 def _yearly(test_clock_id: UUID | None) -> QuerySet[SubscriptionItem]:
     live = SubscriptionItem.objects.filter(subscription__status__in=Subscription.LIVE, ended_at=None)
-    return live.filter(price__interval="year", subscription__customer__test_clock=test_clock_id)
+    return live.filter(LONG, subscription__customer__test_clock=test_clock_id)
 
 
 def _ending(at: datetime, test_clock_id: UUID | None) -> QuerySet[SubscriptionItem]:
@@ -76,20 +82,29 @@ def _tasks(items: Iterable[SubscriptionItem], at: datetime) -> Iterator[Task]:
     rows = list(items)
     keys = {key for item in rows if (key := item.subscription.customer.account_id)}
     owned = Account.objects.select_related("owner").filter(pk__in=keys, owner__is_active=True).in_bulk()
+    worth = revenue.arr_of(account_ids=owned, at=at)
     for item in rows:
         key = item.subscription.customer.account_id
         account = owned.get(key) if key else None
         days_left = -((at - item.current_period_end) // timedelta(days=1))
         stage = plays.stage_of_renewal(days_left)
         if account is not None and account.owner is not None and stage is not None:
-            yield _task(item, account, stage, days_left, at)
+            task = _task(item, account, stage, days_left, at)
+            task.description = _checklist(worth.get(account.pk))
+            yield task
+
+
+def _checklist(arr: revenue.Revenue | None) -> str:
+    if arr is None:
+        return ""
+    return plays.checklist_of_renewal(arr.amount, threshold=plays.PROCUREMENT_FROM * 10 ** exponent(arr.currency))
 
 
 def _task(item: SubscriptionItem, account: Account, stage: int, days_left: int, at: datetime) -> Task:
     assert account.owner is not None
     subscription, ends = item.subscription, item.current_period_end
     plan, customer = subscription.plan_version.plan.name, subscription.customer
-    why = f"The yearly term of {plan} for {customer.name} ends on {ends:%-d %B %Y}, in {days_left} days."
+    why = f"The term of {plan} for {customer.name} ends on {ends:%-d %B %Y}, in {days_left} days."
     if subscription.cancel_at is not None and subscription.cancel_at <= ends:
         why += " It is set to end then."
     return Task(

@@ -72,6 +72,10 @@ class TestMentions:
         assert mail_merge.filled("{{contact.name}} {{ me.name }} {{ x }}", values) == "{{ me.name }} Ann {{ x }}"
         assert mail_merge.unknown("{{ contact.name }} {{ contact.__class__ }}") == ["contact.__class__"]
 
+    def test_a_large_renewal_has_a_checklist(self) -> None:
+        found = [plays.checklist_of_renewal(arr, threshold=5_000_000) for arr in (None, 4_999_999, 5_000_000)]
+        assert [bool(text) for text in found] == [False, False, True]
+
     @pytest.mark.parametrize(
         ("days", "stage"), [(91, None), (90, 90), (61, 90), (60, 60), (30, 30), (0, 30), (-1, None)]
     )

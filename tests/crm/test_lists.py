@@ -14,7 +14,7 @@ from django.urls import reverse
 from crm import accounts, bulk_edits
 from crm.lists import cells, paging, reading
 from crm.lists.listings import LISTINGS
-from crm.models import Account, BulkJob, BulkRow, Contact, Lead, SavedView
+from crm.models import Account, BulkJob, BulkRow, Contact, Lead, SavedView, Stage
 from gtm.shared import db, ids
 from gtm.shared.models import Event, User
 from tests import world
@@ -266,6 +266,18 @@ class TestBulk:
         assert (job.state, job.position, job.refused) == ("done", 3, 1)
         assert list(Account.objects.order_by("name").values_list("employee_count", flat=True)) == [70, 70, None]
         assert job.rows.get(state=BulkRow.State.REFUSED).error == "You may not change this one."
+
+    def test_deals_are_lost_together_with_their_reason(self, ann: User, client: Client) -> None:
+        (account,) = owned(ann, "Acme")
+        deal = makers.opportunity(account=account, owner=ann, at=db.now())
+        client.force_login(ann)
+        said = {"row": [deal.public_id], "action": "move"}
+        url = client.post("/crm/lists/opportunity/bulk/", said)["Location"]
+        lost = Stage.objects.get(pipeline=deal.pipeline, type="lost").public_id
+        assert client.post(url, {"stage": lost}).status_code == 422
+        client.post(url, {"stage": lost, "lost_reason": "competitor_won", "competitor": "Rival"})
+        deal.refresh_from_db()
+        assert (deal.state, deal.competitor) == ("lost", "Rival")
 
     def test_all_of_the_list_are_those_that_its_address_finds(self, ann: User, client: Client) -> None:
         owned(ann, *(f"C{n}" for n in range(30)), employee_count=5)

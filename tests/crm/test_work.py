@@ -7,8 +7,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from billing.models import SubscriptionItem
-from crm import accounts, calls, clock, notes, notifications, renewals, todos
+from billing.models import Price, SubscriptionItem
+from crm import accounts, calls, clock, notes, notifications, plays, renewals, todos
 from crm.models import Account, Call, Lead, Note, Notification, Task
 from gtm import clocks
 from gtm.shared import context, db, outbox
@@ -178,13 +178,15 @@ class TestNotifications:
 
 
 class TestRenewals:
-    def test_a_yearly_term_makes_three_tasks_once_each(self, ann: User) -> None:
+    def test_a_yearly_term_makes_three_tasks_once_each(self, ann: User, monkeypatch: pytest.MonkeyPatch) -> None:
         billing.legal_entity()
         customer = makers.customer(traits={"employee_count": 250})
         billing.subscribed(customer, plan=billing.published_plan(), interval="year", at=NOON)
         account = accounts.for_customer(customer=customer, at=NOON)
         accounts.give(account=account, owner=ann, at=NOON)
         ends = SubscriptionItem.objects.get(price__interval="year").current_period_end
+        Price.objects.filter(interval="year").update(interval="month", interval_count=12)  # a year all the same
+        monkeypatch.setattr(plays, "PROCUREMENT_FROM", 1)
         made = [renewals.prepare(at=ends - timedelta(days=days)) for days in (91, 90, 89, 60, 60, 30, 1)]
         assert made == [0, 1, 0, 1, 0, 1, 0]
         task = Task.objects.order_by("pk")[0]
@@ -192,6 +194,7 @@ class TestRenewals:
         assert "in 90 days" in task.why
         assert task.value_at_stake
         assert task.play
+        assert "purchasing" in task.description
         assert renewals.prepare(at=ends + timedelta(days=1)) == 0
 
     def test_a_test_clock_makes_them_as_it_passes(self, ann: User) -> None:
