@@ -258,6 +258,7 @@ _DUMPS: dict[type[_Field], _Dump] = {
     models.IntegerField: _each(str),
     models.DecimalField: _each(str),
     models.DateField: _each(lambda value: value.isoformat()),
+    models.TimeField: _each(lambda value: value.isoformat()),
     models.JSONField: _jsons,
     ArrayField: _each(_array),
     models.BinaryField: _each(lambda value: rf"\\x{bytes(value).hex()}"),

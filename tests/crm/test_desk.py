@@ -211,7 +211,7 @@ class TestQueries:
             "/crm/contacts/": 13,
             "/crm/leads/": 13,
             "/crm/tasks/": 12,
-            f"/crm/accounts/{first.public_id}/": 40,
+            f"/crm/accounts/{first.public_id}/": 41,
         }
         for _attempt in range(2):
             asked = {}

@@ -98,7 +98,7 @@ class TestPages:
         settle()
         account = accounts.give(account=Account.objects.get(), owner=ann, at=LATER)
         client.force_login(ann)
-        with django_assert_num_queries(42):
+        with django_assert_num_queries(43):
             page = client.get(f"/crm/accounts/{account.public_id}/").content.decode()
         for words in ("Pro", "842 of 1,000", "INV-2026-", "$49.00", "Subscription active", "Invoice paid", "$1,764.00"):
             assert words in page, words
