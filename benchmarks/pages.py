@@ -31,7 +31,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
-sys.modules.update(dict.fromkeys(("rich", "pygments", "greenlet")))  # only tests install them; others look for them
+if __name__ == "__main__":  # only tests install them; others look for them
+    sys.modules.update(dict.fromkeys(("rich", "pygments", "greenlet")))
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
